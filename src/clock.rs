@@ -1,0 +1,52 @@
+//! The one owner of time: nothing else asks for "now".
+
+use jiff::Timestamp;
+use std::time::{Duration, Instant};
+
+/// The wall clock, in UTC, cut to milliseconds (what the database stores).
+#[expect(
+    clippy::disallowed_methods,
+    reason = "this is the one place that reads the wall clock"
+)]
+pub fn now() -> Timestamp {
+    let now = Timestamp::now();
+    Timestamp::from_millisecond(now.as_millisecond()).unwrap_or(now)
+}
+
+/// `at` plus `ms` milliseconds; saturates at the end of time.
+pub fn after_ms(at: Timestamp, ms: i64) -> Timestamp {
+    Timestamp::from_millisecond(at.as_millisecond().saturating_add(ms)).unwrap_or(Timestamp::MAX)
+}
+
+/// A point on the monotonic clock until which somebody waits.
+#[derive(Debug, Clone, Copy)]
+pub struct Deadline(Option<Instant>);
+
+impl Deadline {
+    /// A deadline `wait` from now; a span too long for the clock never comes.
+    pub fn after(wait: Duration) -> Self {
+        Self(Instant::now().checked_add(wait))
+    }
+
+    /// A deadline that never comes.
+    pub const fn never() -> Self {
+        Self(None)
+    }
+
+    /// Time left: zero when the deadline has passed, [`Duration::MAX`] when it never comes.
+    pub fn left(&self) -> Duration {
+        self.0.map_or(Duration::MAX, |at| {
+            at.saturating_duration_since(Instant::now())
+        })
+    }
+
+    /// Whether the deadline has passed.
+    pub fn passed(&self) -> bool {
+        self.left().is_zero()
+    }
+}
+
+/// Sleeps for `span`, or until `deadline` if that comes first.
+pub fn sleep(span: Duration, deadline: &Deadline) {
+    std::thread::sleep(span.min(deadline.left()));
+}

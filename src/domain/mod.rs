@@ -1,0 +1,10 @@
+//! What things are. Pure: no IO, no clock, no SQL, no tmux; time and randomness are arguments.
+
+pub mod audit;
+pub mod event;
+pub mod handoff;
+pub mod ids;
+pub mod message;
+pub mod profile;
+pub mod terminal;
+pub mod text;

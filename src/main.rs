@@ -1,0 +1,2 @@
+//! `conductor-hook`: the one binary. See the library for everything.
+fn main() {}

@@ -1,0 +1,232 @@
+//! The one owner of the environment and of where things lie.
+
+use crate::error::{Failure, Result};
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+
+/// Environment variables that Agent Conductor reads or sets.
+pub mod name {
+    /// State directory.
+    pub const HOME: &str = "CONDUCTOR_HOME";
+    /// The terminal's id, set in an agent's pane.
+    pub const TERMINAL_ID: &str = "CONDUCTOR_TERMINAL_ID";
+    /// The session's name, set in an agent's pane.
+    pub const SESSION: &str = "CONDUCTOR_SESSION";
+    /// Absolute path of the binary, set in an agent's pane.
+    pub const HOOK: &str = "CONDUCTOR_HOOK";
+    /// Path of the tmux socket.
+    pub const TMUX_SOCKET: &str = "CONDUCTOR_TMUX_SOCKET";
+    /// Log filter.
+    pub const LOG: &str = "CONDUCTOR_LOG";
+    /// The demo agent's log file.
+    pub const DEMO_LOG: &str = "CONDUCTOR_DEMO_LOG";
+    /// Makes the demo agent run a tool when its gate does not answer.
+    pub const DEMO_FAIL_OPEN: &str = "CONDUCTOR_DEMO_FAIL_OPEN";
+}
+
+/// An environment variable as text; unset, empty, and not UTF-8 are all `None`.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "this is the one place that reads the environment"
+)]
+pub fn env(name: &str) -> Option<String> {
+    std::env::var(name).ok().filter(|value| !value.is_empty())
+}
+
+/// An environment variable as a path or other bytes; unset and empty are `None`.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "this is the one place that reads the environment"
+)]
+pub fn env_os(name: &str) -> Option<OsString> {
+    std::env::var_os(name).filter(|value| !value.is_empty())
+}
+
+/// The user's home directory (`HOME`).
+pub fn user_home() -> Option<PathBuf> {
+    env_os("HOME")
+        .map(PathBuf::from)
+        .filter(|path| path.is_absolute())
+}
+
+/// The working directory, without links where the kernel knows it.
+pub fn working_directory() -> Result<PathBuf> {
+    std::env::current_dir().map_err(|e| Failure::failed(format!("read the working directory: {e}")))
+}
+
+/// The absolute path of this binary.
+pub fn own_binary() -> Result<PathBuf> {
+    std::env::current_exe()
+        .map_err(|e| Failure::failed(format!("find the path of this binary: {e}")))
+}
+
+/// The absolute path of `program` along `PATH`, or `program` itself when it is an absolute path to an executable.
+pub fn find_program(program: &str, path: Option<&str>) -> Option<PathBuf> {
+    let executable = |candidate: &Path| {
+        use std::os::unix::fs::PermissionsExt;
+        candidate
+            .metadata()
+            .is_ok_and(|m| m.is_file() && m.permissions().mode() & 0o111 != 0)
+    };
+    if program.contains('/') {
+        let candidate = PathBuf::from(program);
+        return (candidate.is_absolute() && executable(&candidate)).then_some(candidate);
+    }
+    let own = env("PATH");
+    let path = path.or(own.as_deref())?;
+    std::env::split_paths(path)
+        .filter(|dir| dir.is_absolute())
+        .map(|dir| dir.join(program))
+        .find(|c| executable(c))
+}
+
+/// The state directory and every place in it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Home {
+    root: PathBuf,
+}
+
+impl Home {
+    /// The state directory at `root`, which must be absolute and free of control characters.
+    pub fn at(root: impl Into<PathBuf>) -> Result<Self> {
+        let root = root.into();
+        let text = root
+            .to_str()
+            .ok_or_else(|| Failure::state("the state directory's path is not UTF-8"))?;
+        if !root.is_absolute() {
+            return Err(Failure::state(format!(
+                "the state directory {text} is not an absolute path"
+            ))
+            .hint(format!("set {} to an absolute path", name::HOME)));
+        }
+        if text.chars().any(char::is_control) {
+            return Err(Failure::state(
+                "the state directory's path holds a control character",
+            ));
+        }
+        Ok(Self { root })
+    }
+
+    /// The state directory that `CONDUCTOR_HOME` names, else `~/.conductor`.
+    pub fn from_env() -> Result<Self> {
+        if let Some(root) = env_os(name::HOME) {
+            return Self::at(root);
+        }
+        let home = user_home().ok_or_else(|| {
+            Failure::state("there is no home directory for the state")
+                .hint(format!("set HOME or {}", name::HOME))
+        })?;
+        Self::at(home.join(".conductor"))
+    }
+
+    /// The directory itself.
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// `config.toml`.
+    pub fn config(&self) -> PathBuf {
+        self.root.join("config.toml")
+    }
+
+    /// `policy.toml`.
+    pub fn policy(&self) -> PathBuf {
+        self.root.join("policy.toml")
+    }
+
+    /// Directory of the database.
+    pub fn db_dir(&self) -> PathBuf {
+        self.root.join("db")
+    }
+
+    /// The database.
+    pub fn db(&self) -> PathBuf {
+        self.root.join("db/conductor.db")
+    }
+
+    /// The writers' lock.
+    pub fn lock(&self) -> PathBuf {
+        self.root.join("conductor.lock")
+    }
+
+    /// User profiles.
+    pub fn profiles(&self) -> PathBuf {
+        self.root.join("agent-context")
+    }
+
+    /// User provider manifests.
+    pub fn providers(&self) -> PathBuf {
+        self.root.join("providers")
+    }
+
+    /// User flows.
+    pub fn flows(&self) -> PathBuf {
+        self.root.join("flows")
+    }
+
+    /// Directory of the terminals' logs.
+    pub fn terminal_logs(&self) -> PathBuf {
+        self.root.join("logs/terminal")
+    }
+
+    /// The log of one terminal.
+    pub fn terminal_log(&self, id: &str) -> PathBuf {
+        self.terminal_logs().join(format!("{id}.log"))
+    }
+
+    /// Our own log, used when journald does not answer.
+    pub fn own_log(&self) -> PathBuf {
+        self.root.join("logs/conductor.log")
+    }
+
+    /// The audit log's directory.
+    pub fn approvals(&self) -> PathBuf {
+        self.root.join("approvals")
+    }
+
+    /// Where events wait when the lock was not free.
+    pub fn spool(&self) -> PathBuf {
+        self.root.join("spool")
+    }
+
+    /// Generated files of all terminals.
+    pub fn run(&self) -> PathBuf {
+        self.root.join("run")
+    }
+
+    /// Generated files of one terminal.
+    pub fn run_of(&self, id: &str) -> PathBuf {
+        self.run().join(id)
+    }
+
+    /// The lock of one terminal's deliveries.
+    pub fn terminal_lock(&self, id: &str) -> PathBuf {
+        self.run_of(id).join("deliver.lock")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_relative_or_strange_home_is_refused() {
+        assert!(Home::at("relative").is_err());
+        assert!(Home::at("/tmp/a\nb").is_err());
+        assert!(Home::at("/tmp/with space and 'quote'").is_ok());
+    }
+
+    #[test]
+    fn programs_are_found_along_the_path_only_by_absolute_directories() {
+        assert_eq!(
+            find_program("sh", Some("relative:/bin")),
+            Some(PathBuf::from("/bin/sh"))
+        );
+        assert_eq!(find_program("sh", Some("relative")), None);
+        assert_eq!(
+            find_program("/bin/sh", None),
+            Some(PathBuf::from("/bin/sh"))
+        );
+        assert_eq!(find_program("./sh", None), None);
+    }
+}

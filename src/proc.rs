@@ -1,0 +1,249 @@
+//! The one owner of processes: who runs, who started whom, and how children are started.
+//!
+//! Identity of a process is its pid and its start time (clock ticks since boot, `proc_pid_stat(5)` field 22): a pid alone comes back.
+
+use crate::error::{Failure, Result};
+use std::ffi::OsStr;
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+/// A process that can be told from every later one with the same pid.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Identity {
+    /// Process id.
+    pub pid: i32,
+    /// Start time in clock ticks since boot.
+    pub start: i64,
+}
+
+/// What the kernel says about one process.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Process {
+    /// Pid and start time.
+    pub identity: Identity,
+    /// Parent's pid.
+    pub parent: i32,
+    /// Session id (the session leader's pid).
+    pub session: i32,
+    /// Controlling terminal's device number, 0 for none.
+    pub tty: i32,
+    /// Whether it is a zombie.
+    pub zombie: bool,
+}
+
+impl Process {
+    /// This very process, read from `/proc/self` (in a pid namespace the pid from `getpid` may be a stranger's in `/proc`).
+    pub fn own() -> Option<Self> {
+        parse_stat(&fs::read_to_string("/proc/self/stat").ok()?)
+    }
+
+    /// The process with `pid`, if there is one.
+    pub fn of(pid: i32) -> Option<Self> {
+        parse_stat(&fs::read_to_string(format!("/proc/{pid}/stat")).ok()?)
+    }
+
+    /// This process and its ancestors, nearest first, up to pid 1.
+    pub fn own_ancestry() -> Vec<Self> {
+        let mut chain = Vec::new();
+        let mut next = Self::own();
+        while let Some(process) = next {
+            next = (process.parent > 0 && chain.len() < 64)
+                .then(|| Self::of(process.parent))
+                .flatten();
+            chain.push(process);
+        }
+        chain
+    }
+
+    /// The value of `variable` in the environment that this process was started with.
+    pub fn initial_env(&self, variable: &str) -> Option<String> {
+        let bytes = fs::read(format!("/proc/{}/environ", self.identity.pid)).ok()?;
+        let prefix = format!("{variable}=");
+        bytes
+            .split(|byte| *byte == 0)
+            .find_map(|entry| entry.strip_prefix(prefix.as_bytes()))
+            .and_then(|value| String::from_utf8(value.to_vec()).ok())
+    }
+}
+
+impl Identity {
+    /// This very process.
+    pub fn own() -> Option<Self> {
+        Process::own().map(|process| process.identity)
+    }
+
+    /// Whether exactly this process still runs (a zombie does not).
+    pub fn alive(self) -> bool {
+        Process::of(self.pid).is_some_and(|process| process.identity == self && !process.zombie)
+    }
+
+    /// Sends `signal` if exactly this process still runs.
+    pub fn signal(self, signal: nix::sys::signal::Signal) {
+        if self.pid > 1 && self.alive() {
+            let _ = nix::sys::signal::kill(nix::unistd::Pid::from_raw(self.pid), signal);
+        }
+    }
+}
+
+/// Every process that descends from `root`, without `root`, in the order of the process table.
+pub fn descendants(root: i32) -> Vec<Identity> {
+    let mut table: Vec<Process> = Vec::new();
+    if let Ok(entries) = fs::read_dir("/proc") {
+        for entry in entries.flatten() {
+            if let Some(pid) = entry
+                .file_name()
+                .to_str()
+                .and_then(|name| name.parse().ok())
+            {
+                table.extend(Process::of(pid));
+            }
+        }
+    }
+    let mut members = vec![root];
+    let mut found = Vec::new();
+    loop {
+        let fresh: Vec<Identity> = table
+            .iter()
+            .filter(|p| members.contains(&p.parent) && !members.contains(&p.identity.pid))
+            .map(|p| p.identity)
+            .collect();
+        if fresh.is_empty() {
+            return found;
+        }
+        members.extend(fresh.iter().map(|identity| identity.pid));
+        found.extend(fresh);
+    }
+}
+
+/// Ends `processes`: SIGTERM, then SIGKILL for what still runs after `grace`. Waits until they are gone or `grace` has passed twice.
+pub fn end(processes: &[Identity], grace: Duration) {
+    use nix::sys::signal::Signal;
+    for signal in [Signal::SIGTERM, Signal::SIGKILL] {
+        for process in processes {
+            process.signal(signal);
+        }
+        if wait_gone(processes, grace) {
+            return;
+        }
+    }
+}
+
+/// Waits up to `limit` until none of `processes` runs; says whether that happened.
+pub fn wait_gone(processes: &[Identity], limit: Duration) -> bool {
+    let start = Instant::now();
+    loop {
+        if processes.iter().all(|process| !process.alive()) {
+            return true;
+        }
+        if start.elapsed() >= limit {
+            return false;
+        }
+        std::thread::sleep(Duration::from_millis(10));
+    }
+}
+
+/// A command for `program`; the only way to start a child process.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "this is the one place that starts child processes"
+)]
+pub fn command(program: impl AsRef<OsStr>) -> Command {
+    Command::new(program)
+}
+
+/// Replaces this process by `command`; returns only on failure.
+pub fn exec(mut command: Command) -> Failure {
+    use std::os::unix::process::CommandExt;
+    let program = command.get_program().to_string_lossy().into_owned();
+    let error = command.exec();
+    Failure::failed(format!("start {program}: {error}"))
+}
+
+/// Keeps files that this process and its children create private.
+pub fn private_umask() {
+    nix::sys::stat::umask(nix::sys::stat::Mode::from_bits_truncate(0o077));
+}
+
+/// Whether `pid` runs the same program file as `path` (both without links).
+pub fn runs_program(pid: i32, path: &Path) -> bool {
+    match (
+        fs::canonicalize(format!("/proc/{pid}/exe")),
+        fs::canonicalize(path),
+    ) {
+        (Ok(a), Ok(b)) => a == b,
+        _ => false,
+    }
+}
+
+/// The program file of `pid`.
+pub fn program_of(pid: i32) -> Result<std::path::PathBuf> {
+    fs::canonicalize(format!("/proc/{pid}/exe"))
+        .map_err(|e| Failure::failed(format!("find the program of process {pid}: {e}")))
+}
+
+fn parse_stat(text: &str) -> Option<Process> {
+    let (pid, rest) = text.split_once(" (")?;
+    let (_, rest) = rest.rsplit_once(") ")?;
+    let fields: Vec<&str> = rest.split_ascii_whitespace().collect();
+    Some(Process {
+        identity: Identity {
+            pid: pid.parse().ok()?,
+            start: fields.get(19)?.parse().ok()?,
+        },
+        parent: fields.get(1)?.parse().ok()?,
+        session: fields.get(3)?.parse().ok()?,
+        tty: fields.get(4)?.parse().ok()?,
+        zombie: fields
+            .first()
+            .is_some_and(|state| matches!(*state, "Z" | "X")),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn stat_is_read_past_a_hostile_program_name() {
+        let line = "42 (a) b (c) S 7 42 5 34816 42 4194304 1 2 3 4 5 6 7 8 20 0 1 0 999 1 2";
+        let process = parse_stat(line).unwrap();
+        assert_eq!(
+            process.identity,
+            Identity {
+                pid: 42,
+                start: 999
+            }
+        );
+        assert_eq!(
+            (process.parent, process.session, process.tty),
+            (7, 5, 34816)
+        );
+    }
+
+    #[test]
+    fn own_ancestry_starts_here_and_ends_at_the_top() {
+        let chain = Process::own_ancestry();
+        assert_eq!(
+            chain[0].identity.pid,
+            i32::try_from(std::process::id()).unwrap()
+        );
+        assert!(chain.len() >= 2);
+        assert!(chain[0].identity.alive());
+    }
+
+    #[test]
+    fn a_child_is_a_descendant_and_can_be_ended() {
+        let mut child = command("sleep").arg("60").spawn().unwrap();
+        let pid = i32::try_from(child.id()).unwrap();
+        let mine = i32::try_from(std::process::id()).unwrap();
+        let found = descendants(mine)
+            .into_iter()
+            .find(|identity| identity.pid == pid)
+            .unwrap();
+        end(&[found], Duration::from_secs(2));
+        child.wait().unwrap();
+        assert!(!found.alive());
+    }
+}
