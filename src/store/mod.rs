@@ -1,1 +1,24 @@
-//! To be written.
+//! `SQLite` under the writers' lock: rows to domain types and back, migrations, pragmas.
+//!
+//! One writer at a time: an fs2 lock on `conductor.lock`, then `BEGIN IMMEDIATE`. The lock is held for database work only: never
+//! across a tmux call, a child process, a wait, or a prompt. May import [`crate::domain`] and the ground.
+
+mod audit;
+mod db;
+mod due;
+mod error;
+mod handoffs;
+mod lock;
+mod messages;
+mod migrations;
+mod spool;
+mod terminals;
+mod trust;
+
+pub use db::{Budget, Durability, Store, Tx};
+pub use due::{Due, DueKind};
+pub use error::Error;
+pub use lock::TerminalLock;
+pub use messages::{Attempt, NewMessage};
+pub use spool::SpooledEvent;
+pub use terminals::Registration;

@@ -1,1 +1,22 @@
-//! To be written.
+//! The only room that talks to tmux: argv builder, ids, formats, the fence, panes, timers.
+//!
+//! Only ids and numbers stand inside a tmux command string, format or shell line. Other text crosses as stdin data, plain option
+//! values or argv elements; where tmux expands formats in it, through [`literal`]. May import [`crate::domain`] and the ground.
+
+mod client;
+mod command;
+mod error;
+pub mod fence;
+mod ids;
+mod launch;
+mod panes;
+mod server;
+mod timer;
+
+pub use client::{Answer, Tmux};
+pub use command::{CommandList, literal, quoted};
+pub use error::Error;
+pub use ids::PaneId;
+pub use launch::{Placement, Started};
+pub use panes::Pane;
+pub use server::{Version, locate};

@@ -1,0 +1,352 @@
+//! Opening, transactions, checkpoints.
+//!
+//! Short-lived processes need their own pragmas: without `NO_CKPT_ON_CLOSE` each process would checkpoint at exit (4 fsyncs), with it
+//! alone the log would grow without end; so the log is checkpointed and cut under the lock once it is larger than [`WAL_LIMIT`].
+
+use super::error::Error;
+use super::lock::WriterLock;
+use super::{migrations, spool};
+use crate::clock;
+use crate::fsx;
+use crate::paths::Home;
+use rusqlite::config::DbConfig;
+use rusqlite::{Connection, OpenFlags};
+use std::ops::Deref;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// Size of the write-ahead log, in bytes, above which the next writer checkpoints it.
+const WAL_LIMIT: u64 = 256 * 1024;
+
+/// How long a writer waits for the lock.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Budget {
+    /// An agent's status event: 50 ms, then it is spooled.
+    Status,
+    /// A decision: 2 s, then it is denied.
+    Decision,
+    /// A person or agent who waits for an answer: 10 s.
+    Call,
+}
+
+impl Budget {
+    const fn duration(self) -> Duration {
+        match self {
+            Self::Status => Duration::from_millis(50),
+            Self::Decision => Duration::from_secs(2),
+            Self::Call => Duration::from_secs(10),
+        }
+    }
+}
+
+/// What a commit survives.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Durability {
+    /// Any death of a process (no fsync).
+    Process,
+    /// A loss of power too: accepted messages, approvals, audit.
+    Power,
+}
+
+/// The open database of one state directory.
+#[derive(Debug)]
+pub struct Store {
+    connection: Connection,
+    home: Home,
+}
+
+/// A transaction; the methods of the rows are on it.
+#[derive(Debug)]
+pub struct Tx<'a> {
+    pub(super) inner: rusqlite::Transaction<'a>,
+}
+
+impl Deref for Tx<'_> {
+    type Target = Connection;
+
+    fn deref(&self) -> &Connection {
+        &self.inner
+    }
+}
+
+impl Store {
+    /// Opens the state, creating directory and database where they are missing.
+    pub fn open_or_create(home: &Home) -> Result<Self, Error> {
+        if !home.db().exists() {
+            for dir in [
+                home.root().to_path_buf(),
+                home.db_dir(),
+                home.run(),
+                home.spool(),
+                home.terminal_logs(),
+            ] {
+                fsx::create_private_dir(&dir)
+                    .map_err(Error::io(format!("create {}", dir.display())))?;
+            }
+        }
+        fsx::check_private_dir(home.root())
+            .map_err(Error::io(format!("use {}", home.root().display())))?;
+        Self::open_at(home, true)
+    }
+
+    /// Opens existing state; [`Error::Missing`] when there is none.
+    pub fn open(home: &Home) -> Result<Self, Error> {
+        if !home.db().exists() {
+            return Err(Error::Missing(home.root().to_path_buf()));
+        }
+        fsx::check_private_dir(home.root())
+            .map_err(Error::io(format!("use {}", home.root().display())))?;
+        Self::open_at(home, false)
+    }
+
+    fn open_at(home: &Home, create: bool) -> Result<Self, Error> {
+        match Self::try_open(home, create) {
+            Err(error) if error.is_corruption() => Err(set_aside(home)?),
+            other => other,
+        }
+    }
+
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "this is the one place that opens the database"
+    )]
+    fn try_open(home: &Home, create: bool) -> Result<Self, Error> {
+        let mut flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        if create {
+            flags |= OpenFlags::SQLITE_OPEN_CREATE;
+        }
+        let connection = Connection::open_with_flags(home.db(), flags)?;
+        connection.busy_timeout(Duration::from_secs(5))?;
+        connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
+        connection.execute_batch(
+            "PRAGMA wal_autocheckpoint = 0; PRAGMA foreign_keys = ON; PRAGMA trusted_schema = OFF;",
+        )?;
+        let found = migrations::check(&connection)?;
+        let store = Self {
+            connection,
+            home: home.clone(),
+        };
+        if found < migrations::known() {
+            store.migrate()?;
+        }
+        Ok(store)
+    }
+
+    fn migrate(&self) -> Result<(), Error> {
+        let _lock = WriterLock::acquire(&self.home, Budget::Call.duration())?;
+        let mode: String = self
+            .connection
+            .query_row("PRAGMA journal_mode", [], |row| row.get(0))?;
+        if mode != "wal" {
+            self.connection
+                .query_row("PRAGMA journal_mode = WAL", [], |_| Ok(()))?;
+        }
+        let found = migrations::check(&self.connection)?;
+        if found < migrations::known() {
+            migrations::apply(&self.connection, found)?;
+        }
+        Ok(())
+    }
+
+    /// The state directory.
+    pub fn home(&self) -> &Home {
+        &self.home
+    }
+
+    /// Reads in one consistent snapshot.
+    pub fn read<T, E: From<Error>>(
+        &mut self,
+        body: impl FnOnce(&Tx<'_>) -> Result<T, E>,
+    ) -> Result<T, E> {
+        let inner = self.connection.transaction().map_err(Error::from)?;
+        body(&Tx { inner })
+    }
+
+    /// Writes in one transaction under the writers' lock; what was spooled is stored first. Nothing is stored when `body` fails.
+    pub fn write<T, E: From<Error>>(
+        &mut self,
+        durability: Durability,
+        budget: Budget,
+        body: impl FnOnce(&Tx<'_>) -> Result<T, E>,
+    ) -> Result<T, E> {
+        let lock = WriterLock::acquire(&self.home, budget.duration())?;
+        let level = match durability {
+            Durability::Process => "PRAGMA synchronous = NORMAL",
+            Durability::Power => "PRAGMA synchronous = FULL",
+        };
+        self.connection.execute_batch(level).map_err(Error::from)?;
+        let value = {
+            let inner = self
+                .connection
+                .transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)
+                .map_err(Error::from)?;
+            let tx = Tx { inner };
+            let drained = spool::drain(&self.home, &tx)?;
+            let value = body(&tx)?;
+            tx.inner.commit().map_err(Error::from)?;
+            drained.forget();
+            value
+        };
+        self.checkpoint_if_large()?;
+        drop(lock);
+        Ok(value)
+    }
+
+    fn checkpoint_if_large(&self) -> Result<(), Error> {
+        let mut wal = self.home.db().into_os_string();
+        wal.push("-wal");
+        if std::fs::metadata(PathBuf::from(wal)).is_ok_and(|meta| meta.len() > WAL_LIMIT) {
+            // A reader may hold the log; then the next writer tries again.
+            self.connection
+                .query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))?;
+        }
+        Ok(())
+    }
+
+    /// Checks the whole database; returns what is wrong with it.
+    pub fn integrity(&self) -> Result<Option<String>, Error> {
+        let answer: String = self
+            .connection
+            .query_row("PRAGMA quick_check(1)", [], |row| row.get(0))?;
+        Ok((answer != "ok").then_some(answer))
+    }
+}
+
+/// Renames a damaged database and its log, so that the evidence stays and the next call can start anew.
+fn set_aside(home: &Home) -> Result<Error, Error> {
+    let _lock = WriterLock::acquire(home, Budget::Call.duration())?;
+    let stamp = clock::now().as_millisecond();
+    let kept = home.db_dir().join(format!("conductor.db.corrupt-{stamp}"));
+    for suffix in ["", "-wal", "-shm"] {
+        let mut from = home.db().into_os_string();
+        from.push(suffix);
+        let mut to = kept.clone().into_os_string();
+        to.push(suffix);
+        match std::fs::rename(&from, &to) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                return Err(Error::io("set the damaged database aside")(error));
+            }
+            _ => {}
+        }
+    }
+    Ok(Error::SetAside(kept))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn home() -> (tempfile::TempDir, Home) {
+        let dir = tempfile::tempdir().unwrap();
+        let home = Home::at(dir.path().join("state")).unwrap();
+        (dir, home)
+    }
+
+    fn put(store: &mut Store, key: &str, value: &str) {
+        store
+            .write(Durability::Process, Budget::Call, |tx| {
+                tx.execute("INSERT OR REPLACE INTO meta VALUES (?1, ?2)", [key, value])?;
+                Ok::<_, Error>(())
+            })
+            .unwrap();
+    }
+
+    #[test]
+    fn missing_state_is_said_and_can_be_made() {
+        let (_dir, home) = home();
+        assert!(matches!(Store::open(&home), Err(Error::Missing(_))));
+        Store::open_or_create(&home).unwrap();
+        Store::open(&home).unwrap();
+    }
+
+    #[test]
+    fn a_newer_database_is_refused_and_untouched() {
+        let (_dir, home) = home();
+        let store = Store::open_or_create(&home).unwrap();
+        store
+            .connection
+            .execute_batch("PRAGMA user_version = 999")
+            .unwrap();
+        store
+            .connection
+            .query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))
+            .unwrap();
+        drop(store);
+        let before = std::fs::read(home.db()).unwrap();
+        assert!(matches!(
+            Store::open_or_create(&home),
+            Err(Error::Newer { found: 999, .. })
+        ));
+        assert_eq!(std::fs::read(home.db()).unwrap(), before);
+    }
+
+    #[test]
+    fn a_damaged_database_is_kept_as_evidence() {
+        let (_dir, home) = home();
+        drop(Store::open_or_create(&home).unwrap());
+        let _ = std::fs::remove_file(home.db_dir().join("conductor.db-wal"));
+        fsx::write_atomic(&home.db(), &[b'x'; 8192]).unwrap();
+        let Err(Error::SetAside(kept)) = Store::open(&home) else {
+            panic!("expected the file to be set aside")
+        };
+        assert_eq!(std::fs::read(kept).unwrap(), vec![b'x'; 8192]);
+        Store::open_or_create(&home).unwrap();
+    }
+
+    #[test]
+    fn the_log_stays_small_over_many_short_lives() {
+        let (_dir, home) = home();
+        Store::open_or_create(&home).unwrap();
+        let mut largest = 0;
+        for round in 0..200 {
+            let mut store = Store::open(&home).unwrap();
+            put(&mut store, &round.to_string(), &"x".repeat(500));
+            drop(store);
+            largest = largest.max(
+                std::fs::metadata(home.db_dir().join("conductor.db-wal")).map_or(0, |m| m.len()),
+            );
+        }
+        assert!(largest <= 512 * 1024, "the log grew to {largest} bytes");
+    }
+
+    #[test]
+    fn a_failed_body_stores_nothing() {
+        let (_dir, home) = home();
+        let mut store = Store::open_or_create(&home).unwrap();
+        let failed: Result<(), Error> = store.write(Durability::Power, Budget::Call, |tx| {
+            tx.execute("INSERT INTO meta VALUES ('a', 'b')", [])?;
+            Err(Error::Locked)
+        });
+        assert!(failed.is_err());
+        let count: i64 = store
+            .read(|tx| {
+                Ok::<_, Error>(tx.query_row("SELECT count(*) FROM meta", [], |row| row.get(0))?)
+            })
+            .unwrap();
+        assert_eq!(count, 0);
+    }
+
+    #[test]
+    fn many_writers_at_once_lose_nothing() {
+        let (_dir, home) = home();
+        Store::open_or_create(&home).unwrap();
+        std::thread::scope(|scope| {
+            for writer in 0..8 {
+                let home = &home;
+                scope.spawn(move || {
+                    for round in 0..20 {
+                        let mut store = Store::open(home).unwrap();
+                        put(&mut store, &format!("{writer}-{round}"), "x");
+                    }
+                });
+            }
+        });
+        let mut store = Store::open(&home).unwrap();
+        let count: i64 = store
+            .read(|tx| {
+                Ok::<_, Error>(tx.query_row("SELECT count(*) FROM meta", [], |row| row.get(0))?)
+            })
+            .unwrap();
+        assert_eq!(count, 160);
+    }
+}

@@ -1,0 +1,85 @@
+//! What can go wrong with the state, and what a person is told about it.
+
+use crate::error::{Failure, Kind};
+use std::path::PathBuf;
+
+/// An error of the store.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The writers' lock was not free in time.
+    #[error("the state is locked by another process")]
+    Locked,
+    /// The database was written by a newer version.
+    #[error("the database has schema {found}, this version knows up to {known}")]
+    Newer {
+        /// Schema of the file.
+        found: i64,
+        /// Newest schema of this program.
+        known: i64,
+    },
+    /// The database was damaged and has been set aside.
+    #[error("the database was damaged and is now {}", .0.display())]
+    SetAside(PathBuf),
+    /// There is no state yet.
+    #[error("there is no state in {}", .0.display())]
+    Missing(PathBuf),
+    /// The disk refused.
+    #[error("{what}: {source}")]
+    Io {
+        /// What was tried.
+        what: String,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// `SQLite` refused.
+    #[error(transparent)]
+    Sqlite(#[from] rusqlite::Error),
+}
+
+impl Error {
+    pub(super) fn io(what: impl Into<String>) -> impl FnOnce(std::io::Error) -> Self {
+        let what = what.into();
+        move |source| Self::Io { what, source }
+    }
+
+    /// Whether the file is not a sound database.
+    pub(super) fn is_corruption(&self) -> bool {
+        use rusqlite::ErrorCode::{DatabaseCorrupt, NotADatabase};
+        matches!(self, Self::Sqlite(error) if matches!(error.sqlite_error_code(), Some(DatabaseCorrupt | NotADatabase)))
+    }
+}
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Self {
+        let text = error.to_string();
+        match error {
+            Error::Locked => Self::new(Kind::StateUnusable, text).hint("try again; `conductor-hook doctor` names the holder"),
+            Error::Newer { .. } => Self::state(text)
+                .hint("update this program; a newer one has used this state directory, and nothing was changed"),
+            Error::SetAside(_) => {
+                Self::state(text).hint("nothing was deleted; the next call starts with an empty database")
+            }
+            Error::Missing(_) => Self::not_found(text).hint("run `conductor-hook init`"),
+            Error::Io { source, .. } => {
+                let failure = Self::state(text);
+                match source.kind() {
+                    std::io::ErrorKind::StorageFull => failure.hint("free some space; nothing was stored"),
+                    std::io::ErrorKind::PermissionDenied | std::io::ErrorKind::ReadOnlyFilesystem => {
+                        failure.hint("make the state directory writable, or set CONDUCTOR_HOME")
+                    }
+                    _ => failure,
+                }
+            }
+            Error::Sqlite(error) => {
+                let failure = Self::state(format!("database: {text}"));
+                match error.sqlite_error_code() {
+                    Some(rusqlite::ErrorCode::DiskFull) => failure.hint("free some space; nothing was stored"),
+                    Some(rusqlite::ErrorCode::ReadOnly | rusqlite::ErrorCode::CannotOpen) => {
+                        failure.hint("make the state directory writable, or set CONDUCTOR_HOME")
+                    }
+                    _ => failure,
+                }
+            }
+        }
+    }
+}

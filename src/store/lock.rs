@@ -1,0 +1,117 @@
+//! The two locks: of all writers, and of one terminal's deliveries. Order: a terminal's lock first, then the writers'.
+//!
+//! fs2's methods are called by their full path: std has methods of the same names with other error types.
+
+use super::error::Error;
+use crate::fsx;
+use crate::paths::Home;
+use std::fs::File;
+use std::io;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+fn try_lock(file: &File) -> io::Result<bool> {
+    match fs2::FileExt::try_lock_exclusive(file) {
+        Ok(()) => Ok(true),
+        Err(error) if error.raw_os_error() == fs2::lock_contended_error().raw_os_error() => {
+            Ok(false)
+        }
+        Err(error) if error.kind() == io::ErrorKind::Interrupted => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
+/// Locks `file`, trying again with pauses of 0.2 to 2 ms until `budget` has passed (fs2 has no lock with a deadline).
+fn lock_within(file: &File, budget: Duration) -> io::Result<bool> {
+    let start = Instant::now();
+    let mut pause = Duration::from_micros(200);
+    loop {
+        if try_lock(file)? {
+            return Ok(true);
+        }
+        let left = budget.saturating_sub(start.elapsed());
+        if left.is_zero() {
+            return Ok(false);
+        }
+        std::thread::sleep(pause.min(left));
+        pause = (pause * 2).min(Duration::from_millis(2));
+    }
+}
+
+/// The writers' lock; free when dropped, and when the process dies.
+#[derive(Debug)]
+pub(super) struct WriterLock {
+    _file: File,
+}
+
+impl WriterLock {
+    pub(super) fn acquire(home: &Home, budget: Duration) -> Result<Self, Error> {
+        let file = open(&home.lock())?;
+        if lock_within(&file, budget).map_err(Error::io("lock the state"))? {
+            Ok(Self { _file: file })
+        } else {
+            Err(Error::Locked)
+        }
+    }
+}
+
+/// The lock of one terminal's deliveries: whoever holds it knows that no other live process delivers there.
+#[derive(Debug)]
+pub struct TerminalLock {
+    _file: File,
+}
+
+impl TerminalLock {
+    /// Takes the lock of terminal `id` if it is free within `budget`.
+    pub fn acquire(home: &Home, id: &str, budget: Duration) -> Result<Option<Self>, Error> {
+        fsx::create_private_dir(&home.run_of(id))
+            .map_err(Error::io("create the terminal's directory"))?;
+        let file = open(&home.terminal_lock(id))?;
+        let locked = lock_within(&file, budget).map_err(Error::io("lock the terminal"))?;
+        Ok(locked.then_some(Self { _file: file }))
+    }
+}
+
+fn open(path: &Path) -> Result<File, Error> {
+    fsx::open_lock(path).map_err(Error::io(format!("open {}", path.display())))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_holder_at_a_time() {
+        let dir = tempfile::tempdir().unwrap();
+        let home = Home::at(dir.path()).unwrap();
+        let held = TerminalLock::acquire(&home, "0123abcd", Duration::ZERO).unwrap();
+        assert!(held.is_some());
+        assert!(
+            TerminalLock::acquire(&home, "0123abcd", Duration::from_millis(5))
+                .unwrap()
+                .is_none()
+        );
+        assert!(
+            TerminalLock::acquire(&home, "0123abce", Duration::ZERO)
+                .unwrap()
+                .is_some()
+        );
+        drop(held);
+        assert!(
+            TerminalLock::acquire(&home, "0123abcd", Duration::ZERO)
+                .unwrap()
+                .is_some()
+        );
+    }
+
+    #[test]
+    fn the_writers_lock_has_a_budget() {
+        let dir = tempfile::tempdir().unwrap();
+        let home = Home::at(dir.path()).unwrap();
+        let _held = WriterLock::acquire(&home, Duration::ZERO).unwrap();
+        assert!(matches!(
+            WriterLock::acquire(&home, Duration::from_millis(5)),
+            Err(Error::Locked)
+        ));
+    }
+}

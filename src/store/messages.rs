@@ -1,0 +1,490 @@
+//! Messages and their attempts. Every change of status is a compare-and-set on the status (and lease) it starts from.
+
+use super::db::Tx;
+use super::error::Error;
+use super::terminals::time;
+use crate::domain::ids::{MessageId, TerminalId};
+use crate::domain::message::{GateReason, Message, MessageStatus, Sender, Transport};
+use crate::proc::Identity;
+use jiff::Timestamp;
+use rusqlite::{OptionalExtension, Row, params};
+use serde::Serialize;
+
+const COLUMNS: &str = "id, sender, sender_name, is_order, receiver, body, status, transport, attempts, seq, tag, queued_at, placed_at,
+  submitted_at, expires_at, last_error, key, trace, hops, again, read_offset";
+
+/// A message to be accepted.
+#[derive(Debug, Clone)]
+pub struct NewMessage {
+    /// Who wrote it.
+    pub sender: Sender,
+    /// How the sender is called in the header.
+    pub sender_name: String,
+    /// Order or note.
+    pub order: bool,
+    /// Who it is for.
+    pub receiver: TerminalId,
+    /// The sanitised body.
+    pub body: String,
+    /// Random tag of header and footer.
+    pub tag: String,
+    /// When it dies.
+    pub expires_at: Option<Timestamp>,
+    /// Idempotency key.
+    pub key: Option<String>,
+    /// Trace id.
+    pub trace: String,
+    /// Hops of the trace.
+    pub hops: i64,
+}
+
+/// One attempt to deliver a message.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Attempt {
+    /// When.
+    pub at: Timestamp,
+    /// How.
+    pub transport: String,
+    /// What came of it.
+    pub outcome: String,
+    /// Why it failed.
+    pub reason: Option<String>,
+}
+
+fn message(row: &Row<'_>) -> rusqlite::Result<Message> {
+    let word = |name: &str, value: &str| {
+        rusqlite::Error::FromSqlConversionFailure(
+            0,
+            rusqlite::types::Type::Text,
+            format!("messages.{name} holds {value:?}").into(),
+        )
+    };
+    let when = |name: &str| Ok::<_, rusqlite::Error>(row.get::<_, Option<i64>>(name)?.map(time));
+    let receiver: String = row.get("receiver")?;
+    let status: String = row.get("status")?;
+    let sender: String = row.get("sender")?;
+    Ok(Message {
+        id: MessageId(row.get("id")?),
+        sender: Sender::parse(&sender),
+        sender_name: row.get("sender_name")?,
+        order: row.get("is_order")?,
+        receiver: TerminalId::parse(&receiver).map_err(|_| word("receiver", &receiver))?,
+        body: row.get("body")?,
+        status: MessageStatus::parse(&status).ok_or_else(|| word("status", &status))?,
+        transport: row
+            .get::<_, Option<String>>("transport")?
+            .and_then(|word| Transport::parse(&word)),
+        attempts: row.get("attempts")?,
+        seq: row.get("seq")?,
+        tag: row.get("tag")?,
+        queued_at: time(row.get("queued_at")?),
+        placed_at: when("placed_at")?,
+        submitted_at: when("submitted_at")?,
+        expires_at: when("expires_at")?,
+        last_error: row.get("last_error")?,
+        key: row.get("key")?,
+        trace: row.get("trace")?,
+        hops: row.get("hops")?,
+        again: row.get("again")?,
+        read_offset: row.get("read_offset")?,
+    })
+}
+
+impl Tx<'_> {
+    /// Accepts a message; with a key that this sender used before, returns the first one.
+    pub fn accept_message(&self, new: &NewMessage, at: Timestamp) -> Result<Message, Error> {
+        let sender = new.sender.to_string();
+        if let Some(key) = &new.key
+            && let Some(first) = self.message_by_key(&sender, key)?
+        {
+            return Ok(first);
+        }
+        let seq = self.next_seq(&new.receiver)?;
+        self.execute(
+            "INSERT INTO messages (sender, sender_name, is_order, receiver, body, status, seq, tag, queued_at, expires_at, key, trace, hops)
+             VALUES (?1, ?2, ?3, ?4, ?5, 'queued', ?6, ?7, ?8, ?9, ?10, ?11, ?12)",
+            params![
+                sender,
+                new.sender_name,
+                new.order,
+                new.receiver.as_str(),
+                new.body,
+                seq,
+                new.tag,
+                at.as_millisecond(),
+                new.expires_at.map(Timestamp::as_millisecond),
+                new.key,
+                new.trace,
+                new.hops,
+            ],
+        )?;
+        let id = MessageId(self.last_insert_rowid());
+        self.message(id)?
+            .ok_or_else(|| rusqlite::Error::QueryReturnedNoRows.into())
+    }
+
+    fn message_by_key(&self, sender: &str, key: &str) -> Result<Option<Message>, Error> {
+        let sql = format!("SELECT {COLUMNS} FROM messages WHERE sender = ?1 AND key = ?2");
+        Ok(self.query_row(&sql, [sender, key], message).optional()?)
+    }
+
+    /// The message with this id.
+    pub fn message(&self, id: MessageId) -> Result<Option<Message>, Error> {
+        let sql = format!("SELECT {COLUMNS} FROM messages WHERE id = ?1");
+        Ok(self
+            .prepare_cached(&sql)?
+            .query_row([id.0], message)
+            .optional()?)
+    }
+
+    /// Messages, newest first, of one receiver or all, with one status or any.
+    pub fn messages(
+        &self,
+        receiver: Option<&TerminalId>,
+        status: Option<MessageStatus>,
+        limit: u32,
+    ) -> Result<Vec<Message>, Error> {
+        let sql = format!(
+            "SELECT {COLUMNS} FROM messages WHERE (?1 IS NULL OR receiver = ?1) AND (?2 IS NULL OR status = ?2) ORDER BY id DESC LIMIT ?3"
+        );
+        let mut statement = self.prepare_cached(&sql)?;
+        let rows = statement.query_map(
+            params![
+                receiver.map(TerminalId::as_str),
+                status.map(MessageStatus::as_str),
+                limit
+            ],
+            message,
+        )?;
+        Ok(rows.collect::<Result<_, _>>()?)
+    }
+
+    /// Every attempt at a message, in order.
+    pub fn attempts(&self, id: MessageId) -> Result<Vec<Attempt>, Error> {
+        let mut statement = self.prepare_cached(
+            "SELECT at, transport, outcome, reason FROM attempts WHERE message = ?1 ORDER BY id",
+        )?;
+        let rows = statement.query_map([id.0], |row| {
+            Ok(Attempt {
+                at: time(row.get(0)?),
+                transport: row.get(1)?,
+                outcome: row.get(2)?,
+                reason: row.get(3)?,
+            })
+        })?;
+        Ok(rows.collect::<Result<_, _>>()?)
+    }
+
+    /// The message that is next at `receiver`: the lowest one that is neither held nor settled.
+    pub fn head_message(&self, receiver: &TerminalId) -> Result<Option<Message>, Error> {
+        let sql = format!(
+            "SELECT {COLUMNS} FROM messages WHERE receiver = ?1 AND status IN ('queued', 'claimed', 'placed') ORDER BY seq LIMIT 1"
+        );
+        Ok(self
+            .prepare_cached(&sql)?
+            .query_row([receiver.as_str()], message)
+            .optional()?)
+    }
+
+    /// Messages of `receiver` that wait for delivery or proof, in order.
+    pub fn open_messages(&self, receiver: &TerminalId) -> Result<Vec<Message>, Error> {
+        let sql = format!(
+            "SELECT {COLUMNS} FROM messages WHERE receiver = ?1 AND status IN ('held', 'queued', 'claimed', 'placed') ORDER BY seq"
+        );
+        let mut statement = self.prepare_cached(&sql)?;
+        let rows = statement.query_map([receiver.as_str()], message)?;
+        Ok(rows.collect::<Result<_, _>>()?)
+    }
+
+    /// Number of messages that wait at `receiver`, or at all living terminals.
+    pub fn open_count(&self, receiver: Option<&TerminalId>) -> Result<i64, Error> {
+        Ok(self
+            .prepare_cached(
+                "SELECT count(*) FROM messages WHERE status IN ('held', 'queued', 'claimed', 'placed') AND (?1 IS NULL OR receiver = ?1)",
+            )?
+            .query_row([receiver.map(TerminalId::as_str)], |row| row.get(0))?)
+    }
+
+    /// Numbers of waiting messages by receiver.
+    pub fn open_counts(&self) -> Result<std::collections::HashMap<String, i64>, Error> {
+        let mut statement = self.prepare_cached(
+            "SELECT receiver, count(*) FROM messages WHERE status IN ('held', 'queued', 'claimed', 'placed') GROUP BY receiver",
+        )?;
+        let rows = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?;
+        Ok(rows.collect::<Result<_, _>>()?)
+    }
+
+    /// Claims a queued message for this process.
+    pub fn claim_message(
+        &self,
+        id: MessageId,
+        transport: Transport,
+        lease: Identity,
+        at: Timestamp,
+    ) -> Result<bool, Error> {
+        let claimed = self.execute(
+            "UPDATE messages SET status = 'claimed', transport = ?2, attempts = attempts + 1, lease_pid = ?3, lease_start = ?4
+             WHERE id = ?1 AND status = 'queued'",
+            params![id.0, transport.as_str(), lease.pid, lease.start],
+        )?;
+        if claimed == 1 {
+            self.execute(
+                "INSERT INTO attempts (message, at, transport, outcome) VALUES (?1, ?2, ?3, 'claimed')",
+                params![id.0, at.as_millisecond(), transport.as_str()],
+            )?;
+        }
+        Ok(claimed == 1)
+    }
+
+    /// The process that claimed a message.
+    pub fn lease(&self, id: MessageId) -> Result<Option<Identity>, Error> {
+        Ok(self
+            .query_row(
+                "SELECT lease_pid, lease_start FROM messages WHERE id = ?1 AND lease_pid IS NOT NULL",
+                [id.0],
+                |row| Ok(Identity { pid: row.get(0)?, start: row.get(1)? }),
+            )
+            .optional()?)
+    }
+
+    fn note_outcome(
+        &self,
+        id: MessageId,
+        outcome: &str,
+        reason: Option<&str>,
+    ) -> Result<(), Error> {
+        self.execute(
+            "UPDATE attempts SET outcome = ?2, reason = coalesce(?3, reason)
+             WHERE id = (SELECT max(id) FROM attempts WHERE message = ?1)",
+            params![id.0, outcome, reason],
+        )?;
+        Ok(())
+    }
+
+    /// A claimed message is in the pane, or in the hands of a hook.
+    pub fn place_message(&self, id: MessageId, at: Timestamp) -> Result<bool, Error> {
+        let placed = self.execute(
+            "UPDATE messages SET status = 'placed', placed_at = ?2, last_error = NULL WHERE id = ?1 AND status = 'claimed'",
+            params![id.0, at.as_millisecond()],
+        )?;
+        if placed == 1 {
+            self.note_outcome(id, "placed", None)?;
+        }
+        Ok(placed == 1)
+    }
+
+    /// A claimed message was provably not taken: it goes back to the queue in its old place, with the reason.
+    pub fn refuse_message(&self, id: MessageId, reason: GateReason) -> Result<bool, Error> {
+        let back = self.execute(
+            "UPDATE messages SET status = 'queued', transport = NULL, last_error = ?2, lease_pid = NULL, lease_start = NULL
+             WHERE id = ?1 AND status = 'claimed'",
+            params![id.0, reason.as_str()],
+        )?;
+        if back == 1 {
+            self.note_outcome(id, "refused", Some(reason.as_str()))?;
+        }
+        Ok(back == 1)
+    }
+
+    /// A queued message was not even tried, with the reason.
+    pub fn note_gate(&self, id: MessageId, reason: GateReason) -> Result<(), Error> {
+        self.execute(
+            "UPDATE messages SET last_error = ?2 WHERE id = ?1 AND status = 'queued' AND last_error IS NOT ?2",
+            params![id.0, reason.as_str()],
+        )?;
+        Ok(())
+    }
+
+    /// A claimed or placed message goes back to the queue under a new number; the receiver may have seen it and is told so.
+    pub fn requeue_message(
+        &self,
+        message: &Message,
+        reason: &str,
+        again: bool,
+    ) -> Result<bool, Error> {
+        let back = self.execute(
+            "UPDATE messages SET status = 'queued', transport = NULL, placed_at = NULL, last_error = ?2, again = max(again, ?3),
+               lease_pid = NULL, lease_start = NULL
+             WHERE id = ?1 AND status IN ('claimed', 'placed')",
+            params![message.id.0, reason, again],
+        )?;
+        if back == 1 {
+            self.note_outcome(message.id, "not taken", Some(reason))?;
+        }
+        Ok(back == 1)
+    }
+
+    /// The message is proven by the agent's own event or by its reading it.
+    pub fn submit_message(
+        &self,
+        id: MessageId,
+        transport: Transport,
+        at: Timestamp,
+        proof: &str,
+    ) -> Result<bool, Error> {
+        let submitted = self.execute(
+            "UPDATE messages SET status = 'submitted', transport = ?2, submitted_at = ?3, last_error = NULL,
+               placed_at = coalesce(placed_at, ?3), attempts = max(attempts, 1)
+             WHERE id = ?1 AND status IN ('queued', 'claimed', 'placed')",
+            params![id.0, transport.as_str(), at.as_millisecond()],
+        )?;
+        if submitted == 1 {
+            let updated = self.execute(
+                "UPDATE attempts SET outcome = 'submitted', reason = ?3
+                 WHERE id = (SELECT max(id) FROM attempts WHERE message = ?1 AND transport IN (?2, 'paste'))",
+                params![id.0, transport.as_str(), proof],
+            )?;
+            if updated == 0 {
+                self.execute(
+                    "INSERT INTO attempts (message, at, transport, outcome, reason) VALUES (?1, ?2, ?3, 'submitted', ?4)",
+                    params![id.0, at.as_millisecond(), transport.as_str(), proof],
+                )?;
+            }
+            self.execute(
+                "UPDATE terminals SET settled = max(settled, m.seq) FROM messages m WHERE m.id = ?1 AND terminals.id = m.receiver",
+                [id.0],
+            )?;
+        }
+        Ok(submitted == 1)
+    }
+
+    /// A prompt that the agent submitted carried the header of message `id`: proof, if it was claimed or placed at this terminal.
+    pub(super) fn prove_by_prompt(&self, terminal: &str, id: i64, at: i64) -> Result<(), Error> {
+        let transport: Option<String> = self
+            .query_row(
+                "SELECT transport FROM messages WHERE id = ?1 AND receiver = ?2 AND status IN ('claimed', 'placed')",
+                params![id, terminal],
+                |row| row.get(0),
+            )
+            .optional()?
+            .flatten();
+        if let Some(transport) = transport.and_then(|word| Transport::parse(&word)) {
+            self.submit_message(
+                MessageId(id),
+                transport,
+                time(at),
+                "the agent's prompt hook carried its id",
+            )?;
+        }
+        Ok(())
+    }
+
+    /// Ends an open message: dead, expired or cancelled, with the reason. A claimed or placed one may have been seen.
+    pub fn end_message(
+        &self,
+        id: MessageId,
+        status: MessageStatus,
+        reason: &str,
+    ) -> Result<bool, Error> {
+        let ended = self.execute(
+            "UPDATE messages SET status = ?2, last_error = ?3, lease_pid = NULL, lease_start = NULL
+             WHERE id = ?1 AND status IN ('held', 'queued', 'claimed', 'placed')",
+            params![id.0, status.as_str(), reason],
+        )?;
+        Ok(ended == 1)
+    }
+
+    /// Withdraws a message that nobody has begun to deliver.
+    pub fn cancel_message(&self, id: MessageId) -> Result<bool, Error> {
+        let ended = self.execute(
+            "UPDATE messages SET status = 'cancelled', last_error = 'withdrawn' WHERE id = ?1 AND status IN ('held', 'queued')",
+            [id.0],
+        )?;
+        Ok(ended == 1)
+    }
+
+    /// Puts a dead, expired or cancelled message back into the queue, at its end.
+    pub fn retry_message(
+        &self,
+        message: &Message,
+        expires_at: Option<Timestamp>,
+    ) -> Result<bool, Error> {
+        if !matches!(
+            message.status,
+            MessageStatus::Dead | MessageStatus::Expired | MessageStatus::Cancelled
+        ) {
+            return Ok(false);
+        }
+        let seq = self.next_seq(&message.receiver)?;
+        let again = message.placed_at.is_some();
+        let back = self.execute(
+            "UPDATE messages SET status = 'queued', transport = NULL, placed_at = NULL, last_error = NULL, seq = ?2, expires_at = ?3,
+               again = max(again, ?4)
+             WHERE id = ?1 AND status IN ('dead', 'expired', 'cancelled')",
+            params![message.id.0, seq, expires_at.map(Timestamp::as_millisecond), again],
+        )?;
+        Ok(back == 1)
+    }
+
+    /// Gives a queued message a new paste number, at the end of the receiver's numbers but in its old place if it is the head: used after
+    /// its old number was burnt in the server.
+    pub fn renumber_head(&self, message: &Message) -> Result<i64, Error> {
+        let open: Vec<(i64, i64)> = {
+            let mut statement = self.prepare_cached(
+                "SELECT id, seq FROM messages WHERE receiver = ?1 AND status IN ('held', 'queued') ORDER BY seq",
+            )?;
+            let rows = statement.query_map([message.receiver.as_str()], |row| {
+                Ok((row.get(0)?, row.get(1)?))
+            })?;
+            rows.collect::<Result<_, _>>()?
+        };
+        let mut fresh = message.seq;
+        for (id, _) in open {
+            let seq = self.next_seq(&message.receiver)?;
+            self.execute(
+                "UPDATE messages SET seq = ?2 WHERE id = ?1",
+                params![id, seq],
+            )?;
+            if id == message.id.0 {
+                fresh = seq;
+            }
+        }
+        Ok(fresh)
+    }
+
+    /// Notes how far `read_inbox` has given out a body; the last part proves delivery.
+    pub fn note_read(&self, id: MessageId, offset: i64) -> Result<(), Error> {
+        self.execute(
+            "UPDATE messages SET read_offset = max(read_offset, ?2) WHERE id = ?1",
+            params![id.0, offset],
+        )?;
+        Ok(())
+    }
+
+    /// Ends what waits for a terminal that is gone; returns the ids.
+    pub fn bury_messages(
+        &self,
+        receiver: &TerminalId,
+        reason: &str,
+    ) -> Result<Vec<MessageId>, Error> {
+        let mut statement = self.prepare_cached(
+            "UPDATE messages SET status = 'dead', last_error = ?2, lease_pid = NULL, lease_start = NULL
+             WHERE receiver = ?1 AND status IN ('held', 'queued', 'claimed', 'placed') RETURNING id",
+        )?;
+        let rows = statement.query_map(params![receiver.as_str(), reason], |row| {
+            Ok(MessageId(row.get(0)?))
+        })?;
+        Ok(rows.collect::<Result<_, _>>()?)
+    }
+
+    /// Expires what was not begun in time; returns the ids.
+    pub fn expire_messages(&self, now: Timestamp) -> Result<Vec<MessageId>, Error> {
+        let mut statement = self.prepare_cached(
+            "UPDATE messages SET status = 'expired', last_error = 'its time to live ran out'
+             WHERE status IN ('held', 'queued') AND expires_at IS NOT NULL AND expires_at <= ?1 RETURNING id",
+        )?;
+        let rows = statement.query_map([now.as_millisecond()], |row| Ok(MessageId(row.get(0)?)))?;
+        Ok(rows.collect::<Result<_, _>>()?)
+    }
+
+    /// The latest message that an agent is known to have taken: the cause of what it sends now.
+    pub fn latest_cause(&self, receiver: &TerminalId) -> Result<Option<(String, i64)>, Error> {
+        Ok(self
+            .query_row(
+                "SELECT trace, hops FROM messages WHERE receiver = ?1 AND status = 'submitted' ORDER BY submitted_at DESC LIMIT 1",
+                [receiver.as_str()],
+                |row| Ok((row.get(0)?, row.get(1)?)),
+            )
+            .optional()?)
+    }
+}

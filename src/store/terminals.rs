@@ -1,0 +1,292 @@
+//! Terminals: rows to [`Terminal`] and back.
+
+use super::db::Tx;
+use super::error::Error;
+use crate::domain::ids::TerminalId;
+use crate::domain::terminal::{Change, Role, Root, Server, Source, State, Status, Terminal};
+use jiff::Timestamp;
+use rusqlite::{OptionalExtension, Row, params};
+use std::path::PathBuf;
+
+const COLUMNS: &str = "id, session, window, pane, server_socket, server_pid, server_start, pane_pid, root_pid, root_start, tty,
+  provider, profile, role, status, status_reason, status_source, status_since, caller, cwd, model, created_at, ended_at,
+  exit_code, agent_session, program, last_event_at, last_answer, gate_seen_at, session_owned, env, settled";
+
+pub(super) fn time(ms: i64) -> Timestamp {
+    Timestamp::from_millisecond(ms).unwrap_or(Timestamp::UNIX_EPOCH)
+}
+
+fn terminal(row: &Row<'_>) -> rusqlite::Result<Terminal> {
+    let text = |name: &str| row.get::<_, String>(name);
+    let when = |name: &str| Ok::<_, rusqlite::Error>(row.get::<_, Option<i64>>(name)?.map(time));
+    let word = |name: &str, value: &str| {
+        rusqlite::Error::FromSqlConversionFailure(
+            0,
+            rusqlite::types::Type::Text,
+            format!("terminals.{name} holds {value:?}").into(),
+        )
+    };
+    let id = text("id")?;
+    let status = text("status")?;
+    let source = text("status_source")?;
+    let server = match (
+        row.get::<_, Option<String>>("server_socket")?,
+        row.get("server_pid")?,
+        row.get("server_start")?,
+    ) {
+        (Some(socket), Some(pid), Some(start)) => Some(Server {
+            socket: PathBuf::from(socket),
+            pid,
+            start,
+        }),
+        _ => None,
+    };
+    let root = match (row.get("root_pid")?, row.get("root_start")?) {
+        (Some(pid), Some(start)) => Some(Root { pid, start }),
+        _ => None,
+    };
+    Ok(Terminal {
+        id: TerminalId::parse(&id).map_err(|_| word("id", &id))?,
+        session: text("session")?,
+        window: text("window")?,
+        pane: row.get("pane")?,
+        server,
+        pane_pid: row.get("pane_pid")?,
+        root,
+        tty: row.get("tty")?,
+        provider: text("provider")?,
+        profile: text("profile")?,
+        role: Role::from_word(&text("role")?),
+        state: State {
+            status: Status::parse(&status).ok_or_else(|| word("status", &status))?,
+            reason: text("status_reason")?,
+            source: Source::parse(&source).ok_or_else(|| word("status_source", &source))?,
+            since: time(row.get("status_since")?),
+        },
+        caller: row
+            .get::<_, Option<String>>("caller")?
+            .and_then(|id| TerminalId::parse(&id).ok()),
+        cwd: PathBuf::from(text("cwd")?),
+        model: row.get("model")?,
+        created_at: time(row.get("created_at")?),
+        ended_at: when("ended_at")?,
+        exit_code: row.get("exit_code")?,
+        agent_session: row.get("agent_session")?,
+        program: row.get("program")?,
+        last_event_at: when("last_event_at")?,
+        last_answer: row.get("last_answer")?,
+        gate_seen_at: when("gate_seen_at")?,
+        session_owned: row.get("session_owned")?,
+        env: serde_json::from_str(&text("env")?).unwrap_or_default(),
+        settled: row.get("settled")?,
+    })
+}
+
+impl Tx<'_> {
+    /// Stores a new terminal; `false` when its id is taken.
+    pub fn insert_terminal(&self, t: &Terminal) -> Result<bool, Error> {
+        let inserted = self.execute(
+            "INSERT OR IGNORE INTO terminals (id, session, window, provider, profile, role, status, status_reason, status_source,
+               status_since, caller, cwd, model, created_at, agent_session, session_owned, env)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17)",
+            params![
+                t.id.as_str(),
+                t.session,
+                t.window,
+                t.provider,
+                t.profile,
+                t.role.as_str(),
+                t.state.status.as_str(),
+                t.state.reason,
+                t.state.source.as_str(),
+                t.state.since.as_millisecond(),
+                t.caller.as_ref().map(TerminalId::as_str),
+                t.cwd.to_string_lossy(),
+                t.model,
+                t.created_at.as_millisecond(),
+                t.agent_session,
+                t.session_owned,
+                serde_json::to_string(&t.env).unwrap_or_default(),
+            ],
+        )?;
+        Ok(inserted == 1)
+    }
+
+    /// Forgets a terminal that never came to life.
+    pub fn delete_terminal(&self, id: &TerminalId) -> Result<(), Error> {
+        self.execute("DELETE FROM terminals WHERE id = ?1", [id.as_str()])?;
+        Ok(())
+    }
+
+    /// The terminal with this id.
+    pub fn terminal(&self, id: &TerminalId) -> Result<Option<Terminal>, Error> {
+        let sql = format!("SELECT {COLUMNS} FROM terminals WHERE id = ?1");
+        Ok(self
+            .prepare_cached(&sql)?
+            .query_row([id.as_str()], terminal)
+            .optional()?)
+    }
+
+    /// All living terminals, oldest first.
+    pub fn live_terminals(&self) -> Result<Vec<Terminal>, Error> {
+        let sql = format!(
+            "SELECT {COLUMNS} FROM terminals WHERE status <> 'exited' ORDER BY created_at, id"
+        );
+        let mut statement = self.prepare_cached(&sql)?;
+        let rows = statement.query_map([], terminal)?;
+        Ok(rows.collect::<Result<_, _>>()?)
+    }
+
+    /// Living terminals, and those that ended after `since`; oldest first.
+    pub fn recent_terminals(&self, since: Timestamp) -> Result<Vec<Terminal>, Error> {
+        let sql = format!(
+            "SELECT {COLUMNS} FROM terminals WHERE status <> 'exited'
+             UNION ALL SELECT {COLUMNS} FROM terminals WHERE status = 'exited' AND ended_at >= ?1 ORDER BY created_at, id"
+        );
+        let mut statement = self.prepare_cached(&sql)?;
+        let rows = statement.query_map([since.as_millisecond()], terminal)?;
+        Ok(rows.collect::<Result<_, _>>()?)
+    }
+
+    /// Ids, living or not, that begin with `prefix` (hexadecimal digits); at most 10, the living first.
+    pub fn terminals_by_prefix(&self, prefix: &str) -> Result<Vec<Terminal>, Error> {
+        let sql = format!(
+            "SELECT {COLUMNS} FROM terminals WHERE id >= ?1 AND id < ?2 ORDER BY status = 'exited', created_at LIMIT 10"
+        );
+        let mut statement = self.prepare_cached(&sql)?;
+        let rows = statement.query_map([prefix, &format!("{prefix}g")], terminal)?;
+        Ok(rows.collect::<Result<_, _>>()?)
+    }
+
+    /// Registers the process that became the agent and the pane it is in. Only a terminal that waits for its start can be registered,
+    /// and only once.
+    pub fn register_terminal(&self, id: &TerminalId, found: &Registration) -> Result<bool, Error> {
+        let changed = self.execute(
+            "UPDATE terminals SET pane = ?2, server_socket = ?3, server_pid = ?4, server_start = ?5, pane_pid = ?6, root_pid = ?7,
+               root_start = ?8, tty = ?9, session = ?10, window = ?11
+             WHERE id = ?1 AND status = 'starting' AND root_pid IS NULL",
+            params![
+                id.as_str(),
+                found.pane,
+                found.server.socket.to_string_lossy(),
+                found.server.pid,
+                found.server.start,
+                found.pane_pid,
+                found.root.pid,
+                found.root.start,
+                found.tty,
+                found.session,
+                found.window,
+            ],
+        )?;
+        Ok(changed == 1)
+    }
+
+    /// Changes the state of a living terminal; says whether the status itself changed.
+    pub fn set_state(
+        &self,
+        id: &TerminalId,
+        change: &Change,
+        source: Source,
+        at: Timestamp,
+    ) -> Result<bool, Error> {
+        let at = at.as_millisecond();
+        let moved = self
+            .prepare_cached(
+                "UPDATE terminals SET status = ?2, status_reason = ?3, status_source = ?4, status_since = ?5,
+                   ended_at = CASE WHEN ?2 = 'exited' THEN ?5 ELSE NULL END
+                 WHERE id = ?1 AND status <> 'exited' AND status <> ?2",
+            )?
+            .execute(params![id.as_str(), change.status.as_str(), change.reason, source.as_str(), at])?;
+        if moved == 0 {
+            self.prepare_cached("UPDATE terminals SET status_reason = ?2, status_source = ?3 WHERE id = ?1 AND status <> 'exited'")?
+                .execute(params![id.as_str(), change.reason, source.as_str()])?;
+        }
+        Ok(moved == 1)
+    }
+
+    /// Notes that the agent was heard from, and what it said about itself.
+    pub fn note_event(
+        &self,
+        id: &TerminalId,
+        at: Timestamp,
+        agent_session: Option<&str>,
+        answer: Option<&str>,
+    ) -> Result<(), Error> {
+        self.prepare_cached(
+            "UPDATE terminals SET last_event_at = ?2, agent_session = coalesce(?3, agent_session),
+               last_answer = coalesce(?4, last_answer) WHERE id = ?1",
+        )?
+        .execute(params![
+            id.as_str(),
+            at.as_millisecond(),
+            agent_session,
+            answer
+        ])?;
+        Ok(())
+    }
+
+    /// Notes the agent's exit code, where its own end event carried one.
+    pub fn note_exit_code(&self, id: &TerminalId, code: i32) -> Result<(), Error> {
+        self.execute(
+            "UPDATE terminals SET exit_code = ?2 WHERE id = ?1",
+            params![id.as_str(), code],
+        )?;
+        Ok(())
+    }
+
+    /// Notes the foreground command that the agent's pane had when it was first idle.
+    pub fn note_program(&self, id: &TerminalId, program: &str) -> Result<(), Error> {
+        self.execute(
+            "UPDATE terminals SET program = ?2 WHERE id = ?1 AND program IS NULL",
+            params![id.as_str(), program],
+        )?;
+        Ok(())
+    }
+
+    /// Notes where the pane is now.
+    pub fn note_place(&self, id: &TerminalId, session: &str, window: &str) -> Result<(), Error> {
+        self.execute(
+            "UPDATE terminals SET session = ?2, window = ?3 WHERE id = ?1 AND (session <> ?2 OR window <> ?3)",
+            params![id.as_str(), session, window],
+        )?;
+        Ok(())
+    }
+
+    /// Notes that every paste up to `seq` is settled.
+    pub fn note_settled(&self, id: &TerminalId, seq: i64) -> Result<(), Error> {
+        self.execute(
+            "UPDATE terminals SET settled = max(settled, ?2) WHERE id = ?1",
+            params![id.as_str(), seq],
+        )?;
+        Ok(())
+    }
+
+    /// The next sequence number of a receiver.
+    pub(super) fn next_seq(&self, id: &TerminalId) -> Result<i64, Error> {
+        Ok(self.query_row(
+            "UPDATE terminals SET next_seq = next_seq + 1 WHERE id = ?1 RETURNING next_seq - 1",
+            [id.as_str()],
+            |row| row.get(0),
+        )?)
+    }
+}
+
+/// What the start shim finds out about the pane it runs in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Registration {
+    /// Pane id.
+    pub pane: String,
+    /// The tmux server.
+    pub server: Server,
+    /// The process that tmux started in the pane.
+    pub pane_pid: i32,
+    /// The process that becomes the agent.
+    pub root: Root,
+    /// Device number of its controlling terminal.
+    pub tty: i32,
+    /// Session's name.
+    pub session: String,
+    /// Window's name.
+    pub window: String,
+}

@@ -1,0 +1,68 @@
+//! What people have accepted of projects: hashes of files.
+
+use super::db::Tx;
+use super::error::Error;
+use jiff::Timestamp;
+use rusqlite::params;
+
+impl Tx<'_> {
+    /// Accepts exactly these files of `project` (path below it, SHA-256), and nothing else of it.
+    pub fn trust_project(
+        &self,
+        project: &str,
+        files: &[(String, String)],
+        at: Timestamp,
+    ) -> Result<(), Error> {
+        self.untrust_project(project)?;
+        for (file, sha256) in files {
+            self.execute(
+                "INSERT INTO trust (project, file, sha256, at) VALUES (?1, ?2, ?3, ?4)",
+                params![project, file, sha256, at.as_millisecond()],
+            )?;
+        }
+        Ok(())
+    }
+
+    /// Withdraws what was accepted of `project`; says how many files that were.
+    pub fn untrust_project(&self, project: &str) -> Result<usize, Error> {
+        Ok(self.execute("DELETE FROM trust WHERE project = ?1", [project])?)
+    }
+
+    /// The accepted files of `project`.
+    pub fn trusted_files(&self, project: &str) -> Result<Vec<(String, String)>, Error> {
+        let mut statement =
+            self.prepare_cached("SELECT file, sha256 FROM trust WHERE project = ?1 ORDER BY file")?;
+        let rows = statement.query_map([project], |row| Ok((row.get(0)?, row.get(1)?)))?;
+        Ok(rows.collect::<Result<_, _>>()?)
+    }
+
+    /// Every accepted hash, whatever project it is of.
+    pub fn trusted_hashes(&self) -> Result<Vec<(String, String, String)>, Error> {
+        let mut statement = self.prepare_cached("SELECT project, file, sha256 FROM trust")?;
+        let rows = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?;
+        Ok(rows.collect::<Result<_, _>>()?)
+    }
+
+    /// Remembers the value that a tmux option of this server had before ours; the first one stays.
+    pub fn remember(&self, server: &str, name: &str, value: &str) -> Result<(), Error> {
+        self.execute(
+            "INSERT OR IGNORE INTO remembered (server, name, value) VALUES (?1, ?2, ?3)",
+            [server, name, value],
+        )?;
+        Ok(())
+    }
+
+    /// What was remembered of this server.
+    pub fn remembered(&self, server: &str) -> Result<Vec<(String, String)>, Error> {
+        let mut statement = self
+            .prepare_cached("SELECT name, value FROM remembered WHERE server = ?1 ORDER BY name")?;
+        let rows = statement.query_map([server], |row| Ok((row.get(0)?, row.get(1)?)))?;
+        Ok(rows.collect::<Result<_, _>>()?)
+    }
+
+    /// Forgets what was remembered of this server.
+    pub fn forget_remembered(&self, server: &str) -> Result<(), Error> {
+        self.execute("DELETE FROM remembered WHERE server = ?1", [server])?;
+        Ok(())
+    }
+}

@@ -1,0 +1,209 @@
+//! Running command lists.
+
+use super::command::CommandList;
+use super::error::Error;
+use super::ids::PaneId;
+use crate::clock::Deadline;
+use crate::paths;
+use crate::proc;
+use std::io::{Read, Write};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+/// How long one command list may take.
+const LIMIT: Duration = Duration::from_secs(10);
+
+/// A tmux server, by its socket.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Tmux {
+    socket: PathBuf,
+}
+
+/// What a command list printed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Answer {
+    /// Whether every command succeeded.
+    pub ok: bool,
+    /// Standard output.
+    pub out: String,
+    /// Standard error.
+    pub err: String,
+}
+
+impl Tmux {
+    /// The server at `socket`, running or not.
+    pub fn at(socket: impl Into<PathBuf>) -> Self {
+        Self {
+            socket: socket.into(),
+        }
+    }
+
+    /// The socket.
+    pub fn socket(&self) -> &Path {
+        &self.socket
+    }
+
+    /// The socket as text; tmux sockets that are not UTF-8 are not supported.
+    pub fn socket_text(&self) -> String {
+        self.socket.to_string_lossy().into_owned()
+    }
+
+    /// Runs `list`; what a command refuses is an error.
+    pub fn run(&self, list: &CommandList) -> Result<String, Error> {
+        self.run_with(list, None)
+    }
+
+    /// Runs `list` with `stdin` as standard input; what a command refuses is an error.
+    pub fn run_with(&self, list: &CommandList, stdin: Option<&[u8]>) -> Result<String, Error> {
+        let answer = self.try_run(list, stdin)?;
+        if answer.ok {
+            Ok(answer.out)
+        } else {
+            Err(refusal(&self.socket, &answer))
+        }
+    }
+
+    /// Runs `list` and returns what it printed, whether it succeeded or not.
+    pub fn try_run(&self, list: &CommandList, stdin: Option<&[u8]>) -> Result<Answer, Error> {
+        if list.bytes() > CommandList::MAX_BYTES {
+            return Err(Error::Refused(format!(
+                "a command list of {} bytes is too long",
+                list.bytes()
+            )));
+        }
+        let program = paths::find_program("tmux", None).ok_or(Error::Missing)?;
+        let answer = self.exec(&program, list, stdin)?;
+        // An old client against a newer server fails so; the server's own program always fits it.
+        if !answer.ok
+            && answer.err.contains("server exited unexpectedly")
+            && let Some(own) = self.program_of_server(&program)
+        {
+            return self.exec(&own, list, stdin);
+        }
+        Ok(answer)
+    }
+
+    fn program_of_server(&self, tried: &Path) -> Option<PathBuf> {
+        let pid = super::server::peer_pid(&self.socket)?;
+        let own = proc::program_of(pid).ok()?;
+        (std::fs::canonicalize(tried).ok()? != own).then_some(own)
+    }
+
+    fn exec(
+        &self,
+        program: &Path,
+        list: &CommandList,
+        stdin: Option<&[u8]>,
+    ) -> Result<Answer, Error> {
+        let mut command = proc::command(program);
+        command.arg("-S").arg(&self.socket).args(list.argv());
+        self.spawn(command, stdin)
+    }
+
+    fn spawn(&self, mut command: Command, stdin: Option<&[u8]>) -> Result<Answer, Error> {
+        // The variables that make tmux think it runs inside a pane would pick a current pane for us.
+        command.env_remove("TMUX").env_remove("TMUX_PANE");
+        command.stdin(if stdin.is_some() {
+            Stdio::piped()
+        } else {
+            Stdio::null()
+        });
+        command.stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn().map_err(|e| Error::Run(e.to_string()))?;
+        let writer = child
+            .stdin
+            .take()
+            .zip(stdin.map(<[u8]>::to_vec))
+            .map(|(mut pipe, bytes)| {
+                std::thread::spawn(move || {
+                    let _ = pipe.write_all(&bytes);
+                })
+            });
+        let out = child
+            .stdout
+            .take()
+            .map(|pipe| std::thread::spawn(move || read_all(pipe)));
+        let err = child.stderr.take().map(read_all).unwrap_or_default();
+        let out = out
+            .and_then(|reader| reader.join().ok())
+            .unwrap_or_default();
+        let deadline = Deadline::after(LIMIT);
+        let status = loop {
+            match child.try_wait().map_err(|e| Error::Run(e.to_string()))? {
+                Some(status) => break status,
+                None if deadline.passed() => {
+                    let _ = child.kill();
+                    let _ = child.wait();
+                    return Err(Error::Run(format!(
+                        "no answer from {} in {LIMIT:?}",
+                        self.socket.display()
+                    )));
+                }
+                None => std::thread::sleep(Duration::from_micros(200)),
+            }
+        };
+        if let Some(writer) = writer {
+            let _ = writer.join();
+        }
+        Ok(Answer {
+            ok: status.success(),
+            out,
+            err,
+        })
+    }
+
+    /// The value of a format, for a pane or for the server.
+    pub fn display(&self, pane: Option<PaneId>, format: &'static str) -> Result<String, Error> {
+        let mut arguments = vec!["display-message".to_owned(), "-p".to_owned()];
+        if let Some(pane) = pane {
+            arguments.extend(["-t".to_owned(), pane.to_string()]);
+        }
+        arguments.push(format.to_owned());
+        let mut text = self.run(&CommandList::new().add(arguments))?;
+        if text.ends_with('\n') {
+            text.pop();
+        }
+        Ok(text)
+    }
+
+    /// The text on a pane's screen, without trailing blank rows.
+    pub fn screen(&self, pane: PaneId) -> Result<String, Error> {
+        let text =
+            self.run(&CommandList::new().add(["capture-pane", "-p", "-t", &pane.to_string()]))?;
+        Ok(text.trim_end().to_owned())
+    }
+
+    /// A pane's whole history and screen, wrapped lines joined.
+    pub fn history(&self, pane: PaneId) -> Result<String, Error> {
+        let text = self.run(&CommandList::new().add([
+            "capture-pane",
+            "-p",
+            "-J",
+            "-S",
+            "-",
+            "-E",
+            "-",
+            "-t",
+            &pane.to_string(),
+        ]))?;
+        Ok(text.trim_end().to_owned())
+    }
+}
+
+fn read_all(mut pipe: impl Read) -> String {
+    let mut bytes = Vec::new();
+    let _ = pipe.read_to_end(&mut bytes);
+    String::from_utf8_lossy(&bytes).into_owned()
+}
+
+fn refusal(socket: &Path, answer: &Answer) -> Error {
+    let text = answer.err.trim();
+    if text.starts_with("no server running")
+        || text.starts_with("error connecting to")
+        || text.contains("lost server")
+    {
+        return Error::NoServer(socket.display().to_string());
+    }
+    Error::Refused(crate::domain::text::one_line(text))
+}

@@ -1,0 +1,116 @@
+//! Lists of tmux commands as argv.
+
+/// Commands that one tmux client runs as one list, in one step of the server.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct CommandList {
+    argv: Vec<String>,
+}
+
+impl CommandList {
+    /// An empty list.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Adds a command. A trailing `;` of an argument would end the command in tmux, so it is escaped.
+    #[must_use]
+    pub fn add<I, S>(mut self, arguments: I) -> Self
+    where
+        I: IntoIterator<Item = S>,
+        S: AsRef<str>,
+    {
+        if !self.argv.is_empty() {
+            self.argv.push(";".to_owned());
+        }
+        for argument in arguments {
+            let argument = argument.as_ref();
+            self.argv.push(match argument.strip_suffix(';') {
+                Some(front) => format!("{front}\\;"),
+                None => argument.to_owned(),
+            });
+        }
+        self
+    }
+
+    /// Adds another list behind this one.
+    #[must_use]
+    pub fn append(mut self, other: Self) -> Self {
+        if self.argv.is_empty() {
+            return other;
+        }
+        if !other.argv.is_empty() {
+            self.argv.push(";".to_owned());
+            self.argv.extend(other.argv);
+        }
+        self
+    }
+
+    /// Whether there is nothing to do.
+    pub fn is_empty(&self) -> bool {
+        self.argv.is_empty()
+    }
+
+    /// The argv, with lone `;` between commands.
+    pub fn argv(&self) -> &[String] {
+        &self.argv
+    }
+
+    /// Bytes of argv as the client sends them; tmux takes at most [`Self::MAX_BYTES`].
+    pub fn bytes(&self) -> usize {
+        self.argv.iter().map(|argument| argument.len() + 1).sum()
+    }
+
+    /// Longest argv that a tmux client can send (one imsg of 16 KiB less its headers).
+    pub const MAX_BYTES: usize = 16_300;
+}
+
+/// Text for a place where tmux expands formats: every `#` doubled. Never for places with time formats (`%`).
+pub fn literal(text: &str) -> String {
+    text.replace('#', "##")
+}
+
+/// A word of a tmux command string, in double quotes: `\`, `"` and `$` escaped; formats are not touched.
+pub fn quoted(text: &str) -> String {
+    let mut quoted = String::with_capacity(text.len() + 2);
+    quoted.push('"');
+    for c in text.chars() {
+        if matches!(c, '\\' | '"' | '$') {
+            quoted.push('\\');
+        }
+        quoted.push(c);
+    }
+    quoted.push('"');
+    quoted
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn commands_are_separated_and_trailing_semicolons_escaped() {
+        let list = CommandList::new()
+            .add(["set", "@x", "a;"])
+            .add(["display-message", ";"]);
+        assert_eq!(
+            list.argv(),
+            ["set", "@x", "a\\;", ";", "display-message", "\\;"]
+        );
+    }
+
+    proptest! {
+        #[test]
+        fn an_argument_never_separates_commands(text in any::<String>()) {
+            let list = CommandList::new().add(["set", "@x", &text]);
+            prop_assert_eq!(list.argv().len(), 3);
+            let last = &list.argv()[2];
+            prop_assert!(!last.ends_with(';') || last.ends_with("\\;"));
+        }
+
+        #[test]
+        fn a_literal_holds_no_single_hash(text in any::<String>()) {
+            prop_assert!(!literal(&text).replace("##", "").contains('#'));
+        }
+    }
+}

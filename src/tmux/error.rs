@@ -1,0 +1,55 @@
+//! What can go wrong with tmux, and what a person is told about it.
+
+use crate::error::{Failure, Kind};
+
+/// An error of this room.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// There is no tmux program.
+    #[error("tmux is not installed (no tmux along PATH)")]
+    Missing,
+    /// No server listens at the socket.
+    #[error("no tmux server at {0}")]
+    NoServer(String),
+    /// The server is older than what we need.
+    #[error(
+        "tmux {found} is too old: {} is the oldest that works",
+        super::server::Version::FLOOR
+    )]
+    TooOld {
+        /// What was found.
+        found: String,
+    },
+    /// tmux refused a command.
+    #[error("tmux: {0}")]
+    Refused(String),
+    /// tmux answered something else than it was asked for.
+    #[error("tmux gave an unexpected answer to {asked}: {answer:?}")]
+    Unexpected {
+        /// What was asked.
+        asked: &'static str,
+        /// What came.
+        answer: String,
+    },
+    /// tmux could not be started, or did not end in time.
+    #[error("run tmux: {0}")]
+    Run(String),
+}
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Self {
+        let text = error.to_string();
+        match error {
+            Error::Missing => {
+                Self::new(Kind::TmuxUnavailable, text).hint("install tmux 3.2 or newer")
+            }
+            Error::NoServer(_) => Self::new(Kind::TmuxUnavailable, text)
+                .hint("start tmux, or name its socket with -S PATH or -L NAME"),
+            Error::TooOld { .. } => {
+                Self::new(Kind::TmuxUnavailable, text).hint("update tmux and restart its server")
+            }
+            Error::Run(_) => Self::new(Kind::TmuxUnavailable, text),
+            Error::Refused(_) | Error::Unexpected { .. } => Self::failed(text),
+        }
+    }
+}

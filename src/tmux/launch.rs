@@ -1,0 +1,198 @@
+//! Sessions, windows and panes for agents; and ending panes, only while they are still ours.
+
+use super::client::Tmux;
+use super::command::{CommandList, literal};
+use super::error::Error;
+use super::ids::PaneId;
+use crate::domain::ids::{Name, TerminalId};
+use crate::domain::terminal::Server;
+use std::path::Path;
+
+/// Where a new pane goes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Placement {
+    /// A new session of this name.
+    Session(Name),
+    /// A new window of the session with this id (`$1`).
+    Window(String),
+    /// A new pane beside the active one of the session with this id (`$1`).
+    Split {
+        /// Session id.
+        session: String,
+        /// Side by side instead of one above the other.
+        horizontal: bool,
+    },
+}
+
+/// A pane that was started.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Started {
+    /// The server.
+    pub server: Server,
+    /// The pane.
+    pub pane: PaneId,
+    /// Process that tmux started in it.
+    pub pid: i32,
+    /// Session's name.
+    pub session: String,
+}
+
+const STARTED: &str = "#{pid}\t#{start_time}\t#{pane_id}\t#{pane_pid}\t#{session_name}";
+
+impl Tmux {
+    /// Starts `argv` (no shell in between) in a new pane. The list is one step of the server: all of it happens or none.
+    pub fn start_pane(
+        &self,
+        placement: &Placement,
+        window: &Name,
+        cwd: &Path,
+        argv: &[String],
+    ) -> Result<Started, Error> {
+        let cwd = literal(&cwd.to_string_lossy());
+        let mut command: Vec<String> = match placement {
+            // Without a client the size is ours to choose; agents' screens want more than 80x24.
+            Placement::Session(name) => [
+                "new-session",
+                "-d",
+                "-x",
+                "120",
+                "-y",
+                "40",
+                "-s",
+                name.as_str(),
+                "-n",
+                window.as_str(),
+            ]
+            .map(str::to_owned)
+            .to_vec(),
+            Placement::Window(session) => [
+                "new-window",
+                "-d",
+                "-t",
+                &format!("{session}:"),
+                "-n",
+                window.as_str(),
+            ]
+            .map(str::to_owned)
+            .to_vec(),
+            Placement::Split {
+                session,
+                horizontal,
+            } => [
+                "split-window",
+                "-d",
+                if *horizontal { "-h" } else { "-v" },
+                "-t",
+                &format!("{session}:"),
+            ]
+            .map(str::to_owned)
+            .to_vec(),
+        };
+        command.extend([
+            "-c".to_owned(),
+            cwd,
+            "-P".to_owned(),
+            "-F".to_owned(),
+            STARTED.to_owned(),
+            "--".to_owned(),
+        ]);
+        command.extend_from_slice(argv);
+        let text = self.run(&CommandList::new().add(command))?;
+        let unexpected = || Error::Unexpected {
+            asked: "new pane",
+            answer: text.clone(),
+        };
+        let fields: Vec<&str> = text.trim_end_matches('\n').splitn(5, '\t').collect();
+        let [pid, start, pane, pane_pid, session] = fields[..] else {
+            return Err(unexpected());
+        };
+        Ok(Started {
+            server: Server {
+                socket: self.socket().to_path_buf(),
+                pid: pid.parse().map_err(|_| unexpected())?,
+                start: start.parse().map_err(|_| unexpected())?,
+            },
+            pane: PaneId::parse(pane).ok_or_else(unexpected)?,
+            pid: pane_pid.parse().map_err(|_| unexpected())?,
+            session: session.to_owned(),
+        })
+    }
+
+    /// Makes the pane the terminal's: sets its options, empties its receipts, and pipes its output to the log that `log` names, all in one
+    /// step. Returns server, pane, session and window as they are.
+    pub fn claim_pane(
+        &self,
+        pane: PaneId,
+        id: &TerminalId,
+        log: Option<&Path>,
+    ) -> Result<(Started, String), Error> {
+        let target = pane.to_string();
+        let set = |name: &str, value: &str| {
+            ["set-option", "-p", "-t", &target, name, value].map(str::to_owned)
+        };
+        let mut list = CommandList::new()
+            .add(set("@conductor_id", id.as_str()))
+            .add(set("@conductor_seq", "0"))
+            .add(set("@conductor_entered", "0"))
+            .add(set("@conductor_dialog", ""));
+        if let Some(log) = log {
+            list = list
+                .add(set("@conductor_log", &log.to_string_lossy()))
+                .add(["pipe-pane", "-t", &target, "exec cat >>#{q:@conductor_log}"]);
+        }
+        list = list.add([
+            "display-message",
+            "-p",
+            "-t",
+            &target,
+            "#{pid}\t#{start_time}\t#{pane_id}\t#{pane_pid}\t#{session_name}\t#{window_name}",
+        ]);
+        let text = self.run(&list)?;
+        let unexpected = || Error::Unexpected {
+            asked: "claim pane",
+            answer: text.clone(),
+        };
+        let fields: Vec<&str> = text.trim_end_matches('\n').splitn(6, '\t').collect();
+        let [pid, start, found, pane_pid, session, window] = fields[..] else {
+            return Err(unexpected());
+        };
+        let started = Started {
+            server: Server {
+                socket: self.socket().to_path_buf(),
+                pid: pid.parse().map_err(|_| unexpected())?,
+                start: start.parse().map_err(|_| unexpected())?,
+            },
+            pane: PaneId::parse(found).ok_or_else(unexpected)?,
+            pid: pane_pid.parse().map_err(|_| unexpected())?,
+            session: session.to_owned(),
+        };
+        Ok((started, window.to_owned()))
+    }
+
+    /// Ends a pane if it is still the terminal's, by its id and the process that tmux started in it; says whether it was.
+    pub fn kill_pane(
+        &self,
+        pane: PaneId,
+        id: &TerminalId,
+        pid: Option<i32>,
+    ) -> Result<bool, Error> {
+        let same_pid = pid.map_or_else(
+            || "1".to_owned(),
+            |pid| format!("#{{==:#{{pane_pid}},{pid}}}"),
+        );
+        let condition = format!("#{{&&:#{{==:#{{@conductor_id}},{id}}},{same_pid}}}");
+        let answer = self.try_run(
+            &CommandList::new().add([
+                "if-shell",
+                "-F",
+                "-t",
+                &pane.to_string(),
+                &condition,
+                &format!("display-message -p killed ; kill-pane -t '{pane}'"),
+                "display-message -p other",
+            ]),
+            None,
+        )?;
+        Ok(answer.out.starts_with("killed"))
+    }
+}

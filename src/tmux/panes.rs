@@ -1,0 +1,105 @@
+//! What panes there are: the truth that every hook only points to.
+
+use super::client::Tmux;
+use super::command::CommandList;
+use super::error::Error;
+use super::ids::PaneId;
+use crate::domain::terminal::Server;
+use std::collections::HashSet;
+
+/// A pane as tmux lists it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Pane {
+    /// Its id.
+    pub id: PaneId,
+    /// The process that tmux started in it.
+    pub pid: i32,
+    /// Its process has ended but the pane stays.
+    pub dead: bool,
+    /// Exit status of a dead pane's process, where tmux knows it.
+    pub dead_status: Option<i32>,
+    /// Its `@conductor_id`.
+    pub terminal: String,
+    /// Whether its output is piped somewhere.
+    pub piped: bool,
+    /// Session id (`$1`).
+    pub session_id: String,
+    /// Session's name.
+    pub session: String,
+    /// Window's name.
+    pub window: String,
+}
+
+const FORMAT: &str = "#{pid}\t#{start_time}\t#{pane_id}\t#{pane_pid}\t#{pane_dead}\t#{pane_dead_status}\t#{@conductor_id}\t#{pane_pipe}\t#{session_id}\t#{session_name}\t#{window_name}";
+
+impl Tmux {
+    /// The server and all its panes, each once (a pane in linked windows is listed once a session).
+    pub fn panes(&self) -> Result<(Server, Vec<Pane>), Error> {
+        let text = self.run(&CommandList::new().add(["list-panes", "-a", "-F", FORMAT]))?;
+        let mut seen = HashSet::new();
+        let mut panes = Vec::new();
+        let mut server = None;
+        for line in text.lines() {
+            let unexpected = || Error::Unexpected {
+                asked: "list-panes",
+                answer: line.to_owned(),
+            };
+            let fields: Vec<&str> = line.splitn(11, '\t').collect();
+            let [
+                pid,
+                start,
+                id,
+                pane_pid,
+                dead,
+                dead_status,
+                terminal,
+                pipe,
+                session_id,
+                session,
+                window,
+            ] = fields[..]
+            else {
+                return Err(unexpected());
+            };
+            if server.is_none() {
+                server = Some(Server {
+                    socket: self.socket().to_path_buf(),
+                    pid: pid.parse().map_err(|_| unexpected())?,
+                    start: start.parse().map_err(|_| unexpected())?,
+                });
+            }
+            let id = PaneId::parse(id).ok_or_else(unexpected)?;
+            if seen.insert(id) {
+                panes.push(Pane {
+                    id,
+                    pid: pane_pid.parse().map_err(|_| unexpected())?,
+                    dead: dead == "1",
+                    dead_status: dead_status.parse().ok(),
+                    terminal: terminal.to_owned(),
+                    piped: pipe == "1",
+                    session_id: session_id.to_owned(),
+                    session: session.to_owned(),
+                    window: window.to_owned(),
+                });
+            }
+        }
+        let server = match server {
+            Some(server) => server,
+            None => self.identify()?.0,
+        };
+        Ok((server, panes))
+    }
+
+    /// The id (`$1`) of the session with exactly this name. tmux's own targets match prefixes and patterns.
+    pub fn session_id(&self, name: &str) -> Result<Option<String>, Error> {
+        let text = self.run(&CommandList::new().add([
+            "list-sessions",
+            "-F",
+            "#{session_id}\t#{session_name}",
+        ]))?;
+        Ok(text.lines().find_map(|line| {
+            let (id, found) = line.split_once('\t')?;
+            (found == name).then(|| id.to_owned())
+        }))
+    }
+}
