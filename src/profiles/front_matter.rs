@@ -109,15 +109,29 @@ fn parser_fault(error: &yaml_serde::Error, matter: &[&str], first: usize) -> Fin
     let line = error.location().map(|place| place.line());
     let finding = Finding::error(without_places(&message)).at(line);
     let text = line.and_then(|line| matter.get(line.checked_sub(first)?));
-    match text {
-        Some(text) if text.trim_start_matches(' ').starts_with('\t') => {
-            finding.hint("indent with spaces: YAML takes no tabs")
-        }
-        Some(text) => match yaml::quoted(text) {
-            Some(hint) => finding.hint(hint),
-            None => finding,
-        },
+    match text.and_then(|text| remedy(&message, text)) {
+        Some(hint) => finding.hint(hint),
         None => finding,
+    }
+}
+
+/// What mends the usual faults.
+fn remedy(message: &str, line: &str) -> Option<String> {
+    let value = line.split_once(':').map_or("", |(_, value)| value.trim());
+    if line.trim_start_matches(' ').starts_with('\t') {
+        Some("indent with spaces: YAML takes no tabs".to_owned())
+    } else if message.contains("cannot start any token") {
+        yaml::quoted(line)
+    } else if message.contains("mapping values are not allowed") {
+        if value.contains(':') {
+            yaml::quoted(line)
+        } else {
+            Some("give this line the indentation of the lines beside it".to_owned())
+        }
+    } else if value.starts_with('\'') {
+        Some("inside single quotes write '' for ', or use double quotes".to_owned())
+    } else {
+        None
     }
 }
 
@@ -171,86 +185,5 @@ fn without_places(message: &str) -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use proptest::prelude::*;
-
-    fn fault(text: &str) -> Finding {
-        parse(text.as_bytes()).unwrap_err()
-    }
-
-    #[test]
-    fn fields_and_body_are_split() {
-        let text = "\u{feff}\r\n---\r\nname: dev\r\ntags: [a, b]\r\n--- \r\n\r\n  # Body\r\n---\r\nend\r\n\r\n";
-        let document = parse(text.as_bytes()).unwrap();
-        assert_eq!(document.fields["name"], "dev");
-        assert_eq!(document.body, "  # Body\n---\nend");
-        assert_eq!(document.line_of("tags"), Some(4));
-        assert_eq!(document.body_line, 7);
-        assert_eq!(parse(b"---\n---").unwrap().body, "");
-    }
-
-    #[test]
-    fn a_file_that_is_no_document_is_explained() {
-        assert_eq!(fault("").message, "there is no front matter");
-        assert_eq!(fault("# Title\n---\n").line, Some(1));
-        assert_eq!(fault("\n---\nname: x\n").line, Some(2));
-        assert_eq!(fault("---\n- a\n---\n").line, Some(2));
-        assert_eq!(parse(b"---\na: \xff\n---\n").unwrap_err().line, Some(2));
-        assert_eq!(parse(b"---\n\na: \0\n---\n").unwrap_err().line, Some(3));
-        assert!(parse(&vec![b'x'; MAX_BYTES + 1]).is_err());
-        assert!(fault("---\na: \"\\0\"\n---\n").message.contains("NUL"));
-        assert!(fault("---\na: .nan\n---\n").message.contains("number"));
-    }
-
-    #[test]
-    fn the_usual_traps_say_what_to_quote() {
-        let schedule = fault("---\nname: x\nschedule: */5 * * * *\n---\n");
-        assert_eq!(schedule.line, Some(3));
-        assert_eq!(
-            schedule.hint.as_deref(),
-            Some("quote the schedule: schedule: \"*/5 * * * *\"")
-        );
-        let colon = fault("---\nname: x\ndescription: Use this: when\n---\n");
-        assert_eq!(colon.line, Some(3), "{colon}");
-        assert_eq!(
-            colon.hint.as_deref(),
-            Some("quote the description: description: \"Use this: when\"")
-        );
-        assert!(!colon.message.contains("line"), "{colon}");
-        let tab = fault("---\nenv:\n\tA: b\n---\n");
-        assert_eq!(
-            tab.hint.as_deref(),
-            Some("indent with spaces: YAML takes no tabs")
-        );
-    }
-
-    #[test]
-    fn a_key_that_appears_twice_is_an_error_with_its_line() {
-        let twice = fault("---\nname: a\ntags: []\nname: b\n---\n");
-        assert_eq!(twice.to_string(), "line 4: the key `name` appears twice");
-        assert!(
-            fault("---\nenv:\n  A: 1\n  A: 2\n---\n")
-                .message
-                .contains("`A`")
-        );
-    }
-
-    proptest! {
-        #[test]
-        fn no_text_makes_it_panic(text in any::<String>()) {
-            let _ = parse(text.as_bytes());
-            let _ = parse(format!("---\n{text}\n---\n{text}").as_bytes());
-        }
-
-        #[test]
-        fn no_yaml_makes_it_panic(text in "[a-c&*!:\\-|>'\"#,\\[\\]{}\\\\0?%@` \t\n]{0,60}") {
-            let _ = parse(format!("---\n{text}\n---\n").as_bytes());
-        }
-
-        #[test]
-        fn no_bytes_make_it_panic(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
-            let _ = parse(&bytes);
-        }
-    }
-}
+#[path = "front_matter_tests.rs"]
+mod tests;

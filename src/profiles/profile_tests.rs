@@ -1,6 +1,7 @@
 //! What a profile's file may say.
 
 use super::*;
+use proptest::prelude::*;
 
 fn errors(text: &str) -> Vec<String> {
     let findings = read(text.as_bytes(), Some("dev")).1;
@@ -191,4 +192,14 @@ fn a_child_stands_over_its_parent() {
     assert_eq!(both.mcp_servers[1].definition["url"], "new");
     assert_eq!(both.persona, "body\n\nmore");
     assert_eq!(both.extends.unwrap().as_str(), "root");
+}
+
+proptest! {
+    #[test]
+    fn no_fields_make_it_panic(key in "name|env|tools|mcpServers|extends|model|prompt", value in "[a-c&:,\\[\\]{}\"0-9 -]{0,30}", body in any::<String>()) {
+        let text = format!("---\nname: dev\ndescription: d\n{key}: {value}\n---\n{body}");
+        let (draft, _) = read(text.as_bytes(), Some("dev"));
+        prop_assert!(draft.env.keys().all(|name| refused_variable(name).is_none()));
+        prop_assert!(draft.tools.iter().flatten().all(|tool| !tool.starts_with('-')));
+    }
 }
