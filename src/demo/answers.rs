@@ -45,13 +45,13 @@ fn one_gate(outcome: &Outcome) -> Result<Gate, String> {
         return Ok(Gate::Deny(outcome.stderr.trim().to_owned()));
     }
     let answer = json(outcome)?;
-    let specific = specific(&answer, "PreToolUse").ok_or("no PreToolUse answer in it")?;
+    let specific = specific(&answer, "PreToolUse").ok_or("there is no PreToolUse part in it")?;
     let reason = text(specific, "permissionDecisionReason");
     match specific["permissionDecision"].as_str() {
         Some("allow") => Ok(Gate::Run),
         Some("deny") => Ok(Gate::Deny(reason)),
         Some("ask" | "defer") => Ok(Gate::Ask(reason)),
-        _ => Err("no decision in it".into()),
+        _ => Err("there is no decision in it".into()),
     }
 }
 
@@ -112,9 +112,9 @@ fn json(outcome: &Outcome) -> Result<Value, String> {
         End::NotStarted => return Err(format!("it did not start: {}", outcome.stderr)),
     }
     if outcome.stdout.trim().is_empty() {
-        return Err("it is empty".into());
+        return Err("the answer is empty".into());
     }
-    serde_json::from_str(&outcome.stdout).map_err(|_| "it is not JSON".to_owned())
+    serde_json::from_str(&outcome.stdout).map_err(|_| "the answer is not JSON".to_owned())
 }
 
 fn specific<'a>(answer: &'a Value, event: &str) -> Option<&'a Value> {

@@ -249,7 +249,6 @@ impl Host {
     fn wait(&self, wants: &[(BorrowedFd<'_>, PollFlags)], left: Duration) -> (bool, bool) {
         let input = PollFlags::POLLIN;
         let mut fds: Vec<PollFd<'_>> = Vec::new();
-        // A full queue of keys is not made longer.
         if let Some(stdin) = &self.stdin {
             fds.push(PollFd::new(stdin.as_fd(), input));
         }

@@ -88,19 +88,39 @@ impl Screen {
         for line in text.split('\n') {
             let line = one_line(line);
             if self.live {
-                let room = self.columns.saturating_sub(INDENT.len()).max(1);
-                self.said
-                    .extend(pieces(&line, room).map(|piece| format!("{INDENT}{piece}")));
+                let rows = self.indented(&line);
+                self.said.extend(rows);
             } else {
                 self.said.push(line);
             }
         }
     }
 
+    /// `row` as rows of the terminal; all but the first are indented.
+    fn wrapped(&self, row: &str) -> Vec<String> {
+        let first = pieces(row, self.columns).next().unwrap_or_default();
+        let mut rows = vec![first.to_owned()];
+        if first.len() < row.len() {
+            rows.extend(self.indented(&row[first.len()..]));
+        }
+        rows
+    }
+
+    /// `line` as rows of the terminal, each indented.
+    fn indented(&self, line: &str) -> Vec<String> {
+        let room = self.columns.saturating_sub(INDENT.len()).max(1);
+        pieces(line, room)
+            .map(|piece| format!("{INDENT}{piece}"))
+            .collect()
+    }
+
     /// Shows what was said and these live rows below it.
     pub(super) fn draw(&mut self, rows: &[String]) {
         use std::fmt::Write as _;
-        let rows: Vec<String> = rows.iter().map(|row| one_line(row)).collect();
+        let rows: Vec<String> = rows
+            .iter()
+            .flat_map(|row| self.wrapped(&one_line(row)))
+            .collect();
         if self.said.is_empty() && (rows == self.drawn || !self.live) {
             return;
         }
@@ -195,6 +215,8 @@ mod tests {
         screen.columns = 10;
         screen.say("12345678demo> \ndemo> ");
         assert!(screen.said.iter().all(|line| line.starts_with(INDENT)));
+        screen.draw(&["wait> 4567demo> ".into()]);
+        assert_eq!(screen.drawn, ["wait> 4567", "  demo> "]);
     }
 
     proptest! {
