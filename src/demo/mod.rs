@@ -1,7 +1,7 @@
 //! The demo agent: a real program in a pane that behaves like Claude Code towards its host.
 //!
 //! It draws a prompt, reads bracketed paste and typed keys, fires hooks, is gated, and is an MCP client. What its prompts can ask
-//! for stands in [`script`]; [`host`] is its one event loop; [`turn`] plays a prompt.
+//! for stands in `script`; `host` is its one event loop; `keys` says what keys mean; `turn` plays a prompt.
 
 mod answers;
 mod args;
@@ -11,6 +11,7 @@ mod hooks;
 mod host;
 mod input;
 mod job;
+mod keys;
 mod log;
 mod mcp_client;
 mod screen;
@@ -43,7 +44,7 @@ const LONGEST_PERSONA: usize = 4 << 20;
 /// How long the MCP server and what was asked to end may take at the end.
 const FAREWELL: Duration = Duration::from_secs(2);
 
-/// Runs the demo agent with `argv` (argv[0] included); the result is its exit code.
+/// Runs the demo agent with `argv`, its first word included; the result is its exit code.
 pub fn run(argv: Vec<OsString>) -> u8 {
     let words: Vec<OsString> = argv.into_iter().skip(1).collect();
     match words.first().and_then(|arg| arg.to_str()) {
