@@ -1,6 +1,6 @@
 #!/bin/sh
 # Agent Conductor's entry for TPM, run-shell, and people: finds the binary and hands over to it.
-# It prints nothing, builds nothing, downloads nothing, and may run any number of times.
+# It prints, builds and downloads nothing, and may run any number of times.
 # shellcheck disable=SC3028 # BASH_SOURCE is empty in a plain sh, where $0 is right
 
 conductor_load() ( # a subshell: nothing of this stays in a shell that sources the file
@@ -10,7 +10,6 @@ conductor_load() ( # a subshell: nothing of this stays in a shell that sources t
   dir=$(cd -- "${dir:-/}" && pwd -P) || return 0
   socket=${TMUX:+${TMUX%,*,*}} # TMUX is SOCKET,PID,SESSION
   socket=${socket:-${CONDUCTOR_TMUX_SOCKET-}}
-
   conductor_tmux() { tmux ${socket:+-S "$socket"} "$@"; }
 
   # One message, taken literally: now, or when the first client comes.
@@ -20,8 +19,8 @@ conductor_load() ( # a subshell: nothing of this stays in a shell that sources t
       conductor_tmux display-message -d 8000 "$text."
     else
       text=$(printf '%s' "$text" | sed "s/'/'\\\\''/g")
-      conductor_tmux set-hook -g 'client-session-changed[1729]' \
-        "set-hook -gu 'client-session-changed[1729]' ; display-message -d 8000 '$text.'"
+      conductor_tmux set-hook -g 'client-session-changed[1730]' \
+        "set-hook -gu 'client-session-changed[1730]' ; display-message -d 8000 '$text.'"
     fi
   }
 
