@@ -4,6 +4,9 @@
 
 : "${root:?set root to the directory of the checkout}"
 
+# Set to `yes`, nothing is installed.
+offline=''
+
 say() { printf '%s\n' "$*"; }
 note() { printf '  %s\n' "$*"; }
 
@@ -102,6 +105,7 @@ need() {
 }
 
 install_package() {
+  [ -z "$offline" ] || die "$1 is missing (or too old), and --offline forbids to install it"
   manager=$(package_manager) || die "$1 is needed and there is no package manager that this script knows" "install $1 and run this again"
   names=$(package_names "$manager" "$1")
   may_install "$manager" || die "$1 is needed and may not be installed by this user" "run as root: $manager $(install_verb "$manager") $names"
