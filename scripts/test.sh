@@ -131,7 +131,7 @@ check_docs() {
         bad=1
       fi
     done
-    grep -oE '(^|`)conductor(-hook)? [a-z]+' "$page" | sed 's/^`//; s/^[^ ]* //' | sort -u >"$logs/verbs"
+    grep -oE '(^|`)conductor(-hook)? [a-z]+' "$page" | sed 's/^.* //' | grep -vxE 'exec|hook' | sort -u >"$logs/verbs"
     while IFS= read -r verb; do
       if ! "$binary" "$verb" --help >/dev/null 2>&1; then
         say "$page: no such command: conductor $verb"
