@@ -144,8 +144,10 @@ title "A private tmux server with the plugin"
 tmux -L "$name" -f "$work/tmux.conf" new-session -d -s home -c "$project"
 socket=$(tmux -L "$name" display-message -p '#{socket_path}')
 export CONDUCTOR_TMUX_SOCKET="$socket"
-tmux -L "$name" list-keys -T conductor >/dev/null 2>&1 ||
-  die "the plugin did not load" "try: $(quote "$bin") -S SOCKET plugin load --dir $(quote "$root")"
+if ! tmux -L "$name" list-keys -T conductor >/dev/null 2>&1; then
+  "$bin" -S "$socket" plugin load --dir "$root" || : # once more, to see what it says
+  die "the plugin did not load"
+fi
 note "$(tmux -V), socket $socket"
 
 title "A supervisor and a worker"

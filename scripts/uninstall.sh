@@ -11,7 +11,10 @@ case ${1-} in
     say "Unloads the plugin from the running tmux server, removes bin/ and the files that install.sh --prefix made."
     exit 0
     ;;
-  *) die "unknown argument $1" ;;
+  *)
+    say "uninstall.sh: unknown argument $1 (there is only --help)" >&2
+    exit 2
+    ;;
 esac
 
 binary=$root/bin/conductor-hook
