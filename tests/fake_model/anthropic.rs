@@ -1,7 +1,7 @@
 //! The Messages API: which answer a request gets, and how it is written, as one document or as a stream of events.
 
 use crate::http::{Events, answer};
-use crate::plan::{Plan, plan};
+use crate::plan::{Failures, Plan, plan};
 use crate::script::Wanted;
 use crate::view::{Resolved, View};
 use conductor::clock::{Deadline, sleep};
@@ -14,7 +14,7 @@ const SEARCHES: u32 = 10;
 const SEARCH_PAUSE: Duration = Duration::from_millis(300);
 
 /// Works out what to answer; every tool in it carries the name that it was offered by.
-pub(crate) fn decide(body: &Value, view: &View, failures: &mut dyn FnMut(&str) -> u32) -> Plan {
+pub(crate) fn decide(body: &Value, view: &View, failures: &mut Failures) -> Plan {
     if view.offered.is_empty() {
         // A question on the side, such as a title for the session: not the agent at work.
         let titled = body["output_config"]["format"].is_object();

@@ -30,7 +30,7 @@ mod view;
 use conductor::proc::{Identity, Process};
 use conductor::{clock, fsx};
 use http::{Incoming, Request};
-use plan::{Plan, first};
+use plan::{Failures, Plan, first};
 use script::Source;
 use serde_json::{Value, json};
 use std::collections::HashMap;
@@ -60,7 +60,8 @@ struct Server {
     requests: AtomicUsize,
     log: Mutex<Option<File>>,
     text_dir: Option<PathBuf>,
-    failures: Mutex<HashMap<String, u32>>,
+    /// By session.
+    failures: Mutex<HashMap<String, Failures>>,
 }
 
 fn main() -> ExitCode {
@@ -187,21 +188,17 @@ impl Server {
         body: &Value,
     ) -> io::Result<bool> {
         let view = View::of(body);
-        let plan = anthropic::decide(body, &view, &mut |name| self.failed(&view.session, name));
+        let plan = {
+            let mut failures = self.failures.lock().unwrap_or_else(PoisonError::into_inner);
+            let failures = failures.entry(view.session.clone()).or_default();
+            anthropic::decide(body, &view, failures)
+        };
         if let Some(dir) = &self.text_dir {
             write_texts(dir, number, &view, &request.body)?;
         }
         self.note(&entry(number, request, &view, &plan));
         let answered = anthropic::respond(client, number, &view, &plan);
         answered.map_err(|error| io::Error::new(error.kind(), format!("request {number}: {error}")))
-    }
-
-    /// How often this failure has been given, counting one more.
-    fn failed(&self, session: &str, name: &str) -> u32 {
-        let mut failures = self.failures.lock().unwrap_or_else(PoisonError::into_inner);
-        let count = failures.entry(format!("{session} {name}")).or_default();
-        *count += 1;
-        *count - 1
     }
 
     /// Writes one line of the log. A full disk must not change what the model answers.

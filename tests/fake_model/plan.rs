@@ -1,9 +1,10 @@
 //! What the model does next: the script of this turn, played against the tool calls that it has already made.
 //!
-//! The plan is worked out anew for each request, from the request alone; only the count of failures given lives in the server.
+//! The plan is worked out anew for each request, from the request alone; only the count of failures given is remembered.
 
 use crate::script::{Heard, Source, Step, Wanted, directive, steps};
 use serde_json::{Map, Value, json};
+use std::collections::HashMap;
 use std::time::Duration;
 
 /// A tool call of this turn, with its result as text when there is one.
@@ -24,9 +25,19 @@ pub(crate) struct Plan {
     pub(crate) fail: Option<u16>,
 }
 
-/// Works out the answer. `failures` says how often a named failure has been given already and counts one more.
-pub(crate) fn plan(heard: &[Heard], calls: &[Call], failures: &mut dyn FnMut(&str) -> u32) -> Plan {
-    let mut ahead = steps(heard);
+/// How often each failure has been given, by its name.
+pub(crate) type Failures = HashMap<String, u32>;
+
+/// Works out the answer, and counts the failure when it is one.
+pub(crate) fn plan(heard: &[Heard], calls: &[Call], failures: &mut Failures) -> Plan {
+    let last = heard.iter().rposition(|part| part.source == Source::User);
+    let live: Vec<&Heard> = heard
+        .iter()
+        .enumerate()
+        .filter(|(index, part)| Some(*index) == last || !given_up(part, failures))
+        .map(|(_, part)| part)
+        .collect();
+    let mut ahead = steps(&live);
     ahead.reverse();
     let mut plan = Plan::default();
     let mut said = Vec::new();
@@ -37,7 +48,9 @@ pub(crate) fn plan(heard: &[Heard], calls: &[Call], failures: &mut dyn FnMut(&st
             Step::Slow(span) => plan.slow += span,
             Step::Say(words) => said.push(words),
             Step::Fail(status, times, name) => {
-                if done == calls.len() && failures(&name) < times {
+                let given = failures.entry(name).or_default();
+                if done == calls.len() && *given < times {
+                    *given += 1;
                     plan.fail = Some(status);
                     return plan;
                 }
@@ -93,6 +106,14 @@ pub(crate) fn plan(heard: &[Heard], calls: &[Call], failures: &mut dyn FnMut(&st
     plan
 }
 
+/// Whether a prompt was answered with a failure and left at that: the agent shows it together with the next one.
+fn given_up(part: &Heard, failures: &Failures) -> bool {
+    part.source == Source::User
+        && part.text.split('\n').any(|line| {
+            matches!(directive(line, &part.place()), Some(Step::Fail(_, _, name)) if failures.get(&name).is_some_and(|given| *given > 0))
+        })
+}
+
 enum Read {
     Next(Wanted),
     Whole(String),
@@ -137,7 +158,7 @@ mod tests {
 
     fn played(script: &str, results: &[&str]) -> Plan {
         let calls: Vec<Call> = results.iter().map(|result| call(result)).collect();
-        plan(&[user(script)], &calls, &mut |_| 0)
+        plan(&[user(script)], &calls, &mut Failures::new())
     }
 
     fn call(result: &str) -> Call {
@@ -197,15 +218,13 @@ mod tests {
 
     #[test]
     fn a_failure_is_given_as_often_as_asked() {
-        let mut given = 0;
-        let mut count = |_: &str| {
-            given += 1;
-            given - 1
-        };
-        let heard = [user("FAIL: 529 2\nSAY: back")];
-        assert_eq!(plan(&heard, &[], &mut count).fail, Some(529));
-        assert_eq!(plan(&heard, &[], &mut count).fail, Some(529));
-        assert_eq!(plan(&heard, &[], &mut count), answer("back"));
+        let mut given = Failures::new();
+        let mut heard = vec![user("FAIL: 529 2\nSAY: back")];
+        assert_eq!(plan(&heard, &[], &mut given).fail, Some(529));
+        assert_eq!(plan(&heard, &[], &mut given).fail, Some(529));
+        assert_eq!(plan(&heard, &[], &mut given), answer("back"));
+        heard.push(user("SAY: new"));
+        assert_eq!(plan(&heard, &[], &mut given), answer("new"));
     }
 
     #[test]

@@ -23,6 +23,13 @@ pub(crate) struct Heard {
     pub(crate) text: String,
 }
 
+impl Heard {
+    /// The name of the place where it stands, the same in every request of the conversation.
+    pub(crate) fn place(&self) -> String {
+        format!("message {}", self.message)
+    }
+}
+
 /// A tool as the script names it.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Wanted {
@@ -45,7 +52,7 @@ pub(crate) enum Step {
 }
 
 /// The steps in the order in which a reader would take them: a body that came as context stands where its header was put.
-pub(crate) fn steps(heard: &[Heard]) -> Vec<Step> {
+pub(crate) fn steps(heard: &[&Heard]) -> Vec<Step> {
     let mut bodies = BTreeMap::new();
     for part in heard.iter().filter(|part| part.source == Source::Context) {
         let lines: Vec<&str> = part.text.split('\n').collect();
@@ -58,7 +65,7 @@ pub(crate) fn steps(heard: &[Heard]) -> Vec<Step> {
     let mut steps = Vec::new();
     let mut seen = BTreeSet::new();
     for part in heard.iter().filter(|part| part.source == Source::User) {
-        let place = format!("message {}", part.message);
+        let place = part.place();
         let lines: Vec<&str> = part.text.split('\n').collect();
         let mut at = 0;
         while at < lines.len() {
@@ -97,7 +104,7 @@ pub(crate) fn steps(heard: &[Heard]) -> Vec<Step> {
     // A body whose header stood in no text of the user's: an agent that adds context to something else.
     for (id, (part, from, to)) in &bodies {
         if seen.insert(id.clone()) {
-            let place = format!("message {}", part.message);
+            let place = part.place();
             let lines = part.text.split('\n').skip(*from).take(to - from);
             steps.extend(lines.filter_map(|line| directive(line, &place)));
         }
@@ -163,17 +170,21 @@ mod tests {
     use super::*;
     use crate::tests::{context, message, place, say, user};
 
+    fn steps_of(heard: &[Heard]) -> Vec<Step> {
+        steps(&heard.iter().collect::<Vec<_>>())
+    }
+
     #[test]
     fn directives_stand_behind_our_header_and_other_lines_do_not_count() {
         let heard = [user(
             "[conductor #3 from dev] SAY: a\nSAY b\n  │ SAY: c\nNote: SAY: d",
         )];
-        assert_eq!(steps(&heard), [say("a"), say("c")]);
+        assert_eq!(steps_of(&heard), [say("a"), say("c")]);
     }
 
     #[test]
     fn a_short_message_counts_once() {
-        assert_eq!(steps(&[user(&place(&message("SAY: hi")))]), [say("hi")]);
+        assert_eq!(steps_of(&[user(&place(&message("SAY: hi")))]), [say("hi")]);
     }
 
     #[test]
@@ -190,7 +201,7 @@ mod tests {
             context(&added),
         ];
         assert_eq!(
-            steps(&heard),
+            steps_of(&heard),
             [say("zero"), say("one"), say("two"), say("three")]
         );
     }
@@ -199,8 +210,8 @@ mod tests {
     fn a_body_that_was_cut_or_lost_asks_nothing() {
         let long = message("SAY: one\nSAY: two");
         let cut: String = text::framed(&long).chars().take(100).collect();
-        assert_eq!(steps(&[user(&place(&long)), context(&cut)]), []);
-        assert_eq!(steps(&[user(&place(&long))]), []);
+        assert_eq!(steps_of(&[user(&place(&long)), context(&cut)]), []);
+        assert_eq!(steps_of(&[user(&place(&long))]), []);
     }
 
     #[test]
@@ -210,12 +221,12 @@ mod tests {
             user(&format!("Stop hook feedback:\n{framed}")),
             context(&format!("Stop hook blocking error: {framed}")),
         ];
-        assert_eq!(steps(&heard), [say("one"), say("two")]);
+        assert_eq!(steps_of(&heard), [say("one"), say("two")]);
     }
 
     #[test]
     fn a_pointer_is_read() {
         let long = message(&"x\n".repeat(9000));
-        assert_eq!(steps(&[user(&place(&long))]), [Step::Read("12".into())]);
+        assert_eq!(steps_of(&[user(&place(&long))]), [Step::Read("12".into())]);
     }
 }

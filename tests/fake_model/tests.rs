@@ -1,7 +1,7 @@
 //! Requests as Claude Code 2.1.330 and 2.1.197 were seen to send them, and what the tests of all rooms share.
 
 use crate::anthropic::{decide, respond};
-use crate::plan::Plan;
+use crate::plan::{Failures, Plan};
 use crate::script::{Heard, Source, Step, Wanted};
 use crate::view::{Resolved, View};
 use conductor::domain::ids::{MessageId, TerminalId};
@@ -70,7 +70,7 @@ fn request(messages: &Value) -> Value {
 
 fn decided(messages: &Value) -> Plan {
     let body = request(messages);
-    decide(&body, &View::of(&body), &mut |_| 0)
+    decide(&body, &View::of(&body), &mut Failures::new())
 }
 
 fn text_of(messages: &Value) -> Option<String> {
@@ -180,7 +180,7 @@ fn a_deferred_tool_is_searched_for_and_then_called() {
 #[test]
 fn a_question_on_the_side_is_no_script() {
     let body = json!({"messages": [{"role": "user", "content": "SAY: x"}], "output_config": {"format": {"type": "json_schema"}}});
-    let plan = decide(&body, &View::of(&body), &mut |_| 0);
+    let plan = decide(&body, &View::of(&body), &mut Failures::new());
     assert_eq!(plan.text.as_deref(), Some(r#"{"title":"Mock session"}"#));
 }
 
@@ -189,7 +189,12 @@ fn a_stream_carries_text_and_call() {
     let body = request(&json!([{"role": "user", "content": "SAY: hi\nBASH: echo ✓"}]));
     let view = View::of(&body);
     let mut bytes = Vec::new();
-    let again = respond(&mut bytes, 7, &view, &decide(&body, &view, &mut |_| 0));
+    let again = respond(
+        &mut bytes,
+        7,
+        &view,
+        &decide(&body, &view, &mut Failures::new()),
+    );
     assert!(!again.expect("written"));
     let text = String::from_utf8(bytes).expect("UTF-8");
     let events: Vec<Value> = text

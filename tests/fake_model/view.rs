@@ -10,6 +10,8 @@ const MID_TURN_ENDS: [&str; 2] = [
     "\n\nThis is how Claude Code",
     "\n\nIMPORTANT: After completing",
 ];
+/// What it says behind the result of a search for tools.
+const LOADED: &str = "Tool loaded.";
 const INTERRUPTED: &str = "[Request interrupted by user";
 const SEARCH: &str = "ToolSearch";
 
@@ -122,6 +124,9 @@ impl View {
                 continue;
             }
             let (words, reminders) = split(&text_of(&block["text"]));
+            if words == LOADED {
+                continue;
+            }
             if words.starts_with(INTERRUPTED) {
                 self.new_turn();
                 continue;
