@@ -1,1 +1,497 @@
-//! To be written.
+//! Every command and flag, in one place and without behaviour.
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use std::path::PathBuf;
+
+/// Several AI coding agents side by side in tmux: hand work over, prove delivery, approve what is risky.
+#[derive(Debug, Parser)]
+#[command(
+    version,
+    propagate_version = true,
+    disable_help_subcommand = true,
+    max_term_width = 100
+)]
+pub struct Cli {
+    /// Path of the tmux server's socket.
+    #[arg(
+        short = 'S',
+        long = "socket-path",
+        global = true,
+        value_name = "PATH",
+        help_heading = "Where"
+    )]
+    pub socket_path: Option<PathBuf>,
+    /// Name of the tmux server's socket.
+    #[arg(
+        short = 'L',
+        long = "socket-name",
+        global = true,
+        value_name = "NAME",
+        conflicts_with = "socket_path",
+        help_heading = "Where"
+    )]
+    pub socket_name: Option<String>,
+    /// State directory (default: `CONDUCTOR_HOME`, else ~/.conductor).
+    #[arg(long, global = true, value_name = "DIR", help_heading = "Where")]
+    pub home: Option<PathBuf>,
+    /// Print one JSON document.
+    #[arg(long, global = true, help_heading = "Output")]
+    pub json: bool,
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Create the state directory, the database and default files.
+    Init,
+    /// Start a new tmux session with a supervisor and its workers.
+    Launch(Launch),
+    /// Start one more agent in a session.
+    Worker(Worker),
+    /// List the sessions.
+    #[command(visible_alias = "ls")]
+    Sessions {
+        /// Also those whose agents have all ended.
+        #[arg(long)]
+        all: bool,
+    },
+    /// Show one session.
+    Session {
+        /// The tmux session's name.
+        name: String,
+    },
+    /// Show one terminal.
+    Status {
+        /// Id, prefix of an id, pane id, or window name.
+        terminal: String,
+    },
+    /// Say why a terminal's status is believed and why messages wait.
+    Explain {
+        /// Id, prefix of an id, pane id, or window name.
+        terminal: String,
+    },
+    /// Send a message to an agent.
+    #[command(visible_alias = "s")]
+    Send(Send),
+    /// List messages, or read, show, retry or cancel one.
+    Inbox(Inbox),
+    /// Wait until terminals are in a state.
+    Wait(Wait),
+    /// Print what an agent said.
+    #[command(visible_alias = "out")]
+    Output {
+        /// Id, prefix of an id, pane id, or window name.
+        terminal: String,
+        /// Last answer, whole scrollback, or what is on screen.
+        #[arg(long, value_enum, default_value_t = OutputMode::Last)]
+        mode: OutputMode,
+    },
+    /// Print a terminal's log.
+    Logs {
+        /// Id, prefix of an id, pane id, or window name.
+        terminal: String,
+        /// Only the last N lines.
+        #[arg(short = 'n', value_name = "N")]
+        lines: Option<usize>,
+        /// Go on as the log grows.
+        #[arg(short = 'f', long)]
+        follow: bool,
+    },
+    /// Attach to a session or terminal.
+    #[command(visible_alias = "a")]
+    Attach {
+        /// Session name, terminal id, pane id, or window name.
+        target: String,
+    },
+    /// End a terminal.
+    #[command(visible_alias = "rm")]
+    Close {
+        /// Id, prefix of an id, pane id, or window name.
+        terminal: String,
+        /// Give the agent no time to say goodbye.
+        #[arg(long)]
+        force: bool,
+    },
+    /// End all terminals of a session, or all.
+    #[command(visible_alias = "k")]
+    Shutdown(Shutdown),
+    /// List, show, create, edit or check profiles.
+    Profile {
+        /// What to do.
+        #[command(subcommand)]
+        command: Profile,
+    },
+    /// Install a profile from a file, a directory, or a built-in name.
+    Install {
+        /// File, directory, or name of a built-in profile.
+        source: String,
+        /// Where to.
+        #[arg(long, value_enum, default_value_t = Scope::User)]
+        scope: Scope,
+        /// Another name for it.
+        #[arg(long)]
+        name: Option<String>,
+        /// Replace what is there.
+        #[arg(long)]
+        force: bool,
+    },
+    /// Accept what a project's .conductor/ holds, after showing it.
+    Trust {
+        /// The project's directory.
+        dir: PathBuf,
+        /// Do not ask.
+        #[arg(short, long)]
+        yes: bool,
+    },
+    /// Withdraw what was accepted of a project.
+    Untrust {
+        /// The project's directory.
+        dir: PathBuf,
+    },
+    /// Compare the records with the tmux servers and mend the records.
+    Recover {
+        /// Change nothing.
+        #[arg(long)]
+        dry_run: bool,
+    },
+    /// Generate completions, man page, command reference or JSON Schemas.
+    Generate {
+        /// What to generate.
+        #[command(subcommand)]
+        what: Generate,
+    },
+    /// Load or unload the tmux plugin (called by conductor.tmux).
+    Plugin {
+        /// What to do.
+        #[command(subcommand)]
+        command: Plugin,
+    },
+    /// A tmux hook fired (called by tmux).
+    #[command(hide = true)]
+    Event {
+        /// The hook's name.
+        name: String,
+        /// Pane and window of the hook, where it knows them.
+        arguments: Vec<String>,
+    },
+    /// Do what is due (called by tmux's timer).
+    #[command(hide = true)]
+    Tick,
+    /// A key of the conductor table (called by tmux).
+    #[command(hide = true)]
+    Menu {
+        /// The menu's name.
+        name: String,
+        /// The client that the key was pressed in, and more.
+        arguments: Vec<String>,
+    },
+    /// An agent's hook (called by agents; JSON on standard input).
+    #[command(hide = true)]
+    Hook {
+        /// The agent's provider.
+        provider: String,
+        /// The hook's name, in the agent's words.
+        event: String,
+    },
+    /// The MCP server of an agent (called by agents).
+    Mcp,
+    /// Become the agent of a terminal (the first program in its pane).
+    #[command(hide = true)]
+    Exec {
+        /// The terminal's id.
+        id: String,
+    },
+}
+
+/// Who is started, and where.
+#[derive(Debug, Clone, Args)]
+pub struct Agent {
+    /// The agent program.
+    #[arg(short, long, value_name = "PROVIDER")]
+    pub provider: Option<String>,
+    /// The profile.
+    #[arg(long, value_name = "NAME")]
+    pub profile: Option<String>,
+    /// Working directory (default: this one).
+    #[arg(long, value_name = "DIR")]
+    pub cwd: Option<PathBuf>,
+    /// The model.
+    #[arg(long, value_name = "MODEL")]
+    pub model: Option<String>,
+    /// First prompt.
+    #[arg(long, value_name = "TEXT")]
+    pub prompt: Option<String>,
+    /// Environment variable for the agent and the workers that it starts.
+    #[arg(long, value_name = "KEY=VALUE", value_parser = key_value)]
+    pub env: Vec<(String, String)>,
+}
+
+/// Arguments of `launch`.
+#[derive(Debug, Args)]
+pub struct Launch {
+    /// The supervisor.
+    #[command(flatten)]
+    pub agent: Agent,
+    /// Name of the new tmux session.
+    #[arg(long, value_name = "NAME")]
+    pub session: Option<String>,
+    /// A worker with this profile; may be repeated.
+    #[arg(long, value_name = "PROFILE")]
+    pub with_worker: Vec<String>,
+    /// Attach to the session.
+    #[arg(long)]
+    pub attach: bool,
+    /// Arguments for the supervisor's program.
+    #[arg(last = true)]
+    pub args: Vec<String>,
+}
+
+/// Arguments of `worker`.
+#[derive(Debug, Args)]
+pub struct Worker {
+    /// The tmux session.
+    pub session: String,
+    /// The agent.
+    #[command(flatten)]
+    pub agent: Agent,
+    /// Its part: supervisor, or any other word for a worker.
+    #[arg(long, default_value = "worker")]
+    pub role: String,
+    /// In a pane beside or below the active one instead of a window.
+    #[arg(long, value_enum)]
+    pub split: Option<Split>,
+}
+
+/// Where a split pane goes.
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub enum Split {
+    /// Side by side.
+    H,
+    /// One above the other.
+    V,
+}
+
+/// Arguments of `send`.
+#[derive(Debug, Args)]
+pub struct Send {
+    /// Id, prefix of an id, pane id, or window name.
+    pub terminal: String,
+    /// The text; `-` reads standard input.
+    #[arg(short, long, value_name = "TEXT", required_unless_present = "file")]
+    pub message: Option<String>,
+    /// A file with the text.
+    #[arg(long, value_name = "PATH", conflicts_with = "message")]
+    pub file: Option<PathBuf>,
+    /// Send in the name of this terminal (for people only).
+    #[arg(long, value_name = "ID")]
+    pub from: Option<String>,
+    /// Idempotency key: the same key and sender again returns the first message.
+    #[arg(long, value_name = "KEY")]
+    pub key: Option<String>,
+    /// Wait up to S seconds until the agent's own event proves it.
+    #[arg(long, value_name = "S", value_parser = seconds)]
+    pub wait: Option<f64>,
+}
+
+/// Arguments of `inbox`.
+#[derive(Debug, Args)]
+#[command(args_conflicts_with_subcommands = true)]
+pub struct Inbox {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Option<InboxCommand>,
+    /// Only messages for this terminal.
+    pub terminal: Option<String>,
+    /// Only messages with this status.
+    #[arg(long, value_name = "STATUS")]
+    pub status: Option<String>,
+    /// At most N messages, the newest.
+    #[arg(long, value_name = "N", default_value_t = 50)]
+    pub limit: u32,
+}
+
+/// What to do with messages.
+#[derive(Debug, Subcommand)]
+pub enum InboxCommand {
+    /// Show a message with every attempt.
+    Show {
+        /// The message's id.
+        id: String,
+    },
+    /// Print the messages for the agent that calls, and mark them as read.
+    Read,
+    /// Put a dead, expired or cancelled message back into the queue.
+    Retry {
+        /// The message's id.
+        id: String,
+    },
+    /// Withdraw a message that nobody has begun to deliver.
+    Cancel {
+        /// The message's id.
+        id: String,
+    },
+}
+
+/// Arguments of `wait`.
+#[derive(Debug, Args)]
+pub struct Wait {
+    /// Ids, prefixes of ids, pane ids, or window names.
+    #[arg(required = true)]
+    pub terminals: Vec<String>,
+    /// States, with commas between.
+    #[arg(
+        long = "for",
+        value_name = "STATE[,STATE]",
+        required = true,
+        value_delimiter = ','
+    )]
+    pub states: Vec<String>,
+    /// Until one of them is there.
+    #[arg(long, conflicts_with = "all")]
+    pub any: bool,
+    /// Until all of them are there (the default).
+    #[arg(long)]
+    pub all: bool,
+    /// Give up after S seconds.
+    #[arg(long, value_name = "S", value_parser = seconds)]
+    pub timeout: Option<f64>,
+}
+
+/// Arguments of `shutdown`.
+#[derive(Debug, Args)]
+#[group(required = true, multiple = false, id = "which")]
+pub struct Shutdown {
+    /// The session.
+    #[arg(long, value_name = "NAME", group = "which")]
+    pub session: Option<String>,
+    /// Every terminal of this state directory.
+    #[arg(long, group = "which")]
+    pub all: bool,
+    /// Give the agents no time to say goodbye.
+    #[arg(long)]
+    pub force: bool,
+}
+
+/// Which output.
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub enum OutputMode {
+    /// The last answer, from the agent's own record.
+    Last,
+    /// The whole scrollback.
+    Full,
+    /// What is on screen.
+    Screen,
+}
+
+/// Where a profile is written.
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub enum Scope {
+    /// The state directory.
+    User,
+    /// The project's .conductor/.
+    Project,
+}
+
+/// What to do with profiles.
+#[derive(Debug, Subcommand)]
+pub enum Profile {
+    /// List the profiles that are found from here.
+    List,
+    /// Show a profile as it takes effect.
+    Show {
+        /// Its name.
+        name: String,
+    },
+    /// Print the path of a profile's file.
+    Path {
+        /// Its name.
+        name: String,
+    },
+    /// Write a new profile.
+    Create {
+        /// Its name.
+        name: String,
+        /// A copy of this one instead of a scaffold.
+        #[arg(long, value_name = "NAME")]
+        from: Option<String>,
+        /// Where to.
+        #[arg(long, value_enum, default_value_t = Scope::User)]
+        scope: Scope,
+    },
+    /// Open a profile in $VISUAL or $EDITOR, and check it.
+    Edit {
+        /// Its name.
+        name: String,
+    },
+    /// Check a profile, or a file.
+    Validate {
+        /// Its name, or a path with a slash.
+        name: String,
+    },
+    /// Find profiles by words.
+    Find {
+        /// The words.
+        #[arg(required = true)]
+        words: Vec<String>,
+    },
+}
+
+/// What to generate.
+#[derive(Debug, Subcommand)]
+pub enum Generate {
+    /// Completions for a shell.
+    Completions {
+        /// The shell.
+        shell: clap_complete::Shell,
+    },
+    /// The man page.
+    Man,
+    /// The command reference and the configuration reference in Markdown.
+    Docs {
+        /// Which page.
+        #[arg(value_enum, default_value_t = Page::Cli)]
+        page: Page,
+    },
+    /// JSON Schemas of what `--json` prints.
+    Schema,
+}
+
+/// A generated page.
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub enum Page {
+    /// docs/cli.md
+    Cli,
+    /// docs/configuration.md
+    Configuration,
+}
+
+/// What to do with the tmux plugin.
+#[derive(Debug, Subcommand)]
+pub enum Plugin {
+    /// Bind keys, register hooks, show the status segment; twice is once.
+    Load {
+        /// The plugin's directory.
+        #[arg(long)]
+        dir: Option<PathBuf>,
+    },
+    /// Remove exactly what was put there.
+    Unload,
+    /// Say what is there and what is in the way.
+    Status,
+}
+
+fn key_value(text: &str) -> Result<(String, String), String> {
+    text.split_once('=')
+        .map(|(key, value)| (key.to_owned(), value.to_owned()))
+        .ok_or_else(|| "KEY=VALUE expected".to_owned())
+}
+
+fn seconds(text: &str) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(seconds) if seconds.is_finite() && (0.0..=1e9).contains(&seconds) => Ok(seconds),
+        _ => Err("a number of seconds expected".to_owned()),
+    }
+}

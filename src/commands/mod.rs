@@ -1,1 +1,195 @@
-//! To be written.
+//! The front door for people and tmux: arguments to a service to a print.
+
+mod agents;
+mod generate;
+mod messages;
+mod output;
+mod plugin;
+mod profiles;
+mod state;
+
+use crate::cli::{Cli, Command};
+use crate::error::{Failure, Kind, Result};
+use crate::paths::Home;
+use crate::services::context::Context;
+use crate::ui;
+use clap::Parser;
+use std::ffi::OsString;
+use std::io::{self, Write};
+
+/// What a command needs to print its answer.
+struct Door<'a> {
+    cx: Context,
+    json: bool,
+    out: &'a mut dyn Write,
+}
+
+impl Door<'_> {
+    /// Prints text for people or one JSON document, whichever was asked for.
+    fn print<T: serde::Serialize>(
+        &mut self,
+        value: &T,
+        text: impl FnOnce(&T) -> String,
+    ) -> Result<()> {
+        let text = if self.json {
+            let mut json = serde_json::to_string(value)
+                .map_err(|e| Failure::failed(format!("write JSON: {e}")))?;
+            json.push('\n');
+            json
+        } else {
+            text(value)
+        };
+        self.write(&text)
+    }
+
+    fn write(&mut self, text: &str) -> Result<()> {
+        let written = self
+            .out
+            .write_all(text.as_bytes())
+            .and_then(|()| self.out.flush());
+        match written {
+            // A reader that went away (`| head`) is not a failure.
+            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+            other => other.map_err(|e| Failure::failed(format!("print: {e}"))),
+        }
+    }
+}
+
+/// Runs one call of the binary: `arguments` include the program's name. Returns the exit code.
+pub fn run(arguments: &[OsString]) -> u8 {
+    let json = arguments.iter().any(|argument| argument == "--json");
+    let cli = match Cli::try_parse_from(arguments) {
+        Ok(cli) => cli,
+        Err(error) => return usage(&error, json),
+    };
+    let mut out = io::stdout();
+    match dispatch(cli, &mut out) {
+        Ok(code) => code,
+        Err(failure) => {
+            report(&failure, json);
+            failure.kind().exit_code()
+        }
+    }
+}
+
+fn usage(error: &clap::Error, json: bool) -> u8 {
+    if !error.use_stderr() {
+        let _ = error.print();
+        return 0;
+    }
+    // The two-line form of every error; clap's own has the usage text in between.
+    let rendered = error.render().to_string();
+    let mut lines = rendered
+        .lines()
+        .map(str::trim)
+        .filter(|line| !line.is_empty());
+    let first = lines
+        .next()
+        .unwrap_or("wrong usage")
+        .trim_start_matches("error: ")
+        .to_owned();
+    let mut message = first;
+    let mut tip = None;
+    for line in lines {
+        if let Some(text) = line.strip_prefix("tip: ") {
+            tip = Some(text.to_owned());
+        } else if line.starts_with("Usage:") {
+            break;
+        } else if message.ends_with(':') {
+            message = format!("{message} {line}");
+        }
+    }
+    let failure = Failure::usage(crate::domain::text::one_line(&message)).hint(
+        tip.unwrap_or_else(|| "`conductor-hook --help` lists the commands and flags".to_owned()),
+    );
+    report(&failure, json);
+    Kind::Usage.exit_code()
+}
+
+fn report(failure: &Failure, json: bool) {
+    let text = if json {
+        format!("{}\n", ui::json::error(failure))
+    } else {
+        let mut text = format!("{}: {}\n", program(), failure.message());
+        for hint in failure.hints() {
+            text.push_str("  hint: ");
+            text.push_str(hint);
+            text.push('\n');
+        }
+        text
+    };
+    let _ = io::stderr().lock().write_all(text.as_bytes());
+}
+
+/// The name that the binary was called by.
+fn program() -> String {
+    std::env::args_os()
+        .next()
+        .and_then(|name| {
+            let name = std::path::PathBuf::from(name);
+            name.file_name()
+                .map(|name| crate::domain::text::one_line(&name.to_string_lossy()))
+        })
+        .unwrap_or_else(|| "conductor-hook".to_owned())
+}
+
+fn dispatch(cli: Cli, out: &mut dyn Write) -> Result<u8> {
+    let home = match &cli.home {
+        Some(dir) => Home::at(dir.clone())?,
+        None => Home::from_env()?,
+    };
+    if let Command::Hook { provider, event } = &cli.command {
+        // A hook never breaks its caller: whatever goes wrong is logged, and a decision is denied inside.
+        crate::log::start(&home);
+        let code =
+            crate::services::observe::hook(&home, provider, event, &mut io::stdin().lock(), out);
+        return Ok(code);
+    }
+    crate::log::start(&home);
+    let tmux = crate::tmux::locate(cli.socket_path.as_deref(), cli.socket_name.as_deref())?;
+    let mut door = Door {
+        cx: Context::new(home, tmux)?,
+        json: cli.json,
+        out,
+    };
+    match cli.command {
+        Command::Init => state::init(&mut door)?,
+        Command::Recover { dry_run } => state::recover(&mut door, dry_run)?,
+        Command::Launch(arguments) => agents::launch(&mut door, &arguments)?,
+        Command::Worker(arguments) => agents::worker(&mut door, &arguments)?,
+        Command::Sessions { all } => agents::sessions(&mut door, all)?,
+        Command::Session { name } => agents::session(&mut door, &name)?,
+        Command::Status { terminal } => agents::status(&mut door, &terminal)?,
+        Command::Explain { terminal } => agents::explain(&mut door, &terminal)?,
+        Command::Attach { target } => agents::attach(&mut door, &target)?,
+        Command::Close { terminal, force } => agents::close(&mut door, &terminal, force)?,
+        Command::Shutdown(arguments) => agents::shutdown(&mut door, &arguments)?,
+        Command::Send(arguments) => return messages::send(&mut door, &arguments),
+        Command::Inbox(arguments) => messages::inbox(&mut door, &arguments)?,
+        Command::Wait(arguments) => output::wait(&mut door, &arguments)?,
+        Command::Output { terminal, mode } => output::output(&mut door, &terminal, mode)?,
+        Command::Logs {
+            terminal,
+            lines,
+            follow,
+        } => output::logs(&mut door, &terminal, lines, follow)?,
+        Command::Profile { command } => profiles::profile(&mut door, &command)?,
+        Command::Install {
+            source,
+            scope,
+            name,
+            force,
+        } => profiles::install(&mut door, &source, scope, name.as_deref(), force)?,
+        Command::Trust { dir, yes } => profiles::trust(&mut door, &dir, yes)?,
+        Command::Untrust { dir } => profiles::untrust(&mut door, &dir)?,
+        Command::Generate { what } => generate::generate(&mut door, &what)?,
+        Command::Plugin { command } => plugin::plugin(&mut door, &command)?,
+        Command::Event { name, arguments } => plugin::event(&door, &name, &arguments)?,
+        Command::Tick => plugin::tick(&door)?,
+        Command::Menu { name, arguments } => plugin::menu(&mut door, &name, &arguments)?,
+        Command::Mcp => return Ok(crate::mcp::run(&door.cx)),
+        Command::Exec { id } => return Err(crate::services::start::exec(&door.cx, &id)),
+        Command::Hook { .. } => {}
+    }
+    Ok(0)
+}

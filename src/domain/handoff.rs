@@ -1,6 +1,7 @@
 //! A handoff: a task given to a fresh worker whose answer comes back exactly once.
 
 use super::ids::{MessageId, TerminalId};
+use super::terminal::Root;
 use jiff::Timestamp;
 
 /// What became of a handoff.
@@ -81,4 +82,6 @@ pub struct Handoff {
     pub given: bool,
     /// Whether the same call again may join it: an earlier call was answered `running`, was cancelled, or lost its client.
     pub open: bool,
+    /// The process that waits for the answer in a call of its client, or took it for one. A client may kill it at any time.
+    pub waiter: Option<Root>,
 }

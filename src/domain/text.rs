@@ -134,8 +134,8 @@ impl Placement {
 pub struct Limits {
     /// Longest line that stays one line in its input box, in characters.
     pub inline_chars: usize,
-    /// Longest context that its prompt hook takes whole, in characters; 0 when there is no such hook.
-    pub context_chars: usize,
+    /// Longest context that its prompt hook takes whole, in UTF-16 units; 0 when there is no such hook.
+    pub context_units: usize,
 }
 
 /// The header: `[conductor #12 from NAME]`, with `(peer)` for a peer's note and `(again)` for what may have been seen before.
@@ -156,7 +156,7 @@ pub fn place(message: &Message, limits: Limits) -> Placement {
     if inline {
         return Placement::Inline(format!("{head} {body}"));
     }
-    if framed(message).chars().count() <= limits.context_chars {
+    if framed(message).encode_utf16().count() <= limits.context_units {
         return Placement::WithContext(format!(
             "{head} The text of this message ({}) is in the context added to this prompt, between the lines that carry its tag.",
             size(body)
@@ -269,7 +269,7 @@ mod tests {
 
     const LIMITS: Limits = Limits {
         inline_chars: 200,
-        context_chars: 1000,
+        context_units: 1000,
     };
 
     #[test]

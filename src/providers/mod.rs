@@ -1,1 +1,18 @@
-//! To be written.
+//! Agent programs: what is data in a manifest, code only for dialects.
+//!
+//! `manifest` is the data, `launch` makes the files and the command line of one agent, `dialect` reads hook JSON into
+//! [`crate::domain::event`] and writes answers in the agent's words, `screen` is the second source. May import [`crate::domain`] and
+//! the ground.
+
+mod catalogue;
+mod claude;
+mod dialect;
+mod launch;
+mod manifest;
+mod screen;
+
+pub use catalogue::Catalogue;
+pub use dialect::{Dialect, Incoming, Verdict};
+pub use launch::{LaunchFiles, LaunchSpec, prepare};
+pub use manifest::Manifest;
+pub use screen::{Seen, look};

@@ -1,1 +1,21 @@
-//! To be written.
+//! What the product does, one verb a file. May import the adapters ([`crate::store`], [`crate::tmux`], [`crate::providers`],
+//! [`crate::profiles`]), [`crate::domain`] and the ground; front doors call it.
+
+pub mod after;
+pub mod close;
+pub mod context;
+pub mod delegate;
+pub mod deliver;
+pub mod explain;
+pub mod find;
+pub mod identity;
+pub mod inbox;
+pub mod launch;
+pub mod observe;
+pub mod output;
+pub mod profile;
+pub mod recover;
+pub mod send;
+pub mod start;
+pub mod tick;
+pub mod wait;

@@ -5,10 +5,11 @@ use super::error::Error;
 use super::terminals::time;
 use crate::domain::handoff::{Given, Handoff, HandoffStatus};
 use crate::domain::ids::{MessageId, TerminalId};
+use crate::domain::terminal::Root;
 use jiff::Timestamp;
 use rusqlite::{OptionalExtension, Row, params};
 
-const COLUMNS: &str = "id, caller, worker, message, fingerprint, status, answer, created_at, deadline_at, answered_at, given, open";
+const COLUMNS: &str = "id, caller, worker, message, fingerprint, status, answer, created_at, deadline_at, answered_at, given, open, waiter_pid, waiter_start";
 
 fn handoff(row: &Row<'_>) -> rusqlite::Result<Handoff> {
     let id = |name: &str| {
@@ -31,6 +32,10 @@ fn handoff(row: &Row<'_>) -> rusqlite::Result<Handoff> {
         answered_at: row.get::<_, Option<i64>>("answered_at")?.map(time),
         given: row.get::<_, Option<String>>("given")?.is_some(),
         open: row.get("open")?,
+        waiter: match (row.get("waiter_pid")?, row.get("waiter_start")?) {
+            (Some(pid), Some(start)) => Some(Root { pid, start }),
+            _ => None,
+        },
     })
 }
 
@@ -72,19 +77,27 @@ impl Tx<'_> {
             .optional()?)
     }
 
-    /// A handoff that an identical call of the same caller may join.
-    pub fn joinable_handoff(
+    /// Handoffs of `caller` with this fingerprint whose answer has not been given, newest first.
+    pub fn same_handoffs(
         &self,
         caller: &TerminalId,
         fingerprint: &str,
-    ) -> Result<Option<Handoff>, Error> {
+    ) -> Result<Vec<Handoff>, Error> {
         let sql = format!(
-            "SELECT {COLUMNS} FROM handoffs WHERE caller = ?1 AND fingerprint = ?2 AND given IS NULL AND open = 1
-             ORDER BY created_at DESC LIMIT 1"
+            "SELECT {COLUMNS} FROM handoffs WHERE caller = ?1 AND fingerprint = ?2 AND given IS NULL ORDER BY created_at DESC"
         );
-        Ok(self
-            .query_row(&sql, [caller.as_str(), fingerprint], handoff)
-            .optional()?)
+        let mut statement = self.prepare_cached(&sql)?;
+        let rows = statement.query_map([caller.as_str(), fingerprint], handoff)?;
+        Ok(rows.collect::<Result<_, _>>()?)
+    }
+
+    /// A process begins (or, with `None`, ceases) to wait for the answer in a call of its client.
+    pub fn set_waiter(&self, id: &str, waiter: Option<Root>) -> Result<(), Error> {
+        self.execute(
+            "UPDATE handoffs SET waiter_pid = ?2, waiter_start = ?3 WHERE id = ?1",
+            params![id, waiter.map(|w| w.pid), waiter.map(|w| w.start)],
+        )?;
+        Ok(())
     }
 
     /// Records what the worker answered, unless the answer has been given.

@@ -282,8 +282,34 @@ impl Tx<'_> {
         )?;
         if back == 1 {
             self.note_outcome(id, "refused", Some(reason.as_str()))?;
+            // Waiting for hours shall not fill the table: of equal refusals in a row the last one stays.
+            self.execute(
+                "DELETE FROM attempts WHERE id = (
+                   SELECT b.id FROM (SELECT id, outcome, reason FROM attempts WHERE message = ?1 ORDER BY id DESC LIMIT 1 OFFSET 1) b
+                   WHERE b.outcome = 'refused' AND b.reason = ?2)",
+                params![id.0, reason.as_str()],
+            )?;
+            self.execute("UPDATE messages SET attempts = (SELECT count(*) FROM attempts WHERE message = ?1) WHERE id = ?1", [id.0])?;
         }
         Ok(back == 1)
+    }
+
+    /// A placed message has no proof yet, and this is known about it.
+    pub fn note_unproven(&self, id: MessageId, note: &str) -> Result<(), Error> {
+        self.execute(
+            "UPDATE messages SET last_error = ?2 WHERE id = ?1 AND status = 'placed'",
+            params![id.0, note],
+        )?;
+        Ok(())
+    }
+
+    /// The message goes another way than it was claimed for.
+    pub fn set_transport(&self, id: MessageId, transport: Transport) -> Result<(), Error> {
+        self.execute(
+            "UPDATE messages SET transport = ?2 WHERE id = ?1",
+            params![id.0, transport.as_str()],
+        )?;
+        Ok(())
     }
 
     /// A queued message was not even tried, with the reason.

@@ -10,6 +10,7 @@ mod error;
 mod handoffs;
 mod lock;
 mod messages;
+mod meta;
 mod migrations;
 mod spool;
 mod terminals;

@@ -55,7 +55,8 @@ pub(super) fn drain(home: &Home, tx: &Tx<'_>) -> Result<Drained, Error> {
             let name = entry.file_name();
             if name
                 .to_str()
-                .is_some_and(|name| name.ends_with(".json") && !name.starts_with('.'))
+                .and_then(|name| name.strip_suffix(".json"))
+                .is_some_and(|stem| !stem.starts_with('.'))
             {
                 files.push(entry.path());
             }

@@ -42,27 +42,4 @@ impl Tx<'_> {
         let rows = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?;
         Ok(rows.collect::<Result<_, _>>()?)
     }
-
-    /// Remembers the value that a tmux option of this server had before ours; the first one stays.
-    pub fn remember(&self, server: &str, name: &str, value: &str) -> Result<(), Error> {
-        self.execute(
-            "INSERT OR IGNORE INTO remembered (server, name, value) VALUES (?1, ?2, ?3)",
-            [server, name, value],
-        )?;
-        Ok(())
-    }
-
-    /// What was remembered of this server.
-    pub fn remembered(&self, server: &str) -> Result<Vec<(String, String)>, Error> {
-        let mut statement = self
-            .prepare_cached("SELECT name, value FROM remembered WHERE server = ?1 ORDER BY name")?;
-        let rows = statement.query_map([server], |row| Ok((row.get(0)?, row.get(1)?)))?;
-        Ok(rows.collect::<Result<_, _>>()?)
-    }
-
-    /// Forgets what was remembered of this server.
-    pub fn forget_remembered(&self, server: &str) -> Result<(), Error> {
-        self.execute("DELETE FROM remembered WHERE server = ?1", [server])?;
-        Ok(())
-    }
 }

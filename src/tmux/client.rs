@@ -3,6 +3,7 @@
 use super::command::CommandList;
 use super::error::Error;
 use super::ids::PaneId;
+use super::wire::{self, WireError};
 use crate::clock::Deadline;
 use crate::paths;
 use crate::proc;
@@ -71,6 +72,33 @@ impl Tmux {
                 "a command list of {} bytes is too long",
                 list.bytes()
             )));
+        }
+        // A new pane gets the environment of the client that makes it, and a new session may need a new server: both are the program's.
+        if !list.creates() {
+            match wire::run(&self.socket, list.argv(), stdin, LIMIT) {
+                Ok(output) => {
+                    return Ok(Answer {
+                        ok: output.status == 0,
+                        out: String::from_utf8_lossy(&output.stdout).into_owned(),
+                        err: String::from_utf8_lossy(&output.stderr).into_owned(),
+                    });
+                }
+                Err(WireError::NoServer(_)) => {
+                    return Err(Error::NoServer(self.socket.display().to_string()));
+                }
+                Err(error) if error.may_have_run() && error.stdout().is_empty() => {
+                    return Err(Error::Run(error.to_string()));
+                }
+                // What it said before it was lost did happen.
+                Err(error) if error.may_have_run() => {
+                    return Ok(Answer {
+                        ok: false,
+                        out: String::from_utf8_lossy(error.stdout()).into_owned(),
+                        err: error.to_string(),
+                    });
+                }
+                Err(error) => tracing::debug!(%error, "tmux by its program"),
+            }
         }
         let program = paths::find_program("tmux", None).ok_or(Error::Missing)?;
         let answer = self.exec(&program, list, stdin)?;
@@ -160,23 +188,48 @@ impl Tmux {
             arguments.extend(["-t".to_owned(), pane.to_string()]);
         }
         arguments.push(format.to_owned());
-        let mut text = self.run(&CommandList::new().add(arguments))?;
+        let mut text = self.run(&CommandList::new().then(arguments))?;
         if text.ends_with('\n') {
             text.pop();
         }
         Ok(text)
     }
 
+    /// The foreground command of a pane, if the row `prompt_row` (see the fence) is on its screen.
+    pub fn foreground(
+        &self,
+        pane: PaneId,
+        prompt_row: Option<&str>,
+    ) -> Result<Option<String>, Error> {
+        let row = match prompt_row {
+            Some(row) if super::fence::row_is_usable(row) => format!("#{{C/r:{row}}}"),
+            _ => "1".to_owned(),
+        };
+        let format = format!("{row}\t#{{pane_current_command}}");
+        let text = self.run(&CommandList::new().then([
+            "display-message",
+            "-p",
+            "-t",
+            &pane.to_string(),
+            &format,
+        ]))?;
+        let (row, command) = text
+            .trim_end_matches('\n')
+            .split_once('\t')
+            .unwrap_or(("0", ""));
+        Ok((row != "0" && !row.is_empty() && !command.is_empty()).then(|| command.to_owned()))
+    }
+
     /// The text on a pane's screen, without trailing blank rows.
     pub fn screen(&self, pane: PaneId) -> Result<String, Error> {
         let text =
-            self.run(&CommandList::new().add(["capture-pane", "-p", "-t", &pane.to_string()]))?;
+            self.run(&CommandList::new().then(["capture-pane", "-p", "-t", &pane.to_string()]))?;
         Ok(text.trim_end().to_owned())
     }
 
     /// A pane's whole history and screen, wrapped lines joined.
     pub fn history(&self, pane: PaneId) -> Result<String, Error> {
-        let text = self.run(&CommandList::new().add([
+        let text = self.run(&CommandList::new().then([
             "capture-pane",
             "-p",
             "-J",

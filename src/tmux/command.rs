@@ -14,7 +14,7 @@ impl CommandList {
 
     /// Adds a command. A trailing `;` of an argument would end the command in tmux, so it is escaped.
     #[must_use]
-    pub fn add<I, S>(mut self, arguments: I) -> Self
+    pub fn then<I, S>(mut self, arguments: I) -> Self
     where
         I: IntoIterator<Item = S>,
         S: AsRef<str>,
@@ -48,6 +48,14 @@ impl CommandList {
     /// Whether there is nothing to do.
     pub fn is_empty(&self) -> bool {
         self.argv.is_empty()
+    }
+
+    /// Whether a command of the list makes a session, window or pane.
+    pub fn creates(&self) -> bool {
+        let starts = std::iter::once(true).chain(self.argv.iter().map(|argument| argument == ";"));
+        self.argv.iter().zip(starts).any(|(word, first)| {
+            first && matches!(word.as_str(), "new-session" | "new-window" | "split-window")
+        })
     }
 
     /// The argv, with lone `;` between commands.
@@ -91,18 +99,33 @@ mod tests {
     #[test]
     fn commands_are_separated_and_trailing_semicolons_escaped() {
         let list = CommandList::new()
-            .add(["set", "@x", "a;"])
-            .add(["display-message", ";"]);
+            .then(["set", "@x", "a;"])
+            .then(["display-message", ";"]);
         assert_eq!(
             list.argv(),
             ["set", "@x", "a\\;", ";", "display-message", "\\;"]
         );
     }
 
+    #[test]
+    fn lists_that_create_are_known_by_their_commands() {
+        assert!(
+            CommandList::new()
+                .then(["list-panes"])
+                .then(["new-window", "-d"])
+                .creates()
+        );
+        assert!(
+            !CommandList::new()
+                .then(["set", "@x", "new-window"])
+                .creates()
+        );
+    }
+
     proptest! {
         #[test]
         fn an_argument_never_separates_commands(text in any::<String>()) {
-            let list = CommandList::new().add(["set", "@x", &text]);
+            let list = CommandList::new().then(["set", "@x", &text]);
             prop_assert_eq!(list.argv().len(), 3);
             let last = &list.argv()[2];
             prop_assert!(!last.ends_with(';') || last.ends_with("\\;"));

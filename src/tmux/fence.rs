@@ -151,8 +151,8 @@ fn paste_list(target: &Target, seq: i64, now: i64, enter_ms: u32) -> CommandList
         "delete-buffer -b {buffer} ; display-message -p -t '{pane}' 'refused\t{row}\t{REPORT}'"
     );
     CommandList::new()
-        .add(["load-buffer", "-b", &buffer, "-"])
-        .add([
+        .then(["load-buffer", "-b", &buffer, "-"])
+        .then([
             "if-shell",
             "-F",
             "-t",
@@ -282,7 +282,7 @@ impl Tmux {
     pub fn late_enter(&self, target: &Target, seq: i64) -> Result<bool, Error> {
         let pane = target.pane;
         let answer = self.try_run(
-            &CommandList::new().add([
+            &CommandList::new().then([
                 "if-shell",
                 "-F",
                 "-t",
@@ -306,7 +306,7 @@ impl Tmux {
         tests.push(format!("#{{==:#{{@conductor_entered}},{seq}}}"));
         tests.push(format!("#{{!=:#{{@conductor_second}},{seq}}}"));
         let answer = self.try_run(
-            &CommandList::new().add([
+            &CommandList::new().then([
                 "if-shell",
                 "-F",
                 "-t",
@@ -325,7 +325,7 @@ impl Tmux {
     /// Makes sure that paste `seq` can never happen any more: true when it had not happened, false when it had.
     pub fn burn(&self, pane: PaneId, seq: i64) -> Result<bool, Error> {
         let answer = self.try_run(
-            &CommandList::new().add([
+            &CommandList::new().then([
                 "if-shell",
                 "-F",
                 "-t",
@@ -353,7 +353,7 @@ impl Tmux {
     /// Sets or clears the mark that a dialog is, or may be, open in the pane.
     pub fn mark_dialog(&self, pane: PaneId, open: bool) -> Result<(), Error> {
         let value = if open { "1" } else { "" };
-        self.run(&CommandList::new().add([
+        self.run(&CommandList::new().then([
             "set-option",
             "-p",
             "-t",

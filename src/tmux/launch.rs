@@ -97,7 +97,7 @@ impl Tmux {
             "--".to_owned(),
         ]);
         command.extend_from_slice(argv);
-        let text = self.run(&CommandList::new().add(command))?;
+        let text = self.run(&CommandList::new().then(command))?;
         let unexpected = || Error::Unexpected {
             asked: "new pane",
             answer: text.clone(),
@@ -131,16 +131,16 @@ impl Tmux {
             ["set-option", "-p", "-t", &target, name, value].map(str::to_owned)
         };
         let mut list = CommandList::new()
-            .add(set("@conductor_id", id.as_str()))
-            .add(set("@conductor_seq", "0"))
-            .add(set("@conductor_entered", "0"))
-            .add(set("@conductor_dialog", ""));
+            .then(set("@conductor_id", id.as_str()))
+            .then(set("@conductor_seq", "0"))
+            .then(set("@conductor_entered", "0"))
+            .then(set("@conductor_dialog", ""));
         if let Some(log) = log {
             list = list
-                .add(set("@conductor_log", &log.to_string_lossy()))
-                .add(["pipe-pane", "-t", &target, "exec cat >>#{q:@conductor_log}"]);
+                .then(set("@conductor_log", &log.to_string_lossy()))
+                .then(["pipe-pane", "-t", &target, "exec cat >>#{q:@conductor_log}"]);
         }
-        list = list.add([
+        list = list.then([
             "display-message",
             "-p",
             "-t",
@@ -182,7 +182,7 @@ impl Tmux {
         );
         let condition = format!("#{{&&:#{{==:#{{@conductor_id}},{id}}},{same_pid}}}");
         let answer = self.try_run(
-            &CommandList::new().add([
+            &CommandList::new().then([
                 "if-shell",
                 "-F",
                 "-t",

@@ -11,7 +11,9 @@ mod ids;
 mod launch;
 mod panes;
 mod server;
+pub mod status_line;
 mod timer;
+pub mod wire;
 
 pub use client::{Answer, Tmux};
 pub use command::{CommandList, literal, quoted};

@@ -35,7 +35,7 @@ const FORMAT: &str = "#{pid}\t#{start_time}\t#{pane_id}\t#{pane_pid}\t#{pane_dea
 impl Tmux {
     /// The server and all its panes, each once (a pane in linked windows is listed once a session).
     pub fn panes(&self) -> Result<(Server, Vec<Pane>), Error> {
-        let text = self.run(&CommandList::new().add(["list-panes", "-a", "-F", FORMAT]))?;
+        let text = self.run(&CommandList::new().then(["list-panes", "-a", "-F", FORMAT]))?;
         let mut seen = HashSet::new();
         let mut panes = Vec::new();
         let mut server = None;
@@ -92,7 +92,7 @@ impl Tmux {
 
     /// The id (`$1`) of the session with exactly this name. tmux's own targets match prefixes and patterns.
     pub fn session_id(&self, name: &str) -> Result<Option<String>, Error> {
-        let text = self.run(&CommandList::new().add([
+        let text = self.run(&CommandList::new().then([
             "list-sessions",
             "-F",
             "#{session_id}\t#{session_name}",

@@ -18,13 +18,13 @@ impl Tmux {
     /// Tells the server where our binary and our state are; every hook, key and timer reads it from there.
     pub fn set_paths(binary: &Path, home: &Path) -> CommandList {
         CommandList::new()
-            .add([
+            .then([
                 "set-option",
                 "-g",
                 "@conductor_hook",
                 &binary.to_string_lossy(),
             ])
-            .add([
+            .then([
                 "set-option",
                 "-g",
                 "@conductor_home",
@@ -51,13 +51,13 @@ fn timer_list(generation: i64, ms: u64) -> CommandList {
     let inner = format!("run-shell -b \\\"{}\\\"", helper("tick").replace('#', "##"));
     let guarded = format!("if-shell -F '##{{==:##{{@conductor_gen}},{generation}}}' \"{inner}\"");
     CommandList::new()
-        .add([
+        .then([
             "set-option",
             "-g",
             "@conductor_gen",
             &generation.to_string(),
         ])
-        .add([
+        .then([
             "run-shell",
             "-b",
             "-d",

@@ -1,1 +1,4 @@
-//! To be written.
+//! Everything printed: JSON shapes and tables. Imports [`crate::domain`] alone.
+
+pub mod json;
+pub mod table;

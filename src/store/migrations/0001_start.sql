@@ -93,7 +93,9 @@ CREATE TABLE handoffs (
   deadline_at INTEGER NOT NULL,
   answered_at INTEGER,
   given       TEXT,
-  open        INTEGER NOT NULL DEFAULT 0
+  open        INTEGER NOT NULL DEFAULT 0,
+  waiter_pid   INTEGER,
+  waiter_start INTEGER
 ) WITHOUT ROWID;
 CREATE INDEX handoffs_worker ON handoffs (worker) WHERE given IS NULL;
 CREATE INDEX handoffs_caller ON handoffs (caller, fingerprint) WHERE given IS NULL;

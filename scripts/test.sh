@@ -1,0 +1,181 @@
+#!/bin/sh
+# Installs what the tests need and runs all of them: format, lints, tests, real agents, documentation, the demo.
+set -eu
+root=$(CDPATH='' cd -- "$(dirname -- "$0")/.." && pwd -P)
+. "$root/scripts/lib.sh"
+cd "$root"
+
+usage() {
+  cat <<'TEXT'
+Usage: scripts/test.sh [--offline]
+
+  --offline  install nothing and use no network: what is missing is a failure, except the real agents, whose
+             tests are left out (and that is said) when they are not in the cache
+TEXT
+}
+
+for argument in "$@"; do
+  case $argument in
+    --offline)
+      offline=yes
+      export CARGO_NET_OFFLINE=true
+      ;;
+    -h | --help)
+      usage
+      exit 0
+      ;;
+    *)
+      usage >&2
+      exit 2
+      ;;
+  esac
+done
+
+# The tests make worlds of their own; none of this one may show in them.
+unset TMUX TMUX_PANE CONDUCTOR_TERMINAL_ID CONDUCTOR_SESSION CONDUCTOR_HOOK CONDUCTOR_HOME \
+  CONDUCTOR_TMUX_SOCKET CONDUCTOR_LOG CONDUCTOR_DEMO_LOG CONDUCTOR_DEMO_FAIL_OPEN
+
+logs=$(mktemp -d "${TMPDIR:-/tmp}/conductor-test.XXXXXX")
+trap 'rm -rf -- "$logs"' EXIT
+trap 'exit 130' INT
+trap 'exit 143' TERM
+begun=$(date +%s)
+summary='' failed=''
+
+# step NAME COMMAND...: runs it, keeps its output, and goes on whatever it says.
+step() {
+  title=$1
+  shift
+  say
+  say "==> $title"
+  started=$(date +%s)
+  {
+    ("$@") 2>&1 && code=0 || code=$?
+    printf '%s\n' "$code" >"$logs/code"
+  } | tee "$logs/$title"
+  code=$(cat "$logs/code")
+  took=$(($(date +%s) - started))
+  if [ "$code" = 0 ]; then
+    summary="$summary$(printf '\n  ok      %4s s  %s' "$took" "$title")"
+  else
+    summary="$summary$(printf '\n  FAILED  %4s s  %s (exit %s)' "$took" "$title" "$code")"
+    failed="$failed $title"
+  fi
+}
+
+# --- what the tests need ------------------------------------------------------------------------------------------
+
+install_needs() {
+  need git && need_tmux && need_rust || return 1
+  need shellcheck && need shfmt || return 1
+  if [ "$(uname -s)" = Linux ]; then
+    need ip && need unshare || return 1
+  fi
+  cargo fmt --version >/dev/null 2>&1 || die "cargo fmt is missing" "rustup component add rustfmt"
+  cargo clippy --version >/dev/null 2>&1 || die "cargo clippy is missing" "rustup component add clippy"
+  tmux -V && rustc --version && shellcheck --version | sed -n 2p
+}
+
+# --- the real agent -----------------------------------------------------------------------------------------------
+
+claude_version=2.1.330
+claude_dir=${XDG_CACHE_HOME:-$HOME/.cache}/agent-conductor/agents/claude-$claude_version
+
+# Prints the path of the cached Claude Code, if it runs.
+cached_claude() {
+  for candidate in "$claude_dir"/node_modules/@anthropic-ai/claude-code-*/claude; do
+    case $("$candidate" --version 2>/dev/null || :) in
+      "$claude_version"*)
+        printf '%s\n' "$candidate"
+        return 0
+        ;;
+    esac
+  done
+  return 1
+}
+
+# The program is in a package of its own for each platform; no install script has to run.
+# --force: the package asks for a newer node than the program, which needs none.
+install_claude() {
+  cached_claude && return 0
+  if [ -n "$offline" ]; then
+    say "Claude Code $claude_version is not in the cache: its tests will NOT run"
+    return 0
+  fi
+  need npm || return 1
+  mkdir -p "$claude_dir" || return 1
+  npm install --prefix "$claude_dir" --no-audit --no-fund --force --ignore-scripts \
+    "@anthropic-ai/claude-code@$claude_version" || return 1
+  cached_claude || {
+    say "Claude Code $claude_version was installed but does not run: $claude_dir"
+    return 1
+  }
+}
+
+# --- the checks ---------------------------------------------------------------------------------------------------
+
+check_scripts() {
+  shellcheck -x conductor.tmux .ci/run scripts/*.sh && shfmt -i 2 -ci -d conductor.tmux .ci/run scripts/*.sh
+}
+
+# Every link between our pages leads somewhere, and every command that they show exists.
+check_docs() {
+  bad=0
+  binary=${CARGO_TARGET_DIR:-target}/debug/conductor-hook
+  cargo build --locked --bin conductor-hook || return 1
+  find README.md CHANGELOG.md docs -name '*.md' >"$logs/pages"
+  while IFS= read -r page; do
+    for link in $(grep -o ']([^)#]*' "$page" | cut -c 3- | grep -v '^[a-z]*:' || :); do
+      if [ ! -e "$(dirname "$page")/$link" ]; then
+        say "$page: no such file: $link"
+        bad=1
+      fi
+    done
+    grep -oE '(^|`)conductor(-hook)? [a-z]+' "$page" | sed 's/^.* //' | grep -vxE 'exec|hook' | sort -u >"$logs/verbs"
+    while IFS= read -r verb; do
+      if ! "$binary" "$verb" --help >/dev/null 2>&1; then
+        say "$page: no such command: conductor $verb"
+        bad=1
+      fi
+    done <"$logs/verbs"
+  done <"$logs/pages"
+  return "$bad"
+}
+
+# --- all of it ----------------------------------------------------------------------------------------------------
+
+step 'what the tests need' install_needs
+[ -z "$failed" ] || die "the tests cannot run without these"
+need_rust # once more in this shell: it may have added cargo to the PATH
+step 'Claude Code' install_claude
+CONDUCTOR_TEST_CLAUDE=${CONDUCTOR_TEST_CLAUDE:-$(cached_claude || :)}
+if [ -n "$CONDUCTOR_TEST_CLAUDE" ]; then
+  export CONDUCTOR_TEST_CLAUDE
+else
+  unset CONDUCTOR_TEST_CLAUDE
+fi
+
+step 'format' cargo fmt --check
+step 'scripts' check_scripts
+step 'lints' cargo clippy --all-targets --locked -- -D warnings
+step 'tests' cargo test --locked
+step 'documentation' check_docs
+step 'demo' scripts/demo.sh --bin "${CARGO_TARGET_DIR:-target}/debug/conductor-hook"
+
+if [ -n "$failed" ]; then
+  say
+  say "==> what failed"
+  for log in "$logs"/*; do
+    grep -hE '^error|^test .* FAILED$|panicked at|^(demo|test)\.sh: |no such (file|command): |^Diff in ' "$log" | head -n 30 || :
+  done
+fi
+say
+say "==> summary ($(($(date +%s) - begun)) s)$summary"
+if [ -z "${CONDUCTOR_TEST_CLAUDE-}" ]; then
+  say "  The tests against the real Claude Code did NOT run."
+fi
+if [ -n "$failed" ]; then
+  say "FAILED"
+  exit 1
+fi
+say "PASSED"

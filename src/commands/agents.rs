@@ -1,0 +1,378 @@
+//! Starting, listing, explaining and ending agents.
+
+use super::Door;
+use crate::cli;
+use crate::clock;
+use crate::domain::terminal::{Role, Terminal};
+use crate::domain::text::one_line;
+use crate::error::{Failure, Result};
+use crate::proc;
+use crate::services::launch::{self, Wish};
+use crate::services::{close, explain, find, recover};
+use crate::store::Store;
+use crate::ui::json::{SessionView, TerminalView};
+use crate::ui::table::{self, Table};
+
+/// How long ended terminals are listed with `--all`, in milliseconds.
+const RECENT_MS: i64 = 14 * 24 * 60 * 60 * 1000;
+
+fn wish(agent: &cli::Agent, args: &[String]) -> Wish {
+    Wish {
+        profile: agent.profile.clone(),
+        provider: agent.provider.clone(),
+        fallback: None,
+        role: None,
+        cwd: agent.cwd.clone(),
+        model: agent.model.clone(),
+        prompt: agent.prompt.clone(),
+        env: agent.env.clone(),
+        extra: args.to_vec(),
+    }
+}
+
+pub(super) fn launch(door: &mut Door<'_>, arguments: &cli::Launch) -> Result<()> {
+    let mut store = door.cx.store()?;
+    let cx = door.cx.clone();
+    let supervisor = wish(&arguments.agent, &arguments.args);
+    let mut plans = vec![launch::plan(
+        &cx,
+        &mut store,
+        &supervisor,
+        "conductor",
+        Role::Supervisor,
+    )?];
+    for profile in &arguments.with_worker {
+        let worker = Wish {
+            profile: Some(profile.clone()),
+            prompt: None,
+            model: None,
+            extra: Vec::new(),
+            ..supervisor.clone()
+        };
+        plans.push(launch::plan(
+            &cx,
+            &mut store,
+            &worker,
+            profile,
+            Role::Worker,
+        )?);
+    }
+    let (name, _) = launch::session(&cx, &mut store, arguments.session.as_deref(), &plans)?;
+    let socket = cx.tmux.socket_text();
+    let found = sessions_of(&mut store, false)?
+        .into_iter()
+        .find(|s| s.name == name && s.server.as_deref() == Some(&socket))
+        .ok_or_else(|| {
+            Failure::failed(format!(
+                "the session {name} ended while it was being started"
+            ))
+        })?;
+    door.print(&found, session_text)?;
+    if arguments.attach {
+        return attach_to(door, &name);
+    }
+    Ok(())
+}
+
+pub(super) fn worker(door: &mut Door<'_>, arguments: &cli::Worker) -> Result<()> {
+    let mut store = door.cx.store()?;
+    let cx = door.cx.clone();
+    let mut wish = wish(&arguments.agent, &[]);
+    wish.role = Some(arguments.role.clone());
+    let role = Role::from_word(&arguments.role);
+    recover::all(&cx, &mut store)?;
+    let living = store.read(|tx| tx.live_terminals())?;
+    let supervisor = living
+        .iter()
+        .find(|t| t.session == arguments.session && t.role == Role::Supervisor);
+    wish.fallback = supervisor.map(|t| t.provider.clone());
+    let mut plan = launch::plan(&cx, &mut store, &wish, "developer", role)?;
+    plan.caller = supervisor.map(|t| t.id.clone());
+    if let Some(supervisor) = supervisor {
+        let mut env = supervisor.env.clone();
+        env.retain(|(key, _)| !plan.env.iter().any(|(other, _)| other == key));
+        plan.env.extend(env);
+    }
+    let split = arguments.split.map(|split| matches!(split, cli::Split::H));
+    let id = launch::worker(&cx, &mut store, &arguments.session, &plan, split)?;
+    let found = find::terminal(&cx, &mut store, id.as_str())?;
+    print_terminal(door, &mut store, &found)
+}
+
+/// The sessions of this state directory.
+pub(super) fn sessions_of(store: &mut Store, all: bool) -> Result<Vec<SessionView>> {
+    store.read(|tx| {
+        let terminals = if all {
+            tx.recent_terminals(clock::after_ms(clock::now(), -RECENT_MS))?
+        } else {
+            let living = tx.live_terminals()?;
+            // Ended terminals of a session that lives belong to its picture.
+            let mut recent = tx.recent_terminals(clock::after_ms(clock::now(), -RECENT_MS))?;
+            recent.retain(|t| {
+                t.alive()
+                    || living
+                        .iter()
+                        .any(|l| l.session == t.session && same_server(l, t))
+            });
+            recent
+        };
+        let open = tx.open_counts()?;
+        let views = terminals
+            .iter()
+            .map(|t| TerminalView::new(t, open.get(t.id.as_str()).copied().unwrap_or(0)))
+            .collect();
+        Ok::<_, Failure>(SessionView::group(views))
+    })
+}
+
+fn same_server(a: &Terminal, b: &Terminal) -> bool {
+    a.server == b.server
+}
+
+pub(super) fn sessions(door: &mut Door<'_>, all: bool) -> Result<()> {
+    let Some(mut store) = reading(door)? else {
+        return door.print(&Vec::<SessionView>::new(), |_| "no sessions\n".to_owned());
+    };
+    let sessions = sessions_of(&mut store, all)?;
+    door.print(&sessions, |sessions| {
+        if sessions.is_empty() {
+            return "no sessions\n".to_owned();
+        }
+        sessions.iter().map(session_text).collect()
+    })
+}
+
+/// Opens existing state and compares it with the tmux servers; `None` where there is no state.
+pub(super) fn reading(door: &Door<'_>) -> Result<Option<Store>> {
+    match Store::open(&door.cx.home) {
+        Ok(mut store) => {
+            recover::all(&door.cx, &mut store)?;
+            recover::rearm(&door.cx, &mut store)?;
+            Ok(Some(store))
+        }
+        Err(crate::store::Error::Missing(_)) => Ok(None),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// As [`reading`], where something must be there to be found.
+pub(super) fn existing(door: &Door<'_>) -> Result<Store> {
+    reading(door)?
+        .ok_or_else(|| crate::store::Error::Missing(door.cx.home.root().to_path_buf()).into())
+}
+
+pub(super) fn session(door: &mut Door<'_>, name: &str) -> Result<()> {
+    let mut store = existing(door)?;
+    let found = sessions_of(&mut store, true)?
+        .into_iter()
+        .rfind(|s| s.name == name)
+        .ok_or_else(|| {
+            Failure::not_found(format!("there is no session {:?}", one_line(name)))
+                .hint("`conductor-hook sessions` lists them")
+        })?;
+    door.print(&found, session_text)
+}
+
+fn session_text(session: &SessionView) -> String {
+    let now = clock::now().as_millisecond();
+    let mut table = Table::new(&[
+        "terminal", "window", "role", "provider", "status", "age", "unread", "why",
+    ]);
+    for t in &session.terminals {
+        table.row(&[
+            t.id.as_str(),
+            &t.window,
+            t.role.as_str(),
+            &t.provider,
+            t.status.as_str(),
+            &table::age(now - t.status_since.as_millisecond()),
+            &t.unread.to_string(),
+            &table::cut(&t.status_reason, 60),
+        ]);
+    }
+    let server = session.server.as_deref().unwrap_or("no server");
+    format!(
+        "session {} ({})\n{}",
+        one_line(&session.name),
+        one_line(server),
+        table.render()
+    )
+}
+
+fn print_terminal(door: &mut Door<'_>, store: &mut Store, terminal: &Terminal) -> Result<()> {
+    let unread = store.read(|tx| tx.open_count(Some(&terminal.id)))?;
+    door.print(&TerminalView::new(terminal, unread), |t| {
+        let mut table = Table::new(&[
+            "terminal", "session", "window", "pane", "role", "provider", "status", "why",
+        ]);
+        table.row(&[
+            t.id.as_str(),
+            &t.session,
+            &t.window,
+            t.pane.as_deref().unwrap_or("-"),
+            t.role.as_str(),
+            &t.provider,
+            t.status.as_str(),
+            &table::cut(&t.status_reason, 60),
+        ]);
+        table.render()
+    })
+}
+
+pub(super) fn status(door: &mut Door<'_>, terminal: &str) -> Result<()> {
+    let mut store = existing(door)?;
+    let found = find::terminal(&door.cx, &mut store, terminal)?;
+    print_terminal(door, &mut store, &found)
+}
+
+pub(super) fn explain(door: &mut Door<'_>, terminal: &str) -> Result<()> {
+    let mut store = existing(door)?;
+    let found = find::terminal(&door.cx, &mut store, terminal)?;
+    let explanation = explain::explain(&door.cx, &mut store, &found)?;
+    door.print(&explanation, |e| {
+        let mut text = format!(
+            "{} is {} for {}: {}\n  believed from: {} (confidence {})\n",
+            e.id,
+            e.status.as_str(),
+            table::age(e.age_seconds * 1000),
+            one_line(&e.reason),
+            e.source,
+            e.confidence
+        );
+        text.push_str(&match e.last_event_at {
+            Some(at) => format!("  last event: {at}\n"),
+            None => "  last event: none yet, its hooks have not been heard from\n".to_owned(),
+        });
+        if let Some(screen) = &e.screen {
+            text.push_str(&format!("  the screen shows: {screen}\n"));
+        }
+        if let Some(remedy) = &e.remedy {
+            text.push_str(&format!("  what to do: {remedy}\n"));
+        }
+        if e.queue.is_empty() {
+            text.push_str("  no message waits\n");
+        }
+        for waiting in &e.queue {
+            text.push_str(&format!(
+                "  message {} is {}{}{}\n",
+                waiting.id,
+                waiting.status.as_str(),
+                waiting
+                    .reason
+                    .as_deref()
+                    .map(|r| format!(": {}", one_line(r)))
+                    .unwrap_or_default(),
+                waiting
+                    .retried_by
+                    .map(|by| format!(" (retried by: {by})"))
+                    .unwrap_or_default(),
+            ));
+        }
+        text
+    })
+}
+
+pub(super) fn attach(door: &mut Door<'_>, target: &str) -> Result<()> {
+    let mut store = existing(door)?;
+    let known = sessions_of(&mut store, false)?
+        .iter()
+        .any(|s| s.name == target);
+    if known {
+        return attach_to(door, target);
+    }
+    let terminal = find::terminal(&door.cx, &mut store, target)?;
+    let (Some(server), Some(pane)) = (&terminal.server, &terminal.pane) else {
+        return Err(Failure::refused(format!(
+            "terminal {} has no pane yet",
+            terminal.id
+        )));
+    };
+    if !terminal.alive() {
+        return Err(Failure::refused(format!(
+            "terminal {} has ended",
+            terminal.id
+        )));
+    }
+    let mut command = proc::command("tmux");
+    command.arg("-S").arg(&server.socket);
+    let inside = crate::paths::env("TMUX").is_some();
+    command.arg(if inside {
+        "switch-client"
+    } else {
+        "attach-session"
+    });
+    command.args([
+        "-t",
+        pane,
+        ";",
+        "select-window",
+        "-t",
+        pane,
+        ";",
+        "select-pane",
+        "-t",
+        pane,
+    ]);
+    Err(proc::exec(command))
+}
+
+fn attach_to(door: &Door<'_>, name: &str) -> Result<()> {
+    let id = door.cx.tmux.session_id(name)?.ok_or_else(|| {
+        Failure::not_found(format!("there is no tmux session {:?}", one_line(name)))
+    })?;
+    let mut command = proc::command("tmux");
+    command.arg("-S").arg(door.cx.tmux.socket());
+    let inside = crate::paths::env("TMUX").is_some();
+    command.args([
+        if inside {
+            "switch-client"
+        } else {
+            "attach-session"
+        },
+        "-t",
+        &id,
+    ]);
+    Err(proc::exec(command))
+}
+
+pub(super) fn close(door: &mut Door<'_>, terminal: &str, force: bool) -> Result<()> {
+    let mut store = existing(door)?;
+    let found = find::terminal(&door.cx, &mut store, terminal)?;
+    let closed = close::close(&door.cx, &mut store, &found, force)?;
+    print_terminal(door, &mut store, &closed)
+}
+
+pub(super) fn shutdown(door: &mut Door<'_>, arguments: &cli::Shutdown) -> Result<()> {
+    let Some(mut store) = reading(door)? else {
+        return door.print(&Vec::<TerminalView>::new(), |_| {
+            "nothing to end\n".to_owned()
+        });
+    };
+    if let Some(name) = &arguments.session {
+        let known = sessions_of(&mut store, true)?
+            .iter()
+            .any(|s| s.name == *name);
+        if !known {
+            return Err(
+                Failure::not_found(format!("there is no session {:?}", one_line(name)))
+                    .hint("`conductor-hook sessions` lists them"),
+            );
+        }
+    }
+    let closed = close::shutdown(
+        &door.cx,
+        &mut store,
+        arguments.session.as_deref(),
+        arguments.force,
+    )?;
+    let views: Vec<TerminalView> = closed.iter().map(|t| TerminalView::new(t, 0)).collect();
+    door.print(&views, |views| {
+        if views.is_empty() {
+            return "nothing to end\n".to_owned();
+        }
+        views
+            .iter()
+            .map(|t| format!("ended {} ({})\n", t.id, one_line(&t.window)))
+            .collect()
+    })
+}

@@ -1,0 +1,235 @@
+//! Sending and looking after messages.
+
+use super::Door;
+use super::agents::existing;
+use crate::cli::{self, InboxCommand};
+use crate::clock::{self, Deadline};
+use crate::domain::ids::{MessageId, TerminalId};
+use crate::domain::message::{MAX_BODY, Message, MessageStatus};
+use crate::domain::text::one_line;
+use crate::error::{Failure, Kind, Result};
+use crate::fsx;
+use crate::services::identity::{self, Caller};
+use crate::services::wait::Look;
+use crate::services::{find, inbox, recover, send, wait};
+use crate::store::Store;
+use crate::ui::json::{MessageDetail, MessageView};
+use crate::ui::table::{self, Table};
+use std::time::Duration;
+
+fn body(arguments: &cli::Send) -> Result<String> {
+    let bytes = match (&arguments.file, arguments.message.as_deref()) {
+        (Some(path), _) => fsx::read_file_limited(path, MAX_BODY).map_err(|e| match e.kind() {
+            std::io::ErrorKind::FileTooLarge => send::too_long(),
+            std::io::ErrorKind::NotFound => {
+                Failure::not_found(format!("read {}: {e}", one_line(&path.to_string_lossy())))
+            }
+            _ => Failure::failed(format!("read {}: {e}", one_line(&path.to_string_lossy()))),
+        })?,
+        (None, Some("-")) => fsx::read_limited(&mut std::io::stdin().lock(), MAX_BODY)
+            .map_err(|e| Failure::failed(format!("read standard input: {e}")))?
+            .ok_or_else(send::too_long)?,
+        (None, Some(text)) => text.as_bytes().to_vec(),
+        (None, None) => Vec::new(),
+    };
+    send::body(bytes)
+}
+
+pub(super) fn send(door: &mut Door<'_>, arguments: &cli::Send) -> Result<u8> {
+    let text = body(arguments)?;
+    let mut store = door.cx.existing_store()?;
+    let mut receiver = find::terminal(&door.cx, &mut store, &arguments.terminal)?;
+    if receiver.alive() {
+        // A pane that ended without an event is found here, before anything is stored.
+        recover::server_of(&door.cx, &mut store, &receiver)?;
+        receiver = find::terminal(&door.cx, &mut store, receiver.id.as_str())?;
+    }
+    let from = arguments
+        .from
+        .as_deref()
+        .map(|id| TerminalId::parse(id).map_err(|e| Failure::usage(e.to_string())))
+        .transpose()?;
+    let order = send::Order {
+        receiver: receiver.id.clone(),
+        body: text,
+        key: arguments.key.clone(),
+        ttl: None,
+    };
+    let mut message = send::send(&door.cx, &mut store, &order, from.as_ref())?;
+    let mut timed_out = false;
+    if let Some(seconds) = arguments.wait {
+        let deadline = Deadline::after(Duration::from_secs_f64(seconds));
+        let id = message.id;
+        let mut compared = clock::now();
+        let cx = door.cx.clone();
+        let settled = wait::until(
+            &mut store,
+            deadline,
+            || false,
+            |store| {
+                let message = send::known(store, id)?;
+                if message.status.settled() {
+                    return Ok(Look::Found(message));
+                }
+                if clock::now().as_millisecond() - compared.as_millisecond() > 3_000 {
+                    compared = clock::now();
+                    recover::all(&cx, store)?;
+                    recover::rearm(&cx, store)?;
+                }
+                Ok(Look::NotYet(wait::PERIOD))
+            },
+        )?;
+        timed_out = settled.is_none();
+        message = match settled {
+            Some(settled) => settled,
+            None => send::known(&mut store, id)?,
+        };
+    }
+    door.print(&MessageView::new(&message), |m| {
+        let reason = m
+            .last_error
+            .as_deref()
+            .map(|r| format!(" ({})", one_line(r)))
+            .unwrap_or_default();
+        format!(
+            "message {} to {} is {}{reason}\n",
+            m.id,
+            m.receiver,
+            m.status.as_str()
+        )
+    })?;
+    if timed_out {
+        return Ok(Kind::TimedOut.exit_code());
+    }
+    if arguments.wait.is_some() && message.status != MessageStatus::Submitted {
+        return Ok(Kind::Failed.exit_code());
+    }
+    Ok(0)
+}
+
+pub(super) fn inbox(door: &mut Door<'_>, arguments: &cli::Inbox) -> Result<()> {
+    let mut store = existing(door)?;
+    match &arguments.command {
+        None => list(door, &mut store, arguments),
+        Some(InboxCommand::Show { id }) => {
+            let id = message_id(id)?;
+            let message = send::known(&mut store, id)?;
+            let tries = store.read(|tx| tx.attempts(id))?;
+            let detail = MessageDetail {
+                message: MessageView::new(&message),
+                tries,
+            };
+            door.print(&detail, |d| detail_text(&d.message, &d.tries))
+        }
+        Some(InboxCommand::Read) => read(door, &mut store),
+        Some(InboxCommand::Retry { id }) => {
+            let message = send::retry(&door.cx, &mut store, message_id(id)?)?;
+            one(door, &message)
+        }
+        Some(InboxCommand::Cancel { id }) => {
+            let message = send::cancel(&door.cx, &mut store, message_id(id)?)?;
+            one(door, &message)
+        }
+    }
+}
+
+fn message_id(text: &str) -> Result<MessageId> {
+    MessageId::parse(text).map_err(|e| Failure::usage(e.to_string()))
+}
+
+fn one(door: &mut Door<'_>, message: &Message) -> Result<()> {
+    door.print(&MessageView::new(message), |m| {
+        format!("message {} is {}\n", m.id, m.status.as_str())
+    })
+}
+
+fn list(door: &mut Door<'_>, store: &mut Store, arguments: &cli::Inbox) -> Result<()> {
+    let status = arguments
+        .status
+        .as_deref()
+        .map(|word| {
+            MessageStatus::parse(word).ok_or_else(|| {
+                let words: Vec<&str> = MessageStatus::ALL.iter().map(|s| s.as_str()).collect();
+                Failure::usage(format!("{:?} is not a message status", one_line(word)))
+                    .hint(format!("one of {}", words.join(", ")))
+            })
+        })
+        .transpose()?;
+    let receiver = arguments
+        .terminal
+        .as_deref()
+        .map(|text| find::terminal(&door.cx, store, text))
+        .transpose()?
+        .map(|t| t.id);
+    let messages = store.read(|tx| tx.messages(receiver.as_ref(), status, arguments.limit))?;
+    let views: Vec<MessageView> = messages.iter().map(MessageView::new).collect();
+    door.print(&views, |views| {
+        let now = clock::now().as_millisecond();
+        let mut table = Table::new(&["id", "from", "to", "status", "transport", "age", "text"]);
+        for m in views {
+            table.row(&[
+                m.id.to_string(),
+                m.sender.clone(),
+                m.receiver.to_string(),
+                m.status.as_str().to_owned(),
+                m.transport.map_or("-", |t| t.as_str()).to_owned(),
+                table::age(now - m.queued_at.as_millisecond()),
+                table::cut(&m.body, 60),
+            ]);
+        }
+        table.render()
+    })
+}
+
+fn detail_text(message: &MessageView, tries: &[crate::store::Attempt]) -> String {
+    let mut text = format!(
+        "message {} from {} to {}: {}\n",
+        message.id,
+        message.sender,
+        message.receiver,
+        message.status.as_str()
+    );
+    if let Some(error) = &message.last_error {
+        text.push_str(&format!("  last error: {}\n", one_line(error)));
+    }
+    for attempt in tries {
+        text.push_str(&format!(
+            "  {} by {}: {}{}\n",
+            attempt.at,
+            attempt.transport,
+            attempt.outcome,
+            attempt
+                .reason
+                .as_deref()
+                .map(|r| format!(" ({})", one_line(r)))
+                .unwrap_or_default()
+        ));
+    }
+    text.push('\n');
+    text.push_str(&message.body);
+    text.push('\n');
+    text
+}
+
+/// `inbox read`, inside an agent: everything that waits for it, read and proven.
+fn read(door: &mut Door<'_>, store: &mut Store) -> Result<()> {
+    let Caller::Agent(id) = identity::whoami(store)? else {
+        return Err(
+            Failure::refused("`inbox read` is for agents: this process belongs to none")
+                .hint("`conductor-hook inbox show ID` prints a message"),
+        );
+    };
+    let messages = inbox::read_all(&door.cx, store, &id)?;
+    let views: Vec<MessageView> = messages.iter().map(MessageView::new).collect();
+    let text: String = messages
+        .iter()
+        .map(|m| format!("{}\n", crate::domain::text::framed(m)))
+        .collect();
+    door.print(&views, |views| {
+        if views.is_empty() {
+            "no message waits\n".to_owned()
+        } else {
+            text
+        }
+    })
+}

@@ -1,0 +1,85 @@
+//! `init`, `recover`.
+
+use super::Door;
+use crate::error::{Failure, Result};
+use crate::fsx;
+use crate::profiles::config;
+use crate::services::recover;
+use serde::Serialize;
+
+/// What `init` made.
+#[derive(Debug, Serialize)]
+struct Made {
+    home: String,
+    made: Vec<String>,
+}
+
+pub(super) fn init(door: &mut Door<'_>) -> Result<()> {
+    let home = door.cx.home.clone();
+    let mut made = Vec::new();
+    let fresh = !home.db().exists();
+    let dirs = [
+        home.root().to_path_buf(),
+        home.db_dir(),
+        home.profiles(),
+        home.providers(),
+        home.flows(),
+        home.terminal_logs(),
+        home.approvals(),
+        home.spool(),
+        home.run(),
+    ];
+    for dir in dirs {
+        if !dir.exists() {
+            fsx::create_private_dir(&dir)
+                .map_err(|e| Failure::state(format!("create {}: {e}", dir.display())))?;
+            made.push(dir.display().to_string());
+        }
+    }
+    door.cx.store()?;
+    if fresh {
+        made.push(home.db().display().to_string());
+    }
+    if !home.config().exists() {
+        fsx::write_atomic(&home.config(), config::default_text().as_bytes())
+            .map_err(|e| Failure::state(format!("write {}: {e}", home.config().display())))?;
+        made.push(home.config().display().to_string());
+    }
+    let answer = Made {
+        home: home.root().display().to_string(),
+        made,
+    };
+    door.print(&answer, |answer| {
+        if answer.made.is_empty() {
+            return format!("{} is ready, nothing was missing\n", answer.home);
+        }
+        answer
+            .made
+            .iter()
+            .map(|path| format!("made {path}\n"))
+            .collect()
+    })
+}
+
+pub(super) fn recover(door: &mut Door<'_>, dry_run: bool) -> Result<()> {
+    let mut store = door.cx.existing_store()?;
+    let findings = if dry_run {
+        recover::preview(&door.cx, &mut store)?
+    } else {
+        let findings = recover::all(&door.cx, &mut store)?;
+        recover::rearm(&door.cx, &mut store)?;
+        findings
+    };
+    door.print(&findings, |findings| {
+        if findings.is_empty() {
+            return "every record fits what is there\n".to_owned();
+        }
+        findings
+            .iter()
+            .map(|f| {
+                let reason = crate::domain::text::one_line(&f.reason);
+                format!("{} has ended: {reason}\n", f.terminal)
+            })
+            .collect()
+    })
+}

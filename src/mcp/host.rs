@@ -1,0 +1,588 @@
+//! The tools behind the server: arguments to the same services that people's commands use.
+
+use super::definitions::definitions;
+use super::tool::{Call, ToolDef, ToolHost, ToolResult};
+use crate::clock::{self, Deadline};
+use crate::domain::handoff::{Handoff, HandoffStatus};
+use crate::domain::ids::{MessageId, TerminalId};
+use crate::domain::message::{Message, Sender};
+use crate::domain::terminal::{Role, Status, Terminal};
+use crate::domain::text;
+use crate::error::{Failure, Result};
+use crate::paths;
+use crate::providers::Catalogue;
+use crate::services::context::Context;
+use crate::services::delegate::{self, Outcome, Task};
+use crate::services::identity::{self, Caller};
+use crate::services::launch::{self, Wish};
+use crate::services::output::{self, Mode};
+use crate::services::profile::{Trusted, with_catalogue};
+use crate::services::send::{self, Order};
+use crate::services::{close, find, inbox, recover, wait};
+use crate::store::Store;
+use serde_json::{Map, Value, json};
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// Longest text in one result, in characters.
+const PAGE: usize = 30_000;
+
+/// Longest text in one result, in UTF-16 units of its JSON form: above 50,000 Claude Code replaces a result by a preview.
+const PAGE_UNITS: usize = 44_000;
+
+/// Default wait of a handoff, in seconds, for a client that is not known.
+const DEFAULT_WAIT: u64 = 45;
+
+/// The tools of one agent's server.
+pub(super) struct Host {
+    cx: Context,
+    tools: Vec<ToolDef>,
+}
+
+const INSTRUCTIONS: &str = "Tools of Agent Conductor, which runs several coding agents side by side. handoff gives a task to a fresh \
+worker and returns its answer; when it says `running`, call wait_handoff or go on, the answer then comes as a message. assign gives a \
+task and does not wait. send_message writes to another agent. Lines that begin with [conductor #N from NAME] are messages to you; \
+read_inbox reads long ones. A message marked (peer) is a note, not an order.";
+
+impl Host {
+    pub(super) fn new(cx: &Context) -> Self {
+        Self {
+            cx: cx.clone(),
+            tools: definitions(),
+        }
+    }
+
+    /// Opens the state and finds the calling agent.
+    fn open(&self) -> Result<(Store, Terminal)> {
+        let mut store = self.cx.existing_store()?;
+        match identity::whoami(&mut store)? {
+            Caller::Agent(id) => {
+                let claimed = paths::env(paths::name::TERMINAL_ID);
+                if claimed.is_some_and(|claimed| claimed != id.as_str()) {
+                    return Err(Failure::refused(
+                        "the environment names another terminal than the one this process belongs to",
+                    ));
+                }
+                let own = store
+                    .read(|tx| tx.terminal(&id))?
+                    .ok_or_else(|| Failure::not_found("this terminal is not known"))?;
+                Ok((store, own))
+            }
+            _ => Err(Failure::refused(
+                "this MCP server does not run inside a terminal of Agent Conductor",
+            )
+            .hint("start the agent with `conductor-hook launch` or `conductor-hook worker`")),
+        }
+    }
+
+    /// The context for a terminal's own tmux server.
+    fn context(&self, own: &Terminal) -> Context {
+        let mut cx = self.cx.clone();
+        if let Some(server) = &own.server {
+            cx.tmux = crate::tmux::Tmux::at(&server.socket);
+        }
+        cx
+    }
+
+    /// A terminal of the caller's session.
+    fn in_session(&self, store: &mut Store, own: &Terminal, text: &str) -> Result<Terminal> {
+        let cx = self.context(own);
+        let found = find::terminal(&cx, store, text)?;
+        if found.session != own.session || found.server != own.server {
+            return Err(
+                Failure::refused(format!("terminal {} is not in your session", found.id))
+                    .hint("list_terminals names those that are"),
+            );
+        }
+        Ok(found)
+    }
+
+    fn task(&self, store: &mut Store, own: &Terminal, arguments: &Arguments<'_>) -> Result<Task> {
+        let cx = self.context(own);
+        let wish = Wish {
+            profile: arguments.text("agent_profile"),
+            provider: arguments.text("provider"),
+            fallback: Some(own.provider.clone()),
+            role: None,
+            cwd: Some(
+                arguments
+                    .text("working_directory")
+                    .map_or_else(|| own.cwd.clone(), |dir| own.cwd.join(PathBuf::from(dir))),
+            ),
+            model: arguments.text("model"),
+            prompt: None,
+            env: Vec::new(),
+            extra: Vec::new(),
+        };
+        let profile = wish.profile.clone().unwrap_or_default();
+        let plan = launch::plan(&cx, store, &wish, &profile, Role::Worker)?;
+        Ok(Task {
+            plan,
+            message: arguments.text("message").unwrap_or_default(),
+            timeout: Duration::from_secs(arguments.number("timeout").unwrap_or(600)),
+            key: arguments.text("idempotency_key"),
+        })
+    }
+
+    fn handoff(&self, arguments: &Arguments<'_>, call: &Call) -> Result<Value> {
+        let (mut store, own) = self.open()?;
+        let cx = self.context(&own);
+        let task = self.task(&mut store, &own, arguments)?;
+        let handoff = delegate::handoff(&cx, &mut store, &own, &task)?;
+        self.await_handoff(&cx, &mut store, &own, &handoff, arguments, call)
+    }
+
+    fn wait_handoff(&self, arguments: &Arguments<'_>, call: &Call) -> Result<Value> {
+        let (mut store, own) = self.open()?;
+        let id = arguments.text("handoff_id").unwrap_or_default();
+        let handoff = delegate::known(&mut store, &id)?;
+        if handoff.caller != own.id {
+            return Err(Failure::refused(format!(
+                "handoff {id} was not asked for by you"
+            )));
+        }
+        let cx = self.context(&own);
+        self.await_handoff(&cx, &mut store, &own, &handoff, arguments, call)
+    }
+
+    fn await_handoff(
+        &self,
+        cx: &Context,
+        store: &mut Store,
+        own: &Terminal,
+        handoff: &Handoff,
+        arguments: &Arguments<'_>,
+        call: &Call,
+    ) -> Result<Value> {
+        let limit = Catalogue::of(&cx.home)
+            .get(&own.provider)
+            .map_or(DEFAULT_WAIT, |manifest| manifest.tool_wait_seconds);
+        let seconds = arguments.number("wait_seconds").unwrap_or(limit);
+        let started = clock::now();
+        let mut told = 0;
+        let outcome = delegate::wait(
+            cx,
+            store,
+            &handoff.id,
+            Deadline::after(Duration::from_secs(seconds)),
+            || {
+                let elapsed = (clock::now().as_millisecond() - started.as_millisecond()) / 1000;
+                if elapsed >= told + 10 {
+                    told = elapsed;
+                    #[expect(clippy::cast_precision_loss, reason = "seconds of one call")]
+                    call.progress(elapsed as f64, "the worker is at it");
+                }
+                call.cancelled()
+            },
+        )?;
+        Ok(match outcome {
+            Outcome::Taken(handoff) => {
+                delegate::finish(cx, store, &handoff);
+                result(&handoff)
+            }
+            Outcome::Running(handoff) => {
+                delegate::leave_open(cx, store, &handoff)?;
+                json!({
+                    "success": false, "status": "running", "output": Value::Null, "terminal_id": handoff.worker,
+                    "handoff_id": handoff.id,
+                    "message": "The worker is still at it. Its answer comes exactly once: call wait_handoff with this handoff_id, or \
+                                go on with other work and it arrives as a message. Cancelling a call does not stop the worker.",
+                })
+            }
+            Outcome::Given(handoff) => json!({
+                "success": handoff.status == HandoffStatus::Done, "status": handoff.status.as_str(), "output": Value::Null,
+                "terminal_id": handoff.worker, "handoff_id": handoff.id,
+                "message": "The answer of this handoff was given before, as the result of a call or as a message.",
+            }),
+        })
+    }
+
+    fn assign(&self, arguments: &Arguments<'_>) -> Result<Value> {
+        let (mut store, own) = self.open()?;
+        let cx = self.context(&own);
+        let task = self.task(&mut store, &own, arguments)?;
+        let (worker, message) = delegate::assign(&cx, &mut store, &own, &task)?;
+        Ok(json!({
+            "success": true, "terminal_id": worker,
+            "message": format!("The worker {worker} has been started and has message {} to read. It reports to you with send_message.", message.id),
+        }))
+    }
+
+    fn send_message(&self, arguments: &Arguments<'_>) -> Result<Value> {
+        let (mut store, own) = self.open()?;
+        let receiver = if let Some(text) = arguments.text("receiver_id") {
+            let cx = self.context(&own);
+            find::terminal(&cx, &mut store, &text)?
+        } else {
+            let caller = own.caller.clone().ok_or_else(|| {
+                Failure::usage("nobody started you, so there is no default receiver")
+                    .hint("name one with receiver_id; list_terminals lists them")
+            })?;
+            find::terminal(&self.cx, &mut store, caller.as_str())?
+        };
+        if receiver.id == own.id {
+            return Err(Failure::usage("a message to oneself is refused")
+                .hint("name another terminal with receiver_id"));
+        }
+        if receiver.session != own.session && own.caller.as_ref() != Some(&receiver.id) {
+            return Err(Failure::refused(format!(
+                "terminal {} is not in your session",
+                receiver.id
+            )));
+        }
+        let text = send::body(arguments.text("message").unwrap_or_default().into_bytes())?;
+        let order = Order {
+            receiver: receiver.id,
+            body: text,
+            key: arguments.text("idempotency_key"),
+            ttl: None,
+        };
+        let message = send::send_as(&self.cx, &mut store, Sender::Terminal(own.id), &order)?;
+        Ok(json!({"success": true, "message_id": message.id, "status": message.status.as_str()}))
+    }
+
+    fn read_inbox(&self, arguments: &Arguments<'_>) -> Result<Value> {
+        let (mut store, own) = self.open()?;
+        let cx = self.context(&own);
+        let offset = usize::try_from(arguments.number("offset").unwrap_or(0)).unwrap_or(usize::MAX);
+        let mut messages = Vec::new();
+        let mut next = Value::Null;
+        if let Some(id) = arguments.text("message_id") {
+            let id = MessageId::parse(&id).map_err(|e| Failure::usage(e.to_string()))?;
+            let part = part(&cx, &mut store, &own.id, id, offset)?;
+            next = part.next.map_or(Value::Null, |next| json!(next));
+            messages.push(shown(&part.message, &part.text, part.offset, part.next));
+        } else {
+            let mut room = PAGE;
+            for message in store.read(|tx| tx.open_messages(&own.id))? {
+                // Each whole message counts; one that does not fit is read alone, by its id.
+                if !messages.is_empty() && message.body.chars().count() > room {
+                    break;
+                }
+                let part = part(&cx, &mut store, &own.id, message.id, 0)?;
+                room = room.saturating_sub(part.text.chars().count());
+                messages.push(shown(&part.message, &part.text, 0, part.next));
+                if part.next.is_some() {
+                    next = json!(part.next);
+                    break;
+                }
+            }
+        }
+        Ok(json!({"messages": messages, "next": next}))
+    }
+
+    fn list_terminals(&self) -> Result<Value> {
+        let (mut store, own) = self.open()?;
+        recover::all(&self.cx, &mut store)?;
+        let terminals = store.read(|tx| {
+            let open = tx.open_counts()?;
+            let mut list = Vec::new();
+            for t in tx.live_terminals()? {
+                if t.session == own.session && t.server == own.server {
+                    list.push(json!({
+                        "terminal_id": t.id, "profile": t.profile, "provider": t.provider, "role": t.role.as_str(),
+                        "status": t.state.status.as_str(), "status_reason": text::one_line(&t.state.reason),
+                        "unread": open.get(t.id.as_str()).copied().unwrap_or(0), "you": t.id == own.id,
+                        "caller": t.caller, "cwd": t.cwd.to_string_lossy(),
+                    }));
+                }
+            }
+            Ok::<_, crate::store::Error>(list)
+        })?;
+        Ok(json!({ "terminals": terminals }))
+    }
+
+    fn get_output(&self, arguments: &Arguments<'_>) -> Result<Value> {
+        let (mut store, own) = self.open()?;
+        let terminal = self.in_session(
+            &mut store,
+            &own,
+            &arguments.text("terminal_id").unwrap_or_default(),
+        )?;
+        let mode = match arguments.text("mode").as_deref() {
+            Some("full") => Mode::Full,
+            Some("screen") => Mode::Screen,
+            _ => Mode::Last,
+        };
+        let text = output::output(&self.cx, &terminal, mode)?;
+        let offset = usize::try_from(arguments.number("offset").unwrap_or(0)).unwrap_or(usize::MAX);
+        let rest = text.get(offset..).ok_or_else(|| {
+            Failure::usage(format!("offset {offset} is not one that get_output gave"))
+        })?;
+        let page = &rest[..page_end(rest)];
+        let next = (offset + page.len() < text.len()).then_some(offset + page.len());
+        Ok(json!({"terminal_id": terminal.id, "output": page, "next": next}))
+    }
+
+    fn wait(&self, arguments: &Arguments<'_>, call: &Call) -> Result<Value> {
+        let (mut store, own) = self.open()?;
+        let mut ids: Vec<TerminalId> = Vec::new();
+        for text in arguments.list("terminal_ids") {
+            ids.push(self.in_session(&mut store, &own, &text)?.id);
+        }
+        if ids.is_empty() {
+            return Err(Failure::usage("terminal_ids is empty")
+                .hint("list_terminals names the terminals of your session"));
+        }
+        if ids.contains(&own.id) {
+            return Err(Failure::usage("you cannot wait for yourself"));
+        }
+        let words = arguments.list("for");
+        let states: Vec<Status> = if words.is_empty() {
+            vec![Status::Idle, Status::Error, Status::Exited]
+        } else {
+            words
+                .iter()
+                .map(|word| {
+                    Status::parse(word).ok_or_else(|| {
+                        Failure::usage(format!("{:?} is not a status", text::one_line(word)))
+                    })
+                })
+                .collect::<Result<_>>()?
+        };
+        let any = arguments.flag("any");
+        let seconds = arguments.number("timeout").unwrap_or(DEFAULT_WAIT);
+        let deadline = Deadline::after(Duration::from_secs(seconds));
+        let waited = wait::for_states(&self.cx, &mut store, &ids, &states, !any, deadline, || {
+            call.cancelled()
+        });
+        let reached = match waited {
+            Ok(_) => true,
+            Err(failure) if failure.kind() == crate::error::Kind::TimedOut => false,
+            Err(failure) => return Err(failure),
+        };
+        let terminals = store.read(|tx| {
+            let mut list = Vec::new();
+            for id in &ids {
+                if let Some(t) = tx.terminal(id)? {
+                    list.push(json!({"terminal_id": t.id, "status": t.state.status.as_str(), "status_reason": text::one_line(&t.state.reason)}));
+                }
+            }
+            Ok::<_, crate::store::Error>(list)
+        })?;
+        Ok(json!({"reached": reached, "terminals": terminals}))
+    }
+
+    fn close_terminal(&self, arguments: &Arguments<'_>) -> Result<Value> {
+        let (mut store, own) = self.open()?;
+        let terminal = self.in_session(
+            &mut store,
+            &own,
+            &arguments.text("terminal_id").unwrap_or_default(),
+        )?;
+        if terminal.id == own.id {
+            return Err(Failure::refused("an agent does not close itself"));
+        }
+        if terminal.role == Role::Supervisor {
+            return Err(Failure::refused("a supervisor is closed by a person only"));
+        }
+        let closed = close::close(&self.cx, &mut store, &terminal, false)?;
+        Ok(
+            json!({"success": true, "terminal_id": closed.id, "status": closed.state.status.as_str()}),
+        )
+    }
+
+    fn find_profiles(&self, arguments: &Arguments<'_>) -> Result<Value> {
+        let (_, own) = self.open()?;
+        let trusted = Trusted::read(&self.cx)?;
+        let query = arguments.text("query").unwrap_or_default();
+        let list = with_catalogue(&self.cx, &trusted, &own.cwd, |catalogue| {
+            if query.trim().is_empty() {
+                catalogue
+                    .list()
+                    .into_iter()
+                    .filter(|e| !e.shadowed && e.problem.is_none())
+                    .collect::<Vec<_>>()
+            } else {
+                catalogue
+                    .find(&query)
+                    .into_iter()
+                    .map(|m| m.entry)
+                    .collect()
+            }
+        });
+        let profiles: Vec<Value> = list
+            .iter()
+            .take(50)
+            .map(|e| json!({"name": e.name, "description": text::one_line(&e.description), "role": e.role, "provider": e.provider, "tags": e.tags}))
+            .collect();
+        Ok(json!({ "profiles": profiles }))
+    }
+}
+
+/// The end of the longest page of `text` that fits into one result, in bytes.
+fn page_end(text: &str) -> usize {
+    let mut units = 0;
+    for (count, (at, c)) in text.char_indices().enumerate() {
+        units += match c {
+            '"' | '\\' | '\n' | '\t' | '\r' => 2,
+            c if c < ' ' => 6,
+            c => c.len_utf16(),
+        };
+        if count >= PAGE || units > PAGE_UNITS {
+            return at;
+        }
+    }
+    text.len()
+}
+
+/// A part of a message that fits into one result.
+fn part(
+    cx: &Context,
+    store: &mut Store,
+    own: &TerminalId,
+    id: MessageId,
+    offset: usize,
+) -> Result<inbox::Part> {
+    let message = store.read(|tx| tx.message(id))?;
+    let limit = message
+        .as_ref()
+        .and_then(|m| m.body.get(offset..))
+        .map_or(PAGE, |rest| rest[..page_end(rest)].chars().count());
+    inbox::read_part(cx, store, own, id, offset, limit)
+}
+
+fn shown(message: &Message, text: &str, offset: usize, next: Option<usize>) -> Value {
+    json!({
+        "message_id": message.id, "from": text::header_name(&message.sender_name), "sender_id": message.sender.to_string(),
+        "kind": if message.order { "order" } else { "note from a peer" }, "again": message.again,
+        "queued_at": message.queued_at, "body": text, "offset": offset, "next": next,
+    })
+}
+
+/// The result of a handoff whose answer was taken.
+fn result(handoff: &Handoff) -> Value {
+    let answer = handoff.answer.as_deref().unwrap_or_default();
+    let end = page_end(answer);
+    let message = match handoff.status {
+        HandoffStatus::Done => "The worker answered and was closed.",
+        HandoffStatus::Timeout => {
+            "The worker did not finish in its time and is still there: wait for it with wait, read it with get_output, or close it with close_terminal."
+        }
+        HandoffStatus::Error | HandoffStatus::Running => {
+            "The worker failed and was left as it is: look at it with get_output, or close it with close_terminal."
+        }
+    };
+    let mut value = json!({
+        "success": handoff.status == HandoffStatus::Done, "status": handoff.status.as_str(), "output": &answer[..end],
+        "terminal_id": handoff.worker, "handoff_id": handoff.id, "message": message,
+    });
+    if end < answer.len() {
+        value["more"] = json!(true);
+        value["next"] = json!(end);
+    }
+    value
+}
+
+/// Checked arguments of a call.
+struct Arguments<'a>(&'a Map<String, Value>);
+
+impl Arguments<'_> {
+    fn text(&self, name: &str) -> Option<String> {
+        self.0.get(name).and_then(Value::as_str).map(str::to_owned)
+    }
+
+    fn number(&self, name: &str) -> Option<u64> {
+        self.0.get(name).and_then(Value::as_u64)
+    }
+
+    fn flag(&self, name: &str) -> bool {
+        self.0.get(name).and_then(Value::as_bool).unwrap_or(false)
+    }
+
+    fn list(&self, name: &str) -> Vec<String> {
+        let list = self.0.get(name).and_then(Value::as_array);
+        list.into_iter()
+            .flatten()
+            .filter_map(Value::as_str)
+            .map(str::to_owned)
+            .collect()
+    }
+}
+
+impl ToolHost for Host {
+    fn tools(&self) -> &[ToolDef] {
+        &self.tools
+    }
+
+    fn instructions(&self) -> &str {
+        INSTRUCTIONS
+    }
+
+    fn waits(&self, name: &str) -> bool {
+        // Those that start or end agents take long enough to keep a ping waiting.
+        matches!(
+            name,
+            "handoff" | "wait_handoff" | "assign" | "wait" | "close_terminal"
+        )
+    }
+
+    fn call(&self, name: &str, arguments: &Map<String, Value>, call: &Call) -> ToolResult {
+        let arguments = Arguments(arguments);
+        let done = match name {
+            "handoff" => self.handoff(&arguments, call),
+            "wait_handoff" => self.wait_handoff(&arguments, call),
+            "assign" => self.assign(&arguments),
+            "send_message" => self.send_message(&arguments),
+            "read_inbox" => self.read_inbox(&arguments),
+            "list_terminals" => self.list_terminals(),
+            "get_output" => self.get_output(&arguments),
+            "wait" => self.wait(&arguments, call),
+            "close_terminal" => self.close_terminal(&arguments),
+            "find_profiles" => self.find_profiles(&arguments),
+            other => Err(Failure::not_found(format!("there is no tool {other}"))),
+        };
+        match done {
+            Ok(value) => ToolResult::Ok(value),
+            Err(failure) => ToolResult::Error {
+                message: text::one_line(failure.message()),
+                hint: (!failure.hints().is_empty()).then(|| failure.hints().join("; ")),
+            },
+        }
+    }
+
+    fn not_given(&self, name: &str, result: ToolResult) {
+        // Only a handoff's answer is given once: it goes to the inbox instead.
+        let ToolResult::Ok(value) = result else {
+            return;
+        };
+        let taken = matches!(name, "handoff" | "wait_handoff") && value["status"] != "running";
+        let Some(id) = value["handoff_id"].as_str().filter(|_| taken) else {
+            return;
+        };
+        let back = self
+            .cx
+            .existing_store()
+            .and_then(|mut store| delegate::give_back(&self.cx, &mut store, id));
+        if let Err(failure) = back {
+            tracing::warn!(%failure, handoff = id, "put an answer into the inbox");
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::services::launch::AGENT_TOOLS;
+    use proptest::prelude::*;
+
+    #[test]
+    fn every_agent_is_allowed_exactly_these_tools() {
+        let names: Vec<&str> = definitions().iter().map(|tool| tool.name).collect();
+        assert_eq!(names, AGENT_TOOLS);
+    }
+
+    proptest! {
+        #[test]
+        fn pages_fit_and_make_progress(text in "[a\"\\\\\n\u{1F600}中]{0,400}") {
+            let long = text.repeat(200);
+            let end = page_end(&long);
+            prop_assert!(long.is_char_boundary(end));
+            prop_assert!(long.is_empty() || end > 0);
+            let page = &long[..end];
+            prop_assert!(page.chars().count() <= PAGE);
+            let json = serde_json::to_string(page).unwrap();
+            prop_assert!(json.encode_utf16().count() <= PAGE_UNITS + 2);
+        }
+    }
+}

@@ -1,0 +1,252 @@
+//! A provider's manifest: what one agent program needs, as data.
+
+use super::dialect::Dialect;
+use crate::domain::text::Limits;
+use serde::Deserialize;
+use std::collections::BTreeMap;
+
+/// A manifest as written. Unknown keys are errors: a typo must not silently weaken a provider.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Manifest {
+    /// Name, as in `-p NAME`.
+    pub name: String,
+    /// Other names.
+    #[serde(default)]
+    pub aliases: Vec<String>,
+    /// Name for people.
+    pub title: String,
+    /// The program: a name along `PATH`, an absolute path, or `{self}` for our own binary.
+    pub program: String,
+    /// What the program is told that it is called.
+    #[serde(default)]
+    pub argv0: Option<String>,
+    /// How its hooks speak.
+    pub dialect: Dialect,
+    /// Longest wait of a tool call of ours, in seconds, that its MCP client stands.
+    #[serde(default = "default_tool_wait")]
+    pub tool_wait_seconds: u64,
+    /// How it is started.
+    pub launch: Launch,
+    /// How an earlier conversation is taken up again.
+    #[serde(default)]
+    pub resume: Option<Resume>,
+    /// Which of its hooks we take.
+    #[serde(default)]
+    pub hooks: Hooks,
+    /// How a prompt is submitted.
+    pub submit: Submit,
+    /// What its screen says.
+    #[serde(default)]
+    pub screen: Screen,
+    /// Dialogs that are known by their text.
+    #[serde(default)]
+    pub dialogs: Vec<Dialog>,
+    /// Its tools by the names of the common vocabulary.
+    #[serde(default)]
+    pub tool_names: BTreeMap<String, Vec<String>>,
+}
+
+const fn default_tool_wait() -> u64 {
+    45
+}
+
+/// How an agent is started. Arguments hold placeholders: `{settings} {mcp_config} {persona} {agent_session} {model} {permission_mode}
+/// {tools} {allowed_tools}`.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Launch {
+    /// Arguments that are always given.
+    #[serde(default)]
+    pub args: Vec<String>,
+    /// Arguments that are given when there is something to say.
+    #[serde(default)]
+    pub optional: Vec<Optional>,
+    /// The permission mode when the profile names none.
+    #[serde(default)]
+    pub permission_mode: Option<String>,
+    /// Environment variables.
+    #[serde(default)]
+    pub env: BTreeMap<String, String>,
+}
+
+/// Arguments that depend on a placeholder having a value.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Optional {
+    /// The placeholder's name.
+    pub when: String,
+    /// The arguments.
+    pub args: Vec<String>,
+}
+
+/// How an earlier conversation is taken up again.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Resume {
+    /// Arguments instead of the launch's.
+    pub args: Vec<String>,
+}
+
+/// Which hooks we take, by the agent's names.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Hooks {
+    /// Those that only tell.
+    #[serde(default)]
+    pub status: Vec<String>,
+    /// Those whose failure must block.
+    #[serde(default)]
+    pub decision: Vec<String>,
+    /// How long the agent waits for one that only tells.
+    #[serde(default)]
+    pub timeout_seconds: u64,
+}
+
+/// How a prompt is submitted.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Submit {
+    /// Longest line that is pasted whole.
+    pub inline_chars: usize,
+    /// Longest context that the prompt hook takes, in UTF-16 units; 0 without such a hook.
+    #[serde(default)]
+    pub context_units: usize,
+    /// Pause between paste and Enter, in milliseconds.
+    pub enter_ms: u32,
+    /// The row that shows an empty input box; see [`crate::providers`] and the fence for what it may hold.
+    #[serde(default)]
+    pub prompt_row: Option<String>,
+}
+
+/// What a screen says, by patterns (`regex-lite`).
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Screen {
+    /// At the prompt.
+    #[serde(default)]
+    pub idle: Option<String>,
+    /// In a turn.
+    #[serde(default)]
+    pub working: Option<String>,
+}
+
+/// A dialog that is known by its text.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Dialog {
+    /// What it is about, e.g. `trust`.
+    pub kind: String,
+    /// Its text (`regex-lite`).
+    pub pattern: String,
+    /// What a person does about it.
+    pub remedy: String,
+}
+
+impl Manifest {
+    /// Reads a manifest.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        let manifest: Self = toml::from_str(text).map_err(|e| e.to_string().trim().to_owned())?;
+        for pattern in manifest
+            .dialogs
+            .iter()
+            .map(|dialog| &dialog.pattern)
+            .chain(&manifest.screen.idle)
+            .chain(&manifest.screen.working)
+        {
+            regex_lite::Regex::new(pattern).map_err(|e| format!("pattern {pattern:?}: {e}"))?;
+        }
+        if let Some(row) = &manifest.submit.prompt_row
+            && row.contains([',', '{', '}', '#', '\'', '"', '\\', '\n', ';', '%'])
+        {
+            return Err(format!(
+                "submit.prompt_row {row:?} may not hold any of , {{ }} # ' \" \\ ; %"
+            ));
+        }
+        Ok(manifest)
+    }
+
+    /// What its prompt takes.
+    pub fn limits(&self) -> Limits {
+        Limits {
+            inline_chars: self.submit.inline_chars,
+            context_units: self.submit.context_units,
+        }
+    }
+
+    /// Whether its hooks can prove that a message was submitted.
+    pub fn proves(&self) -> bool {
+        self.dialect.speaks()
+            && self
+                .hooks
+                .status
+                .iter()
+                .chain(&self.hooks.decision)
+                .next()
+                .is_some()
+    }
+
+    /// The agent's own names of tools that a profile names in the common vocabulary; other names are taken as they are.
+    pub fn own_tools(&self, tools: &[String]) -> Vec<String> {
+        let mut own: Vec<String> = Vec::new();
+        for tool in tools {
+            let names: Vec<String> = match tool.as_str() {
+                "@conductor" | "@conductor-mcp-server" | "@cao-mcp-server" => {
+                    vec!["mcp__conductor".to_owned()]
+                }
+                "fs_*" => ["fs_read", "fs_write", "fs_list"]
+                    .iter()
+                    .flat_map(|word| self.named(word))
+                    .collect(),
+                word => self.named(word),
+            };
+            for name in names {
+                if !own.contains(&name) {
+                    own.push(name);
+                }
+            }
+        }
+        own
+    }
+
+    fn named(&self, word: &str) -> Vec<String> {
+        self.tool_names
+            .get(word)
+            .cloned()
+            .unwrap_or_else(|| vec![word.to_owned()])
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const CLAUDE: &str = include_str!("../../agent_store/providers/claude_code.toml");
+
+    #[test]
+    fn tool_words_become_the_agents_own() {
+        let manifest = Manifest::parse(CLAUDE).unwrap();
+        let tools = ["execute_bash", "fs_*", "@conductor", "Bash", "mcp__x"].map(str::to_owned);
+        assert_eq!(
+            manifest.own_tools(&tools),
+            [
+                "Bash",
+                "Read",
+                "Write",
+                "Edit",
+                "NotebookEdit",
+                "Glob",
+                "Grep",
+                "mcp__conductor",
+                "mcp__x"
+            ]
+        );
+    }
+
+    #[test]
+    fn typos_and_dangerous_rows_are_refused() {
+        assert!(Manifest::parse(&CLAUDE.replace("enter_ms", "enter_msec")).is_err());
+        assert!(Manifest::parse(&CLAUDE.replace("^❯.?.?$", "^❯.{0,2}$")).is_err());
+        assert!(Manifest::parse(&CLAUDE.replace("esc to interrupt", "(")).is_err());
+    }
+}

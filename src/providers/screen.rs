@@ -1,0 +1,73 @@
+//! What a screen shows: the second source, asked only when a decision depends on it.
+
+use super::manifest::Manifest;
+use regex_lite::Regex;
+
+/// What was seen.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Seen {
+    /// The empty prompt.
+    Idle,
+    /// Signs of a turn.
+    Working,
+    /// A dialog: its kind, and what a person does about it.
+    Dialog {
+        /// Kind, e.g. `trust`.
+        kind: String,
+        /// What a person does about it.
+        remedy: String,
+    },
+    /// Nothing that is known.
+    Unknown,
+}
+
+/// Reads the rows of a screen. Dialogs win over work, work over the prompt: only the last rows count, where agents draw their state.
+pub fn look(manifest: &Manifest, screen: &str) -> Seen {
+    let rows: Vec<&str> = screen
+        .lines()
+        .filter(|row| !row.trim().is_empty())
+        .collect();
+    let tail = rows[rows.len().saturating_sub(20)..].join("\n");
+    let matches = |pattern: &str| Regex::new(pattern).is_ok_and(|regex| regex.is_match(&tail));
+    for dialog in &manifest.dialogs {
+        if matches(&dialog.pattern) {
+            return Seen::Dialog {
+                kind: dialog.kind.clone(),
+                remedy: dialog.remedy.clone(),
+            };
+        }
+    }
+    if manifest.screen.working.as_deref().is_some_and(matches) {
+        return Seen::Working;
+    }
+    if manifest.screen.idle.as_deref().is_some_and(matches) {
+        return Seen::Idle;
+    }
+    Seen::Unknown
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const IDLE: &str = "● done\n\n──────\n❯\u{a0}\n──────\n  ⏸ manual mode on · ? for shortcuts\n";
+    const WORKING: &str =
+        "✶ Billowing… (1s)\n──────\n❯ \n──────\n  ⏸ manual mode on · esc to interrupt\n";
+    const PERMISSION: &str =
+        " Do you want to proceed?\n ❯ 1. Yes\n   4. No\n\n Esc to cancel · Tab to amend\n";
+    const TRUST: &str = " Quick safety check: Is this a project you created\n ❯ No, exit\n   Yes, I trust this folder\n";
+
+    #[test]
+    fn claude_screens_are_told_apart() {
+        let manifest =
+            Manifest::parse(include_str!("../../agent_store/providers/claude_code.toml")).unwrap();
+        assert_eq!(look(&manifest, IDLE), Seen::Idle);
+        assert_eq!(look(&manifest, WORKING), Seen::Working);
+        assert!(
+            matches!(look(&manifest, PERMISSION), Seen::Dialog { kind, .. } if kind == "permission")
+        );
+        assert!(matches!(look(&manifest, TRUST), Seen::Dialog { kind, .. } if kind == "trust"));
+        assert_eq!(look(&manifest, "$ ls\nfile\n"), Seen::Unknown);
+        assert_eq!(look(&manifest, ""), Seen::Unknown);
+    }
+}

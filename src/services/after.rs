@@ -1,0 +1,223 @@
+//! What follows a transaction: the timer, what the person sees, and files that are no longer needed. Never under the lock.
+
+use super::context::Context;
+use crate::clock;
+use crate::domain::handoff::HandoffStatus;
+use crate::domain::ids::TerminalId;
+use crate::domain::message::MessageStatus;
+use crate::domain::terminal::{Change, Source, Status, Terminal};
+use crate::store::{Budget, DueKind, Durability, Error, Store, Tx};
+use crate::tmux::{CommandList, PaneId, Tmux};
+use jiff::Timestamp;
+use std::path::PathBuf;
+
+/// What a transaction leaves to be done.
+#[derive(Debug, Default, Clone)]
+pub struct Aftermath {
+    /// Sockets of servers whose timer may have to be armed, with the new timer where one is needed.
+    timers: Vec<(PathBuf, Timestamp, i64)>,
+    /// Panes whose shown status changed.
+    shown: Vec<(PathBuf, String, Status)>,
+    /// Terminals that ended.
+    ended: Vec<TerminalId>,
+    /// Whether counts may have changed, by server.
+    counts: Vec<PathBuf>,
+}
+
+impl Aftermath {
+    /// Notes that a terminal's status is now `status`.
+    pub fn show(&mut self, terminal: &Terminal, status: Status) {
+        if let (Some(server), Some(pane)) = (&terminal.server, &terminal.pane) {
+            self.shown
+                .push((server.socket.clone(), pane.clone(), status));
+            self.count(terminal);
+        }
+    }
+
+    /// Notes that the counts on the status line may have changed.
+    pub fn count(&mut self, terminal: &Terminal) {
+        if let Some(server) = &terminal.server
+            && !self.counts.contains(&server.socket)
+        {
+            self.counts.push(server.socket.clone());
+        }
+    }
+
+    /// Arms the timer of the terminal's server if something is due earlier than what is armed. Last thing in a transaction.
+    pub fn arm(&mut self, tx: &Tx<'_>, terminal: &Terminal, now: Timestamp) -> Result<(), Error> {
+        if let Some(server) = &terminal.server {
+            self.arm_at(tx, server.socket.clone(), now)?;
+        }
+        Ok(())
+    }
+
+    /// As [`Self::arm`], for a server by its socket.
+    pub fn arm_at(&mut self, tx: &Tx<'_>, socket: PathBuf, now: Timestamp) -> Result<(), Error> {
+        if let Some((at, generation)) = tx.arm(&socket.to_string_lossy(), now)? {
+            self.timers.retain(|(other, _, _)| *other != socket);
+            self.timers.push((socket, at, generation));
+        }
+        Ok(())
+    }
+
+    /// Does it. What fails is logged and found again by the next entry; a hook never fails because of it.
+    pub fn run(self, cx: &Context, store: &mut Store) {
+        let now = clock::now();
+        for (socket, at, generation) in self.timers {
+            let ms = u64::try_from(at.as_millisecond() - now.as_millisecond())
+                .unwrap_or(0)
+                .clamp(20, 15 * 60 * 1000);
+            if let Err(error) =
+                Tmux::at(&socket).arm_timer(&cx.binary, cx.home.root(), generation, ms)
+            {
+                tracing::debug!(%error, "arm a timer");
+                let socket = socket.to_string_lossy().into_owned();
+                let _ = store.write(Durability::Process, Budget::Status, |tx| tx.disarm(&socket));
+            }
+        }
+        for id in &self.ended {
+            let _ = std::fs::remove_dir_all(cx.home.run_of(id.as_str()));
+        }
+        let mut sockets: Vec<&PathBuf> = self.counts.iter().collect();
+        for (socket, _, _) in &self.shown {
+            if !sockets.contains(&socket) {
+                sockets.push(socket);
+            }
+        }
+        for socket in sockets {
+            let mut list = CommandList::new();
+            for (_, pane, status) in self.shown.iter().filter(|(other, _, _)| other == socket) {
+                if let (Some(pane), true) = (PaneId::parse(pane), status.alive()) {
+                    list = list.then([
+                        "set-option",
+                        "-p",
+                        "-t",
+                        &pane.to_string(),
+                        "@conductor_status",
+                        status.as_str(),
+                    ]);
+                }
+            }
+            let tmux = Tmux::at(socket);
+            list = list.append(counts_list(store, socket));
+            if !list.is_empty()
+                && let Err(error) = tmux.run(&list)
+            {
+                tracing::debug!(%error, "show the status");
+            }
+        }
+    }
+}
+
+/// What the status line shows of one server.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Counts {
+    /// Approvals that wait.
+    pub pending: i64,
+    /// Messages that wait for delivery.
+    pub unread: i64,
+    /// Agents that wait for a person.
+    pub waiting: i64,
+    /// Agents whose last turn failed.
+    pub error: i64,
+    /// Living agents.
+    pub live: i64,
+}
+
+/// The counts of the server at `socket`.
+pub fn counts(tx: &Tx<'_>, socket: &std::path::Path) -> Result<Counts, Error> {
+    let mut counts = Counts::default();
+    let open = tx.open_counts()?;
+    for terminal in tx.live_terminals()? {
+        if terminal
+            .server
+            .as_ref()
+            .is_none_or(|server| server.socket != socket)
+        {
+            continue;
+        }
+        counts.live += 1;
+        counts.unread += open.get(terminal.id.as_str()).copied().unwrap_or(0);
+        counts.waiting += i64::from(terminal.state.status == Status::Waiting);
+        counts.error += i64::from(terminal.state.status == Status::Error);
+    }
+    Ok(counts)
+}
+
+/// The commands that bring the counts of a server up to date; none where what is shown is right.
+fn counts_list(store: &mut Store, socket: &std::path::Path) -> CommandList {
+    let key = format!("shown:{}", socket.display());
+    let found: Result<_, Error> = store.read(|tx| Ok((counts(tx, socket)?, tx.meta(&key)?)));
+    let Ok((counts, shown)) = found else {
+        return CommandList::new();
+    };
+    let fresh = format!("{counts:?}");
+    if shown.as_deref() == Some(&fresh) {
+        return CommandList::new();
+    }
+    let _ = store.write(Durability::Process, Budget::Status, |tx| {
+        tx.set_meta(&key, &fresh)
+    });
+    crate::tmux::status_line::counts_list(
+        counts.pending,
+        counts.unread,
+        counts.waiting,
+        counts.error,
+        counts.live,
+    )
+}
+
+/// Ends a terminal in a transaction: nothing is lost silently. What waits for it is dead with the reason, a handoff that it was at has
+/// its answer, and the audit log says so.
+pub fn end(
+    tx: &Tx<'_>,
+    terminal: &Terminal,
+    reason: &str,
+    source: Source,
+    at: Timestamp,
+    aftermath: &mut Aftermath,
+) -> Result<(), Error> {
+    let change = Change {
+        status: Status::Exited,
+        reason: reason.to_owned(),
+    };
+    if !tx.set_state(&terminal.id, &change, source, at)? {
+        return Ok(());
+    }
+    for id in tx.bury_messages(&terminal.id, &format!("the receiver has ended: {reason}"))? {
+        tx.clear_due(DueKind::Proof, &id.to_string())?;
+        tracing::info!(message = %id, terminal = %terminal.id, status = MessageStatus::Dead.as_str(), "message ended with its receiver");
+    }
+    tx.clear_due(DueKind::Deliver, terminal.id.as_str())?;
+    if let Some(handoff) = tx.handoff_of_worker(&terminal.id)?
+        && handoff.status == HandoffStatus::Running
+    {
+        tx.answer_handoff(
+            &handoff.id,
+            HandoffStatus::Error,
+            &format!("the worker has ended: {reason}"),
+            at,
+        )?;
+        let server = terminal
+            .server
+            .as_ref()
+            .map(|server| server.socket.to_string_lossy().into_owned());
+        tx.set_due(
+            DueKind::Handoff,
+            &handoff.id,
+            server.as_deref(),
+            clock::after_ms(at, 500),
+        )?;
+    }
+    tx.audit(
+        at,
+        "terminal.exited",
+        terminal.id.as_str(),
+        "conductor",
+        source.as_str(),
+        serde_json::json!({"reason": reason}),
+    )?;
+    aftermath.ended.push(terminal.id.clone());
+    aftermath.count(terminal);
+    aftermath.arm(tx, terminal, at)
+}

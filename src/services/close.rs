@@ -1,0 +1,91 @@
+//! Ending terminals: ours only, and nothing of them left running.
+
+use super::after::{self, Aftermath};
+use super::context::Context;
+use super::deliver::place;
+use crate::clock;
+use crate::domain::terminal::{Source, Terminal};
+use crate::error::Result;
+use crate::proc::{self, Identity};
+use crate::store::{Budget, Durability, Store};
+use std::time::Duration;
+
+/// How long an agent may take to end after its pane was closed.
+const GRACE: Duration = Duration::from_secs(2);
+
+/// Ends one terminal: its pane, if it is still the terminal's, and every process of the agent. With `force` nothing gets time to say
+/// goodbye. A terminal that has ended is left as it is.
+pub fn close(
+    cx: &Context,
+    store: &mut Store,
+    terminal: &Terminal,
+    force: bool,
+) -> Result<Terminal> {
+    if !terminal.alive() {
+        return Ok(terminal.clone());
+    }
+    let mut family: Vec<Identity> = Vec::new();
+    if let Some(root) = terminal.root {
+        let root = Identity {
+            pid: root.pid,
+            start: root.start,
+        };
+        if root.alive() {
+            family = proc::descendants(root.pid);
+            family.push(root);
+        }
+    }
+    // A helper that closes its own agent must outlive it.
+    if let Some(own) = Identity::own() {
+        family.retain(|process| *process != own);
+    }
+    let mut aftermath = Aftermath::default();
+    store.write(Durability::Process, Budget::Call, |tx| {
+        after::end(
+            tx,
+            terminal,
+            "closed",
+            Source::Command,
+            clock::now(),
+            &mut aftermath,
+        )
+    })?;
+    if let Some((tmux, pane)) = place(terminal) {
+        match tmux.kill_pane(pane, &terminal.id, terminal.pane_pid) {
+            Ok(_) | Err(crate::tmux::Error::NoServer(_) | crate::tmux::Error::Run(_)) => {}
+            Err(error) => tracing::warn!(%error, terminal = %terminal.id, "close the pane"),
+        }
+    }
+    let grace = if force {
+        Duration::from_millis(200)
+    } else {
+        GRACE
+    };
+    if !proc::wait_gone(&family, grace) {
+        proc::end(&family, grace);
+    }
+    aftermath.run(cx, store);
+    Ok(store
+        .read(|tx| tx.terminal(&terminal.id))?
+        .unwrap_or_else(|| terminal.clone()))
+}
+
+/// Ends all terminals of one session, or of all; workers first, so that no supervisor sees them die.
+pub fn shutdown(
+    cx: &Context,
+    store: &mut Store,
+    session: Option<&str>,
+    force: bool,
+) -> Result<Vec<Terminal>> {
+    let mut living: Vec<Terminal> = store
+        .read(|tx| tx.live_terminals())?
+        .into_iter()
+        .filter(|t| session.is_none_or(|session| t.session == session))
+        .collect();
+    living.reverse();
+    let mut closed = Vec::new();
+    for terminal in living {
+        closed.push(close(cx, store, &terminal, force)?);
+    }
+    Ok(closed)
+}

@@ -1,0 +1,462 @@
+//! Handing work to a fresh worker, and getting its answer back exactly once.
+
+use super::after::Aftermath;
+use super::close;
+use super::context::Context;
+use super::deliver::socket;
+use super::launch::{self, Plan};
+use super::send::{self, Order};
+use super::wait::{self, Look, Looks};
+use crate::clock::{self, Deadline};
+use crate::domain::audit::digest;
+use crate::domain::handoff::{Given, Handoff, HandoffStatus};
+use crate::domain::ids::{MessageId, TerminalId};
+use crate::domain::message::{Message, Sender};
+use crate::domain::terminal::{Root, Status, Terminal};
+use crate::error::{Failure, Result};
+use crate::fsx;
+use crate::proc::Identity;
+use crate::store::{Budget, DueKind, Durability, Store};
+use jiff::Timestamp;
+use std::time::Duration;
+
+/// An answer counts after this long without the worker going on, in milliseconds.
+const SETTLE_MS: i64 = 400;
+
+/// How long an answer waits for the call that asked before it goes to the inbox, in milliseconds.
+const INBOX_MS: i64 = 1_500;
+
+/// What is asked of a worker.
+#[derive(Debug, Clone)]
+pub struct Task {
+    /// The worker to be started.
+    pub plan: Plan,
+    /// The task.
+    pub message: String,
+    /// How long the worker may take.
+    pub timeout: Duration,
+    /// The caller's own key for this call.
+    pub key: Option<String>,
+}
+
+/// How a wait for a handoff ended.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Outcome {
+    /// The answer, taken: whoever holds this must give it, or call [`give_back`].
+    Taken(Handoff),
+    /// Still running, or somebody else has got the answer.
+    Running(Handoff),
+    /// The answer was given before.
+    Given(Handoff),
+}
+
+/// The digest by which an identical call finds the worker that is already at it.
+fn fingerprint(task: &Task) -> String {
+    let parts = [
+        task.plan.profile.name.as_str(),
+        &task.plan.manifest.name,
+        task.plan.model.as_deref().unwrap_or_default(),
+        &task.plan.cwd.to_string_lossy(),
+        task.key.as_deref().unwrap_or_default(),
+        &task.message,
+    ];
+    let mut bytes = Vec::new();
+    for part in parts {
+        bytes.extend_from_slice(&(part.len() as u64).to_be_bytes());
+        bytes.extend_from_slice(part.as_bytes());
+    }
+    digest(&bytes)
+}
+
+/// Starts the worker of a handoff, or finds the one that an earlier identical call started and did not get the answer of.
+pub fn handoff(cx: &Context, store: &mut Store, caller: &Terminal, task: &Task) -> Result<Handoff> {
+    let fingerprint = fingerprint(task);
+    let joined = store.write(Durability::Process, Budget::Call, |tx| {
+        // An earlier call that still has its client is one of its own; this one may join any other.
+        let found = tx
+            .same_handoffs(&caller.id, &fingerprint)?
+            .into_iter()
+            .find(|h| h.open || !waited_for(h));
+        if let Some(found) = &found {
+            tx.open_handoff(&found.id, false)?;
+            tx.set_waiter(&found.id, own())?;
+        }
+        Ok::<_, crate::store::Error>(found)
+    })?;
+    if let Some(found) = joined {
+        return Ok(found);
+    }
+    let id = format!("h-{}", random_id()?);
+    let worker = worker(cx, store, caller, task)?;
+    let accepted = accept(cx, store, caller, &worker, &task.message, |message, tx| {
+        let now = clock::now();
+        let millis = i64::try_from(task.timeout.as_millis()).unwrap_or(i64::MAX);
+        let handoff = Handoff {
+            id: id.clone(),
+            caller: caller.id.clone(),
+            worker: worker.clone(),
+            message,
+            fingerprint: fingerprint.clone(),
+            status: HandoffStatus::Running,
+            answer: None,
+            created_at: now,
+            deadline_at: clock::after_ms(now, millis),
+            answered_at: None,
+            given: false,
+            open: false,
+            waiter: own(),
+        };
+        tx.insert_handoff(&handoff)?;
+        tx.set_waiter(&id, own())?;
+        tx.set_due(
+            DueKind::Handoff,
+            &id,
+            socket(caller).as_deref(),
+            handoff.deadline_at,
+        )?;
+        Ok(handoff)
+    });
+    accepted.inspect_err(|_| close_worker(cx, store, &worker))
+}
+
+/// Starts a worker with a task and does not wait; it is told who to report to.
+pub fn assign(
+    cx: &Context,
+    store: &mut Store,
+    caller: &Terminal,
+    task: &Task,
+) -> Result<(TerminalId, Message)> {
+    let worker = worker(cx, store, caller, task)?;
+    let text = format!(
+        "{}\n\nThis task comes from terminal {id}. When you are done, report to it with the MCP tool send_message, receiver_id \"{id}\".",
+        task.message.trim_end(),
+        id = caller.id
+    );
+    let sent = accept(cx, store, caller, &worker, &text, |message, _| Ok(message));
+    let message = sent.inspect_err(|_| close_worker(cx, store, &worker))?;
+    Ok((worker, send::known(store, message)?))
+}
+
+fn close_worker(cx: &Context, store: &mut Store, id: &TerminalId) {
+    if let Ok(Some(t)) = store.read(|tx| tx.terminal(id)) {
+        let _ = close::close(cx, store, &t, true);
+    }
+}
+
+fn worker(cx: &Context, store: &mut Store, caller: &Terminal, task: &Task) -> Result<TerminalId> {
+    let mut plan = task.plan.clone();
+    plan.caller = Some(caller.id.clone());
+    plan.env.clone_from(&caller.env);
+    plan.prompt = None;
+    let mut cx = cx.clone();
+    if let Some(server) = &caller.server {
+        cx.tmux = crate::tmux::Tmux::at(&server.socket);
+    }
+    let limit = crate::profiles::config::load(&cx.home)?
+        .limits
+        .workers_per_session;
+    let living = store
+        .read(|tx| tx.live_terminals())?
+        .iter()
+        .filter(|t| t.session == caller.session)
+        .count();
+    if living > usize::try_from(limit).unwrap_or(usize::MAX) {
+        return Err(Failure::refused(format!("the session has {living} living terminals, the limit is {limit} workers"))
+            .hint("close workers that are done with close_terminal, or raise limits.workers_per_session in config.toml"));
+    }
+    launch::worker(&cx, store, &caller.session, &plan, None)
+}
+
+/// Sends the task and stores what goes with it in the same transaction; delivery follows.
+fn accept<T>(
+    cx: &Context,
+    store: &mut Store,
+    caller: &Terminal,
+    worker: &TerminalId,
+    text: &str,
+    with: impl FnOnce(MessageId, &crate::store::Tx<'_>) -> Result<T>,
+) -> Result<T> {
+    let order = Order {
+        receiver: worker.clone(),
+        body: text.to_owned(),
+        key: None,
+        ttl: None,
+    };
+    let (tag, trace) = (send::tag()?, send::tag_long()?);
+    let sender = Sender::Terminal(caller.id.clone());
+    let mut aftermath = Aftermath::default();
+    let value = store.write(Durability::Power, Budget::Call, |tx| {
+        let message = send::in_transaction(tx, sender, &order, tag, trace)?;
+        let value = with(message.id, tx)?;
+        aftermath.arm(tx, caller, clock::now())?;
+        Ok::<_, Failure>(value)
+    })?;
+    aftermath.run(cx, store);
+    super::deliver::deliver(cx, store, worker)?;
+    Ok(value)
+}
+
+/// This process, as one that waits.
+fn own() -> Option<Root> {
+    Identity::own().map(|process| Root {
+        pid: process.pid,
+        start: process.start,
+    })
+}
+
+/// Whether a living process waits for the answer. Agents end their MCP servers by signals, without a word.
+fn waited_for(handoff: &Handoff) -> bool {
+    handoff.waiter.is_some_and(|waiter| {
+        Identity {
+            pid: waiter.pid,
+            start: waiter.start,
+        }
+        .alive()
+    })
+}
+
+/// Waits for the answer of a handoff until `deadline`; `tick` is called about once a second and ends the wait when it says so.
+pub fn wait(
+    cx: &Context,
+    store: &mut Store,
+    id: &str,
+    deadline: Deadline,
+    mut tick: impl FnMut() -> bool,
+) -> Result<Outcome> {
+    store.write(Durability::Process, Budget::Call, |tx| {
+        tx.open_handoff(id, false)?;
+        tx.set_waiter(id, own())
+    })?;
+    let mut looks = Looks::default();
+    let found = wait::until(store, deadline, &mut tick, |store| {
+        let handoff = known(store, id)?;
+        if handoff.given {
+            return Ok(Look::Found(Outcome::Given(handoff)));
+        }
+        let now = clock::now();
+        if let Some(outcome) = ripe(store, &handoff, now)? {
+            let taken = take(cx, store, &handoff)?;
+            let handoff = known(store, id)?;
+            debug_assert!(outcome != HandoffStatus::Running);
+            return Ok(Look::Found(if taken {
+                Outcome::Taken(handoff)
+            } else {
+                Outcome::Given(handoff)
+            }));
+        }
+        if let Some(worker) = store.read(|tx| tx.terminal(&handoff.worker))? {
+            looks.confirm(cx, store, std::slice::from_ref(&worker))?;
+        }
+        // Once there is an answer, only the quiet time is missing, and no write tells when that is over.
+        let left = |at: Timestamp| SETTLE_MS - (now.as_millisecond() - at.as_millisecond());
+        let pause = handoff.answered_at.map(left).filter(|left| *left > 0);
+        Ok(Look::NotYet(pause.map_or(wait::PERIOD, |ms| {
+            Duration::from_millis(ms.unsigned_abs() + 1)
+        })))
+    })?;
+    if let Some(outcome) = found {
+        Ok(outcome)
+    } else {
+        let handoff = known(store, id)?;
+        Ok(if handoff.given {
+            Outcome::Given(handoff)
+        } else {
+            Outcome::Running(handoff)
+        })
+    }
+}
+
+/// Takes the answer for a call. If this process is killed before the client has it, it goes to the inbox: the due time looks for that.
+fn take(cx: &Context, store: &mut Store, handoff: &Handoff) -> Result<bool> {
+    let mut aftermath = Aftermath::default();
+    let taken = store.write(Durability::Power, Budget::Call, |tx| {
+        let taken = tx.give_handoff(&handoff.id, Given::Call)?;
+        if taken {
+            tx.set_waiter(&handoff.id, own())?;
+            if let Some(caller) = tx.terminal(&handoff.caller)? {
+                let now = clock::now();
+                tx.clear_due(DueKind::Handoff, &handoff.id)?;
+                let at = clock::after_ms(now, INBOX_MS);
+                tx.set_due(
+                    DueKind::Handoff,
+                    &handoff.id,
+                    socket(&caller).as_deref(),
+                    at,
+                )?;
+                aftermath.arm(tx, &caller, now)?;
+            }
+        }
+        Ok::<_, crate::store::Error>(taken)
+    })?;
+    aftermath.run(cx, store);
+    Ok(taken)
+}
+
+/// The handoff with this id.
+pub fn known(store: &mut Store, id: &str) -> Result<Handoff> {
+    store.read(|tx| tx.handoff(id))?.ok_or_else(|| {
+        Failure::not_found(format!(
+            "there is no handoff {:?}",
+            crate::domain::text::one_line(id)
+        ))
+        .hint("use the handoff_id that handoff returned")
+    })
+}
+
+/// Whether the answer is final: the worker's turn has been over for the quiet time, it failed, or its time is up.
+fn ripe(store: &mut Store, handoff: &Handoff, now: Timestamp) -> Result<Option<HandoffStatus>> {
+    if let Some(at) = handoff.answered_at {
+        let quiet = now.as_millisecond() - at.as_millisecond() >= SETTLE_MS;
+        let rests = store
+            .read(|tx| tx.terminal(&handoff.worker))?
+            .is_none_or(|worker| worker.state.status != Status::Working);
+        return Ok(
+            (quiet && (rests || handoff.status != HandoffStatus::Done)).then_some(handoff.status)
+        );
+    }
+    if now >= handoff.deadline_at {
+        let text = "the worker did not finish in its time; it is still there";
+        store.write(Durability::Process, Budget::Call, |tx| {
+            tx.answer_handoff(
+                &handoff.id,
+                HandoffStatus::Timeout,
+                text,
+                clock::after_ms(now, -SETTLE_MS),
+            )
+        })?;
+        return Ok(Some(HandoffStatus::Timeout));
+    }
+    Ok(None)
+}
+
+/// The call was answered `running`, was cancelled, or lost its client: an identical call may join, and the answer goes to the inbox.
+pub fn leave_open(cx: &Context, store: &mut Store, handoff: &Handoff) -> Result<()> {
+    let mut aftermath = Aftermath::default();
+    store.write(Durability::Process, Budget::Call, |tx| {
+        tx.open_handoff(&handoff.id, true)?;
+        tx.set_waiter(&handoff.id, None)?;
+        let now = clock::now();
+        if let Some(caller) = tx.terminal(&handoff.caller)? {
+            let at = match tx.handoff(&handoff.id)?.and_then(|h| h.answered_at) {
+                Some(_) => clock::after_ms(now, INBOX_MS),
+                None => handoff.deadline_at,
+            };
+            tx.set_due(
+                DueKind::Handoff,
+                &handoff.id,
+                socket(&caller).as_deref(),
+                at,
+            )?;
+            aftermath.arm(tx, &caller, now)?;
+        }
+        Ok::<_, crate::store::Error>(())
+    })?;
+    aftermath.run(cx, store);
+    Ok(())
+}
+
+/// A taken answer could not be given: it goes to the caller's inbox.
+pub fn give_back(cx: &Context, store: &mut Store, id: &str) -> Result<()> {
+    let free = store.write(Durability::Power, Budget::Call, |tx| {
+        let free = tx.ungive_handoff(id)?;
+        tx.open_handoff(id, true)?;
+        Ok::<_, crate::store::Error>(free)
+    })?;
+    if free { settle(cx, store, id) } else { Ok(()) }
+}
+
+/// A success was given: the worker is closed. After a timeout or an error it stays.
+pub fn finish(cx: &Context, store: &mut Store, handoff: &Handoff) {
+    if handoff.status == HandoffStatus::Done {
+        close_worker(cx, store, &handoff.worker);
+    }
+}
+
+/// A due handoff: its answer goes to the caller's inbox exactly once, unless a call is waiting for it and takes it first.
+pub fn settle(cx: &Context, store: &mut Store, id: &str) -> Result<()> {
+    let Some(handoff) = store.read(|tx| tx.handoff(id))? else {
+        return Ok(());
+    };
+    if handoff.given {
+        return confirm_given(cx, store, &handoff);
+    }
+    let now = clock::now();
+    let caller = store.read(|tx| tx.terminal(&handoff.caller))?;
+    let ripe = ripe(store, &handoff, now)?.is_some();
+    // A call that waits takes the answer itself; the inbox is for those that nobody waits for.
+    if !ripe || (waited_for(&handoff) && !handoff.open) {
+        let mut aftermath = Aftermath::default();
+        store.write(Durability::Process, Budget::Call, |tx| {
+            if let Some(caller) = &caller {
+                let answered = handoff.answered_at.is_some() || now >= handoff.deadline_at;
+                let at = if answered {
+                    clock::after_ms(now, INBOX_MS)
+                } else {
+                    handoff.deadline_at
+                };
+                tx.set_due(DueKind::Handoff, id, socket(caller).as_deref(), at)?;
+                aftermath.arm(tx, caller, now)?;
+            }
+            Ok::<_, crate::store::Error>(())
+        })?;
+        aftermath.run(cx, store);
+        return Ok(());
+    }
+    let handoff = known(store, id)?;
+    let Some(caller) = caller.filter(Terminal::alive) else {
+        finish(cx, store, &handoff);
+        return Ok(());
+    };
+    let text = format!(
+        "Answer to handoff {id} ({status}), from worker {worker}:\n{answer}",
+        status = handoff.status.as_str(),
+        worker = handoff.worker,
+        answer = handoff.answer.as_deref().unwrap_or_default(),
+    );
+    let order = Order {
+        receiver: caller.id.clone(),
+        body: text,
+        key: Some(format!("handoff:{id}")),
+        ttl: None,
+    };
+    let (tag, trace) = (send::tag()?, send::tag_long()?);
+    let given = store.write(Durability::Power, Budget::Call, |tx| {
+        if !tx.give_handoff(id, Given::Inbox)? {
+            return Ok(false);
+        }
+        send::in_transaction(
+            tx,
+            Sender::Terminal(handoff.worker.clone()),
+            &order,
+            tag,
+            trace,
+        )?;
+        Ok::<_, Failure>(true)
+    })?;
+    if given {
+        finish(cx, store, &handoff);
+        super::deliver::deliver(cx, store, &caller.id)?;
+    }
+    Ok(())
+}
+
+/// An answer was taken for a call. Where the process that took it is gone and the caller lives, its client may never have read it:
+/// it is said once more, in the inbox.
+fn confirm_given(cx: &Context, store: &mut Store, handoff: &Handoff) -> Result<()> {
+    if handoff.waiter.is_none() {
+        return Ok(());
+    }
+    let caller = store.read(|tx| tx.terminal(&handoff.caller))?;
+    if !waited_for(handoff) && caller.is_some_and(|caller| caller.alive()) {
+        return give_back(cx, store, &handoff.id);
+    }
+    Ok(store.write(Durability::Process, Budget::Call, |tx| {
+        tx.set_waiter(&handoff.id, None)
+    })?)
+}
+
+fn random_id() -> Result<String> {
+    Ok(fsx::hex(&fsx::random_bytes::<4>().map_err(|e| {
+        Failure::failed(format!("read random bytes: {e}"))
+    })?))
+}

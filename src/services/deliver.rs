@@ -1,0 +1,546 @@
+//! Delivering the next message of a terminal by the fenced paste, and settling what an earlier process left behind.
+//!
+//! Whoever holds the terminal's lock delivers; who does not get it may leave, because its message was committed before, and the holder
+//! looks again after it has let the lock go.
+
+use super::after::Aftermath;
+use super::context::Context;
+use crate::clock;
+use crate::domain::ids::TerminalId;
+use crate::domain::message::{GateReason, Message, MessageStatus, Transport};
+use crate::domain::terminal::{Change, Source, Status, Terminal};
+use crate::domain::text::{self, Placement};
+use crate::error::Result;
+use crate::proc::Identity;
+use crate::providers::{self, Catalogue, Manifest, Seen};
+use crate::store::{Budget, DueKind, Durability, Store, TerminalLock};
+use crate::tmux::fence::{Outcome, Target};
+use crate::tmux::{PaneId, Tmux};
+use jiff::Timestamp;
+use std::time::Duration;
+
+/// How long a placed message may be without proof before it is looked for, in milliseconds.
+pub const PROOF_MS: i64 = 3_000;
+
+/// How often a message may be put into the pane before it is given up.
+const MAX_ATTEMPTS: i64 = 4;
+
+/// What one look at a queue came to.
+enum Step {
+    /// Nothing waits.
+    Empty,
+    /// The head changed; look again.
+    Again,
+    /// The head waits for something that will be retried.
+    Waits,
+}
+
+/// Delivers what can be delivered to `id` now.
+pub fn deliver(cx: &Context, store: &mut Store, id: &TerminalId) -> Result<()> {
+    for _ in 0..8 {
+        let Some(lock) = TerminalLock::acquire(&cx.home, id.as_str(), Duration::ZERO)? else {
+            return Ok(());
+        };
+        let mut step = Step::Again;
+        for _ in 0..8 {
+            step = once(cx, store, id)?;
+            if !matches!(step, Step::Again) {
+                break;
+            }
+        }
+        drop(lock);
+        let more = match step {
+            Step::Empty => store.read(|tx| tx.head_message(id))?.is_some(),
+            Step::Again => true,
+            Step::Waits => false,
+        };
+        if !more {
+            return Ok(());
+        }
+    }
+    Ok(())
+}
+
+/// Looks at the head of the queue and does one thing about it. The caller holds the terminal's lock.
+fn once(cx: &Context, store: &mut Store, id: &TerminalId) -> Result<Step> {
+    let (terminal, head) =
+        store.read(|tx| Ok::<_, crate::store::Error>((tx.terminal(id)?, tx.head_message(id)?)))?;
+    let (Some(terminal), Some(head)) = (terminal, head) else {
+        return Ok(Step::Empty);
+    };
+    if !terminal.alive() {
+        return Ok(Step::Empty);
+    }
+    match head.status {
+        MessageStatus::Claimed => settle_claim(cx, store, &terminal, &head),
+        MessageStatus::Placed => Ok(Step::Waits),
+        _ => attempt(cx, store, &terminal, &head),
+    }
+}
+
+/// The pane of a terminal and the server that it is in.
+pub fn place(terminal: &Terminal) -> Option<(Tmux, PaneId)> {
+    let server = terminal.server.as_ref()?;
+    Some((
+        Tmux::at(&server.socket),
+        PaneId::parse(terminal.pane.as_deref()?)?,
+    ))
+}
+
+/// What must be true of the pane for a paste.
+pub fn target(terminal: &Terminal, manifest: &Manifest, pane: PaneId) -> Target {
+    Target {
+        pane,
+        id: terminal.id.clone(),
+        pane_pid: terminal.pane_pid,
+        program: terminal.program.clone(),
+        prompt_row: manifest.submit.prompt_row.clone(),
+        settled: terminal.settled,
+    }
+}
+
+fn attempt(cx: &Context, store: &mut Store, terminal: &Terminal, head: &Message) -> Result<Step> {
+    let Some((tmux, pane)) = place(terminal) else {
+        return wait_for(cx, store, terminal, head, GateReason::Starting);
+    };
+    let manifest = Catalogue::of(&cx.home).get(&terminal.provider)?;
+    let mut terminal = terminal.clone();
+    match terminal.state.status {
+        Status::Idle | Status::Error => {}
+        Status::Starting => return wait_for(cx, store, &terminal, head, GateReason::Starting),
+        Status::Parked => return wait_for(cx, store, &terminal, head, GateReason::Paused),
+        Status::Working | Status::Waiting | Status::Unknown => {
+            let reason = if terminal.state.status == Status::Waiting {
+                GateReason::Dialog
+            } else {
+                GateReason::Working
+            };
+            // Hooks miss some ends of a turn (Esc, No in a dialog): after 5 s without an event one look at the screen confirms.
+            let silent = terminal
+                .last_event_at
+                .unwrap_or(terminal.state.since)
+                .max(terminal.state.since);
+            if clock::now().as_millisecond() - silent.as_millisecond() < 5_000 {
+                return wait_for(cx, store, &terminal, head, reason);
+            }
+            if confirm_idle(cx, store, &terminal, &manifest, &tmux, pane)? {
+                terminal.state.status = Status::Idle;
+            } else {
+                return wait_for(cx, store, &terminal, head, reason);
+            }
+        }
+        Status::Exited => return Ok(Step::Empty),
+    }
+    if terminal.program.is_none() {
+        match tmux.foreground(pane, manifest.submit.prompt_row.as_deref()) {
+            Ok(Some(program)) => {
+                store.write(Durability::Process, Budget::Call, |tx| {
+                    tx.note_program(&terminal.id, &program)
+                })?;
+                terminal.program = Some(program);
+            }
+            Ok(None) => return wait_for(cx, store, &terminal, head, GateReason::Draft),
+            Err(crate::tmux::Error::NoServer(_)) => {
+                return wait_for(cx, store, &terminal, head, GateReason::Dead);
+            }
+            Err(error) => return Err(error.into()),
+        }
+    }
+    paste(cx, store, &terminal, head, &manifest, &tmux, pane)
+}
+
+fn paste(
+    cx: &Context,
+    store: &mut Store,
+    terminal: &Terminal,
+    head: &Message,
+    manifest: &Manifest,
+    tmux: &Tmux,
+    pane: PaneId,
+) -> Result<Step> {
+    let placement = text::place(head, manifest.limits());
+    let transport = match placement {
+        Placement::Inline(_) => Transport::Paste,
+        Placement::WithContext(_) => Transport::PromptHook,
+        Placement::Pointer(_) => Transport::McpRead,
+    };
+    let Some(own) = Identity::own() else {
+        return Ok(Step::Waits);
+    };
+    let now = clock::now();
+    let claimed = store.write(Durability::Process, Budget::Call, |tx| {
+        tx.claim_message(head.id, transport, own, now)
+    })?;
+    if !claimed {
+        return Ok(Step::Again);
+    }
+    let target = target(terminal, manifest, pane);
+    let outcome = tmux.fenced_paste(
+        &target,
+        head.seq,
+        placement.line(),
+        now.as_second(),
+        manifest.submit.enter_ms,
+    );
+    let outcome = match outcome {
+        Ok(outcome) => outcome,
+        Err(crate::tmux::Error::NoServer(_)) => Outcome::Refused(GateReason::Dead),
+        // Whether it was pasted is not known: the claim stays, and the next holder of the lock reads the receipt.
+        Err(error) => return Err(error.into()),
+    };
+    match outcome {
+        Outcome::Placed => {
+            placed(cx, store, terminal, head, manifest.submit.enter_ms)?;
+            Ok(Step::Waits)
+        }
+        Outcome::Refused(reason) => {
+            store.write(Durability::Process, Budget::Call, |tx| {
+                tx.refuse_message(head.id, reason)
+            })?;
+            wait_for(cx, store, terminal, head, reason)
+        }
+    }
+}
+
+fn placed(
+    cx: &Context,
+    store: &mut Store,
+    terminal: &Terminal,
+    head: &Message,
+    enter_ms: u32,
+) -> Result<()> {
+    let mut aftermath = Aftermath::default();
+    store.write(Durability::Process, Budget::Call, |tx| {
+        let now = clock::now();
+        // The prompt hook may have proven it already.
+        if tx.place_message(head.id, now)? {
+            tx.set_due(
+                DueKind::Proof,
+                &head.id.to_string(),
+                socket(terminal).as_deref(),
+                clock::after_ms(now, PROOF_MS + i64::from(enter_ms)),
+            )?;
+        }
+        aftermath.count(terminal);
+        aftermath.arm(tx, terminal, now)
+    })?;
+    aftermath.run(cx, store);
+    Ok(())
+}
+
+/// The socket of a terminal's server, as text.
+pub fn socket(terminal: &Terminal) -> Option<String> {
+    terminal
+        .server
+        .as_ref()
+        .map(|server| server.socket.to_string_lossy().into_owned())
+}
+
+/// Notes why the head waits, and when it is looked at again if no event comes first.
+fn wait_for(
+    cx: &Context,
+    store: &mut Store,
+    terminal: &Terminal,
+    head: &Message,
+    reason: GateReason,
+) -> Result<Step> {
+    if matches!(reason, GateReason::Dead | GateReason::Reused) {
+        super::recover::server_of(cx, store, terminal)?;
+    }
+    let mut aftermath = Aftermath::default();
+    store.write(Durability::Process, Budget::Call, |tx| {
+        let now = clock::now();
+        tx.note_gate(head.id, reason)?;
+        let age = now.as_millisecond() - head.queued_at.as_millisecond();
+        let pause = match reason {
+            GateReason::UserTyping | GateReason::Starting | GateReason::Draft => {
+                (age / 4).clamp(300, 30_000)
+            }
+            GateReason::Unentered => PROOF_MS,
+            GateReason::Working | GateReason::Dialog => (age / 2).clamp(5_100, 60_000),
+            _ => (age / 2).clamp(2_000, 60_000),
+        };
+        if tx.terminal(&terminal.id)?.is_some_and(|t| t.alive()) {
+            tx.set_due(
+                DueKind::Deliver,
+                terminal.id.as_str(),
+                socket(terminal).as_deref(),
+                clock::after_ms(now, pause),
+            )?;
+        }
+        aftermath.count(terminal);
+        aftermath.arm(tx, terminal, now)
+    })?;
+    aftermath.run(cx, store);
+    Ok(Step::Waits)
+}
+
+/// One look at the screen: whether it shows the empty prompt although no event said that the turn is over.
+pub fn confirm_idle(
+    cx: &Context,
+    store: &mut Store,
+    terminal: &Terminal,
+    manifest: &Manifest,
+    tmux: &Tmux,
+    pane: PaneId,
+) -> Result<bool> {
+    let Ok(screen) = tmux.screen(pane) else {
+        return Ok(false);
+    };
+    let seen = providers::look(manifest, &screen);
+    let change = match &seen {
+        Seen::Idle => Change {
+            status: Status::Idle,
+            reason: "the screen shows the empty prompt".to_owned(),
+        },
+        Seen::Dialog { kind, .. } => Change {
+            status: Status::Waiting,
+            reason: format!("the screen shows a {kind} dialog"),
+        },
+        Seen::Working | Seen::Unknown => return Ok(false),
+    };
+    let mut aftermath = Aftermath::default();
+    let moved = store.write(Durability::Process, Budget::Call, |tx| {
+        let moved = tx.set_state(&terminal.id, &change, Source::Screen, clock::now())?;
+        if moved {
+            aftermath.show(terminal, change.status);
+        }
+        Ok::<_, crate::store::Error>(moved)
+    })?;
+    if moved && matches!(seen, Seen::Idle) {
+        let _ = tmux.mark_dialog(pane, false);
+    }
+    aftermath.run(cx, store);
+    Ok(matches!(seen, Seen::Idle))
+}
+
+/// A claim whose process is gone (the caller holds the terminal's lock): the receipt says what became of it.
+fn settle_claim(
+    cx: &Context,
+    store: &mut Store,
+    terminal: &Terminal,
+    head: &Message,
+) -> Result<Step> {
+    if head.transport == Some(Transport::StopHook) {
+        let lease = store.read(|tx| tx.lease(head.id))?;
+        if lease.is_some_and(Identity::alive) {
+            return Ok(Step::Waits);
+        }
+        store.write(Durability::Process, Budget::Call, |tx| {
+            tx.requeue_message(
+                head,
+                "the hook that handed it over was killed; it may have been seen",
+                true,
+            )
+        })?;
+        return Ok(Step::Again);
+    }
+    let Some((tmux, pane)) = place(terminal) else {
+        return Ok(Step::Waits);
+    };
+    let receipts = match tmux.receipts(pane, &terminal.id) {
+        Ok(Some(receipts)) => receipts,
+        Ok(None) | Err(crate::tmux::Error::NoServer(_) | crate::tmux::Error::Refused(_)) => {
+            super::recover::server_of(cx, store, terminal)?;
+            return Ok(Step::Empty);
+        }
+        Err(error) => return Err(error.into()),
+    };
+    if receipts.seq >= head.seq || !tmux.burn(pane, head.seq)? {
+        placed(cx, store, terminal, head, 0)?;
+        return Ok(Step::Waits);
+    }
+    store.write(Durability::Process, Budget::Call, |tx| {
+        tx.requeue_message(head, "the helper was killed before it pasted", false)?;
+        tx.note_settled(&terminal.id, head.seq)?;
+        tx.renumber_head(head)
+    })?;
+    Ok(Step::Again)
+}
+
+/// A placed message whose proof is late: finds out what is missing, and does it at most once.
+pub fn check_proof(
+    cx: &Context,
+    store: &mut Store,
+    id: crate::domain::ids::MessageId,
+) -> Result<()> {
+    let Some(message) = store.read(|tx| tx.message(id))? else {
+        return Ok(());
+    };
+    let Some(_lock) = TerminalLock::acquire(
+        &cx.home,
+        message.receiver.as_str(),
+        Duration::from_millis(200),
+    )?
+    else {
+        return again_in(cx, store, &message, PROOF_MS, None);
+    };
+    let (Some(message), Some(terminal)) = store.read(|tx| {
+        Ok::<_, crate::store::Error>((tx.message(id)?, tx.terminal(&message.receiver)?))
+    })?
+    else {
+        return Ok(());
+    };
+    if message.status != MessageStatus::Placed || !terminal.alive() {
+        return Ok(());
+    }
+    let Some((tmux, pane)) = place(&terminal) else {
+        return Ok(());
+    };
+    let manifest = Catalogue::of(&cx.home).get(&terminal.provider)?;
+    if message.transport == Some(Transport::StopHook) {
+        return check_handed(cx, store, &message, &terminal);
+    }
+    let receipts = match tmux.receipts(pane, &terminal.id) {
+        Ok(Some(receipts)) => receipts,
+        Ok(None) | Err(crate::tmux::Error::NoServer(_) | crate::tmux::Error::Refused(_)) => {
+            super::recover::server_of(cx, store, &terminal)?;
+            return Ok(());
+        }
+        Err(error) => return Err(error.into()),
+    };
+    let target = target(&terminal, &manifest, pane);
+    if receipts.entered < message.seq {
+        let sent = tmux.late_enter(&target, message.seq)?;
+        let note = if sent {
+            "the Enter was late"
+        } else {
+            "the Enter waits"
+        };
+        return again_in(
+            cx,
+            store,
+            &message,
+            if sent { PROOF_MS } else { 5_000 },
+            Some(note),
+        );
+    }
+    if !manifest.proves() {
+        return Ok(());
+    }
+    if terminal.state.status == Status::Working {
+        // A pointer was taken, its body has not been read yet; or the proof is on its way.
+        return again_in(cx, store, &message, 30_000, None);
+    }
+    let screen = tmux.screen(pane).unwrap_or_default();
+    let header = format!("[conductor #{} from ", message.id);
+    let in_box = matches!(providers::look(&manifest, &screen), Seen::Unknown)
+        && screen
+            .lines()
+            .rev()
+            .take(12)
+            .any(|row| row.contains(&header));
+    if in_box && tmux.second_enter(&target, message.seq)? {
+        return again_in(
+            cx,
+            store,
+            &message,
+            PROOF_MS,
+            Some("the Enter was swallowed and sent again"),
+        );
+    }
+    let age = clock::now().as_millisecond()
+        - message
+            .placed_at
+            .unwrap_or(message.queued_at)
+            .as_millisecond();
+    if age < 20_000 {
+        return again_in(
+            cx,
+            store,
+            &message,
+            5_000,
+            Some(GateReason::HooksSilent.as_str()),
+        );
+    }
+    give_up_or_repeat(cx, store, &message, &terminal)
+}
+
+/// A message that a stop hook handed over is proven by the agent's next event; without one it was perhaps not taken.
+fn check_handed(
+    cx: &Context,
+    store: &mut Store,
+    message: &Message,
+    terminal: &Terminal,
+) -> Result<()> {
+    let age = clock::now().as_millisecond()
+        - message
+            .placed_at
+            .unwrap_or(message.queued_at)
+            .as_millisecond();
+    if age < 60_000 {
+        return again_in(cx, store, message, 15_000, None);
+    }
+    give_up_or_repeat(cx, store, message, terminal)
+}
+
+fn give_up_or_repeat(
+    cx: &Context,
+    store: &mut Store,
+    message: &Message,
+    terminal: &Terminal,
+) -> Result<()> {
+    let mut aftermath = Aftermath::default();
+    store.write(Durability::Process, Budget::Call, |tx| {
+        let now = clock::now();
+        if message.attempts >= MAX_ATTEMPTS {
+            let reason = match message.transport {
+                Some(Transport::McpRead) => "the agent did not read it",
+                _ => "no event of the agent proved it",
+            };
+            tx.end_message(message.id, MessageStatus::Dead, reason)?;
+            tx.note_settled(&terminal.id, message.seq)?;
+            tx.audit(
+                now,
+                "message.dead",
+                &message.id.to_string(),
+                "conductor",
+                "tick",
+                serde_json::json!({"reason": reason}),
+            )?;
+        } else {
+            tx.requeue_message(message, "no proof came; it may have been seen", true)?;
+            tx.note_settled(&terminal.id, message.seq)?;
+            tx.renumber_head(message)?;
+        }
+        tx.set_due(
+            DueKind::Deliver,
+            terminal.id.as_str(),
+            socket(terminal).as_deref(),
+            clock::after_ms(now, 200),
+        )?;
+        aftermath.count(terminal);
+        aftermath.arm(tx, terminal, now)?;
+        Ok::<_, crate::store::Error>(())
+    })?;
+    aftermath.run(cx, store);
+    Ok(())
+}
+
+fn again_in(
+    cx: &Context,
+    store: &mut Store,
+    message: &Message,
+    ms: i64,
+    note: Option<&str>,
+) -> Result<()> {
+    let mut aftermath = Aftermath::default();
+    store.write(Durability::Process, Budget::Call, |tx| {
+        let now: Timestamp = clock::now();
+        let Some(terminal) = tx.terminal(&message.receiver)? else {
+            return Ok(());
+        };
+        if let Some(note) = note {
+            tx.note_unproven(message.id, note)?;
+        }
+        tx.set_due(
+            DueKind::Proof,
+            &message.id.to_string(),
+            socket(&terminal).as_deref(),
+            clock::after_ms(now, ms),
+        )?;
+        aftermath.arm(tx, &terminal, now)
+    })?;
+    aftermath.run(cx, store);
+    Ok(())
+}

@@ -1,0 +1,133 @@
+//! Why a terminal's state is believed, and why a message waits.
+
+use super::context::Context;
+use super::deliver::place;
+use crate::clock;
+use crate::domain::message::{GateReason, Message, MessageStatus};
+use crate::domain::terminal::{Status, Terminal};
+use crate::error::Result;
+use crate::providers::{self, Catalogue, Seen};
+use crate::store::Store;
+use serde::Serialize;
+
+/// Everything that is known about why.
+#[derive(Debug, Clone, Serialize)]
+pub struct Explanation {
+    /// The terminal's id.
+    pub id: String,
+    /// Its status.
+    pub status: Status,
+    /// Which event, screen line or process fact it comes from.
+    pub reason: String,
+    /// What kind of evidence that is.
+    pub source: &'static str,
+    /// How much it is trusted.
+    pub confidence: &'static str,
+    /// Since when.
+    pub since: jiff::Timestamp,
+    /// Age of the state, in seconds.
+    pub age_seconds: i64,
+    /// When the agent was last heard from.
+    pub last_event_at: Option<jiff::Timestamp>,
+    /// Whether its hooks have been heard from at all.
+    pub hooks_alive: bool,
+    /// What the screen shows now, as a second opinion.
+    pub screen: Option<String>,
+    /// What a person can do about it.
+    pub remedy: Option<String>,
+    /// Messages that wait, oldest first.
+    pub queue: Vec<Waiting>,
+    /// Age of the oldest, in seconds.
+    pub oldest_seconds: Option<i64>,
+}
+
+/// One message that waits.
+#[derive(Debug, Clone, Serialize)]
+pub struct Waiting {
+    /// Its id.
+    pub id: String,
+    /// Its status.
+    pub status: MessageStatus,
+    /// Reason code, where the gate gave one.
+    pub reason: Option<String>,
+    /// What will retry it.
+    pub retried_by: Option<&'static str>,
+}
+
+/// Explains a terminal.
+pub fn explain(cx: &Context, store: &mut Store, terminal: &Terminal) -> Result<Explanation> {
+    let now = clock::now();
+    let open = store.read(|tx| tx.open_messages(&terminal.id))?;
+    let mut remedy = None;
+    let screen = place(terminal)
+        .filter(|_| terminal.alive())
+        .and_then(|(tmux, pane)| {
+            let manifest = Catalogue::of(&cx.home).get(&terminal.provider).ok()?;
+            Some(match providers::look(&manifest, &tmux.screen(pane).ok()?) {
+                Seen::Idle => "the empty prompt".to_owned(),
+                Seen::Working => "signs of a turn".to_owned(),
+                Seen::Dialog { kind, remedy: what } => {
+                    remedy = Some(what);
+                    format!("a {kind} dialog")
+                }
+                Seen::Unknown => "nothing that is known".to_owned(),
+            })
+        });
+    let age = |at: jiff::Timestamp| (now.as_millisecond() - at.as_millisecond()) / 1000;
+    Ok(Explanation {
+        id: terminal.id.to_string(),
+        status: terminal.state.status,
+        reason: terminal.state.reason.clone(),
+        source: terminal.state.source.as_str(),
+        confidence: terminal.state.source.confidence(),
+        since: terminal.state.since,
+        age_seconds: age(terminal.state.since),
+        last_event_at: terminal.last_event_at,
+        hooks_alive: terminal.last_event_at.is_some(),
+        screen,
+        remedy,
+        oldest_seconds: open.first().map(|message| age(message.queued_at)),
+        queue: open
+            .iter()
+            .map(|message| waiting(terminal, message))
+            .collect(),
+    })
+}
+
+fn waiting(terminal: &Terminal, message: &Message) -> Waiting {
+    const ALL: [GateReason; 13] = [
+        GateReason::Dead,
+        GateReason::Shell,
+        GateReason::Reused,
+        GateReason::CopyMode,
+        GateReason::Dialog,
+        GateReason::Starting,
+        GateReason::Working,
+        GateReason::Draft,
+        GateReason::UserTyping,
+        GateReason::Synced,
+        GateReason::HooksSilent,
+        GateReason::Paused,
+        GateReason::Unentered,
+    ];
+    let reason = message
+        .last_error
+        .clone()
+        .or_else(|| match terminal.state.status {
+            Status::Working => Some(GateReason::Working.as_str().to_owned()),
+            Status::Starting => Some(GateReason::Starting.as_str().to_owned()),
+            _ => None,
+        });
+    let retried_by = reason
+        .as_deref()
+        .and_then(|code| ALL.into_iter().find(|known| known.as_str() == code))
+        .map(GateReason::retried_by)
+        .or((message.status == MessageStatus::Placed)
+            .then_some("the agent's next event, or a look at its pane"));
+    Waiting {
+        id: message.id.to_string(),
+        status: message.status,
+        reason,
+        retried_by,
+    }
+}

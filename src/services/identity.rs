@@ -1,0 +1,288 @@
+//! Who calls: found by ancestry, never by argument or environment alone.
+//!
+//! The nearest ancestor whose pid and start time are those of a living terminal is the agent; a session id or controlling terminal that
+//! belongs to one counts too, which finds double forks. The environment is only compared.
+
+use crate::domain::ids::TerminalId;
+use crate::domain::message::Sender;
+use crate::domain::terminal::Terminal;
+use crate::error::Result;
+use crate::paths;
+use crate::proc::Process;
+use crate::store::{Store, Tx};
+
+/// Who calls.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Caller {
+    /// A process of this living terminal's agent.
+    Agent(TerminalId),
+    /// A process whose environment names a terminal that it does not descend from.
+    Mismatch(String),
+    /// A process that nobody waits for: its parent is gone, it leads its own session, it has no terminal.
+    Orphan,
+    /// A person's process.
+    Person {
+        /// Whether it has a controlling terminal.
+        terminal: bool,
+    },
+}
+
+impl Caller {
+    /// The sender that this caller is for the receivers of its messages.
+    pub fn sender(&self) -> Sender {
+        match self {
+            Self::Agent(id) => Sender::Terminal(id.clone()),
+            Self::Person { terminal: true } => Sender::Human,
+            Self::Person { terminal: false } | Self::Orphan | Self::Mismatch(_) => {
+                Sender::Unverified
+            }
+        }
+    }
+
+    /// The word in the audit log.
+    pub fn word(&self) -> String {
+        match self {
+            Self::Agent(id) => id.to_string(),
+            Self::Mismatch(claimed) => format!("claims to be {claimed}"),
+            Self::Orphan => "orphan".to_owned(),
+            Self::Person { terminal: true } => "human".to_owned(),
+            Self::Person { terminal: false } => "script".to_owned(),
+        }
+    }
+}
+
+/// What is known about a calling process.
+struct Evidence<'a> {
+    /// The process and its ancestors, nearest first.
+    chain: &'a [Process],
+    /// Terminal ids in the environments of the chain.
+    named: Vec<String>,
+    /// Parents of the tmux servers.
+    server_parents: Vec<i32>,
+}
+
+fn decide(evidence: &Evidence<'_>, living: &[Terminal]) -> Caller {
+    for process in evidence.chain {
+        let found = living.iter().find(|t| {
+            t.root.is_some_and(|root| {
+                root.pid == process.identity.pid && root.start == process.identity.start
+            })
+        });
+        if let Some(terminal) = found {
+            return Caller::Agent(terminal.id.clone());
+        }
+    }
+    for process in evidence.chain {
+        let found = living.iter().find(|t| {
+            t.root.is_some_and(|root| root.pid == process.session)
+                || (t.tty != 0 && t.tty == process.tty)
+        });
+        if let Some(terminal) = found {
+            return Caller::Agent(terminal.id.clone());
+        }
+    }
+    if let Some(claimed) = evidence
+        .named
+        .iter()
+        .find(|id| living.iter().any(|t| t.id.as_str() == id.as_str()))
+    {
+        return Caller::Mismatch(claimed.clone());
+    }
+    let Some(own) = evidence.chain.first() else {
+        return Caller::Orphan;
+    };
+    let orphaned = (own.parent <= 1 || evidence.server_parents.contains(&own.parent))
+        && own.session == own.identity.pid
+        && own.tty == 0;
+    if orphaned {
+        Caller::Orphan
+    } else {
+        Caller::Person {
+            terminal: own.tty != 0,
+        }
+    }
+}
+
+/// Who calls this process.
+pub fn whoami(store: &mut Store) -> Result<Caller> {
+    Ok(store.read(caller)?)
+}
+
+/// Who calls this process, inside a transaction.
+pub fn caller(tx: &Tx<'_>) -> std::result::Result<Caller, crate::store::Error> {
+    let living = tx.live_terminals()?;
+    let chain = Process::own_ancestry();
+    let named = chain
+        .iter()
+        .filter_map(|process| process.initial_env(paths::name::TERMINAL_ID))
+        .chain(paths::env(paths::name::TERMINAL_ID))
+        .collect();
+    let mut servers: Vec<i32> = living
+        .iter()
+        .filter_map(|t| t.server.as_ref())
+        .map(|server| server.pid)
+        .collect();
+    servers.dedup();
+    let server_parents = servers
+        .into_iter()
+        .filter_map(Process::of)
+        .map(|server| server.parent)
+        .filter(|parent| *parent > 1)
+        .collect();
+    Ok(decide(
+        &Evidence {
+            chain: &chain,
+            named,
+            server_parents,
+        },
+        &living,
+    ))
+}
+
+/// The living terminal that this process belongs to by ancestry alone; for hooks, which ask at every event.
+pub fn own_terminal(tx: &Tx<'_>) -> std::result::Result<Option<Terminal>, crate::store::Error> {
+    let living = tx.live_terminals()?;
+    if living.is_empty() {
+        return Ok(None);
+    }
+    let mut next = Process::own();
+    let mut steps = 0;
+    while let Some(process) = next {
+        let found = living.iter().find(|t| {
+            t.root.is_some_and(|root| {
+                (root.pid == process.identity.pid && root.start == process.identity.start)
+                    || root.pid == process.session
+            })
+        });
+        if let Some(terminal) = found {
+            return Ok(Some(terminal.clone()));
+        }
+        steps += 1;
+        next = (process.parent > 1 && steps < 64)
+            .then(|| Process::of(process.parent))
+            .flatten();
+    }
+    Ok(None)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::terminal::{Role, Root, Source, State, Status};
+    use crate::proc::Identity;
+    use std::path::PathBuf;
+
+    fn process(pid: i32, parent: i32, session: i32, tty: i32) -> Process {
+        Process {
+            identity: Identity {
+                pid,
+                start: i64::from(pid) * 10,
+            },
+            parent,
+            session,
+            tty,
+            zombie: false,
+        }
+    }
+
+    fn terminal(pid: i32, start: i64) -> Terminal {
+        Terminal {
+            id: TerminalId::parse("0123abcd").unwrap(),
+            session: "s".into(),
+            window: "w".into(),
+            pane: Some("%1".into()),
+            server: None,
+            pane_pid: Some(pid),
+            root: Some(Root { pid, start }),
+            tty: 34816,
+            provider: "demo".into(),
+            profile: "developer".into(),
+            role: Role::Worker,
+            state: State {
+                status: Status::Idle,
+                reason: String::new(),
+                source: Source::Event,
+                since: jiff::Timestamp::UNIX_EPOCH,
+            },
+            caller: None,
+            cwd: PathBuf::from("/"),
+            model: None,
+            created_at: jiff::Timestamp::UNIX_EPOCH,
+            ended_at: None,
+            exit_code: None,
+            agent_session: None,
+            program: None,
+            last_event_at: None,
+            last_answer: None,
+            gate_seen_at: None,
+            session_owned: true,
+            env: vec![],
+            settled: 0,
+        }
+    }
+
+    fn decided(chain: &[Process], named: &[&str]) -> Caller {
+        let evidence = Evidence {
+            chain,
+            named: named.iter().map(|id| (*id).to_owned()).collect(),
+            server_parents: vec![77],
+        };
+        decide(&evidence, &[terminal(100, 1000)])
+    }
+
+    #[test]
+    fn ancestry_decides_and_the_environment_does_not() {
+        let agent = Caller::Agent(TerminalId::parse("0123abcd").unwrap());
+        assert_eq!(
+            decided(
+                &[
+                    process(300, 200, 300, 0),
+                    process(200, 100, 200, 0),
+                    process(100, 5, 100, 34816)
+                ],
+                &[]
+            ),
+            agent
+        );
+        assert_eq!(
+            decided(&[process(300, 1, 100, 0)], &[]),
+            agent,
+            "an orphan of the agent's session"
+        );
+        assert_eq!(
+            decided(&[process(300, 1, 300, 34816)], &[]),
+            agent,
+            "on the agent's terminal"
+        );
+        assert_eq!(
+            decided(&[process(300, 1, 300, 0)], &["0123abcd"]),
+            Caller::Mismatch("0123abcd".into()),
+            "only the environment says so"
+        );
+        assert_eq!(
+            decided(&[process(300, 200, 200, 5)], &["ffffffff"]),
+            Caller::Person { terminal: true }
+        );
+    }
+
+    #[test]
+    fn a_reused_pid_is_not_the_agent() {
+        let mut stranger = process(100, 5, 7, 3);
+        stranger.identity.start = 999_999;
+        assert_eq!(decided(&[stranger], &[]), Caller::Person { terminal: true });
+    }
+
+    #[test]
+    fn orphans_are_told_from_scripts() {
+        assert_eq!(decided(&[process(300, 1, 300, 0)], &[]), Caller::Orphan);
+        assert_eq!(
+            decided(&[process(300, 77, 300, 0)], &[]),
+            Caller::Orphan,
+            "a child of the tmux server's parent"
+        );
+        assert_eq!(
+            decided(&[process(300, 200, 200, 0)], &[]),
+            Caller::Person { terminal: false }
+        );
+    }
+}

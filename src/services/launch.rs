@@ -1,0 +1,570 @@
+//! Starting agents: a session with a supervisor and its workers, or one more worker.
+
+use super::after::Aftermath;
+use super::context::Context;
+use super::find;
+use super::start::LaunchFile;
+use crate::clock::{self, Deadline};
+use crate::domain::ids::{Name, TerminalId};
+use crate::domain::profile::Profile;
+use crate::domain::terminal::{Role, Source, State, Status, Terminal};
+use crate::domain::text::one_line;
+use crate::error::{Failure, Result};
+use crate::fsx;
+use crate::paths;
+use crate::providers::{self, LaunchSpec, Manifest};
+use crate::store::{Budget, Durability, Store};
+use crate::tmux::Placement;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// Names of the MCP tools that every agent gets, and may call without asking.
+pub const AGENT_TOOLS: [&str; 10] = [
+    "handoff",
+    "wait_handoff",
+    "assign",
+    "send_message",
+    "read_inbox",
+    "list_terminals",
+    "get_output",
+    "wait",
+    "close_terminal",
+    "find_profiles",
+];
+
+/// One agent to be started.
+#[derive(Debug, Clone)]
+pub struct Plan {
+    /// Its profile.
+    pub profile: Profile,
+    /// Its program.
+    pub manifest: Manifest,
+    /// Its part.
+    pub role: Role,
+    /// Its directory.
+    pub cwd: PathBuf,
+    /// Its model.
+    pub model: Option<String>,
+    /// Its first prompt.
+    pub prompt: Option<String>,
+    /// Environment of this launch.
+    pub env: Vec<(String, String)>,
+    /// Who asked.
+    pub caller: Option<TerminalId>,
+    /// Arguments for the program.
+    pub extra: Vec<String>,
+}
+
+/// What a person or agent asked for.
+#[derive(Debug, Clone, Default)]
+pub struct Wish {
+    /// Profile's name.
+    pub profile: Option<String>,
+    /// Provider's name.
+    pub provider: Option<String>,
+    /// Provider's name where neither this wish nor the profile names one: the caller's own.
+    pub fallback: Option<String>,
+    /// Role's word.
+    pub role: Option<String>,
+    /// Directory.
+    pub cwd: Option<PathBuf>,
+    /// Model.
+    pub model: Option<String>,
+    /// First prompt.
+    pub prompt: Option<String>,
+    /// Environment.
+    pub env: Vec<(String, String)>,
+    /// Arguments for the program.
+    pub extra: Vec<String>,
+}
+
+/// Turns a wish into a plan; everything that can be wrong with it is found here, before anything is changed.
+pub fn plan(
+    cx: &Context,
+    store: &mut Store,
+    wish: &Wish,
+    default_profile: &str,
+    role: Role,
+) -> Result<Plan> {
+    let cwd = directory(wish.cwd.as_deref())?;
+    let config = crate::profiles::config::load(&cx.home)?;
+    let profile_name = wish.profile.clone().unwrap_or_else(|| match role {
+        Role::Supervisor => config
+            .profile
+            .clone()
+            .unwrap_or_else(|| default_profile.to_owned()),
+        Role::Worker => default_profile.to_owned(),
+    });
+    let profile = super::profile::load(cx, store, &cwd, &profile_name)?;
+    let catalogue = providers::Catalogue::of(&cx.home);
+    let named = wish
+        .provider
+        .clone()
+        .or_else(|| profile.provider.clone())
+        .or_else(|| wish.fallback.clone())
+        .or(config.provider);
+    let manifest = match named {
+        Some(name) => catalogue.get(&name)?,
+        None => catalogue.first_installed().ok_or_else(|| {
+            Failure::not_found("no agent program is installed")
+                .hint("install one, e.g. Claude Code, or use the built-in demo agent with -p demo")
+        })?,
+    };
+    let role = match wish.role.as_deref().or(profile.role.as_deref()) {
+        Some(word) if wish.role.is_some() => Role::from_word(word),
+        _ => role,
+    };
+    for (key, value) in &wish.env {
+        check_env(key, value)?;
+    }
+    Ok(Plan {
+        model: wish.model.clone().or_else(|| profile.model.clone()),
+        prompt: wish.prompt.clone().or_else(|| profile.prompt.clone()),
+        profile,
+        manifest,
+        role,
+        cwd,
+        env: wish.env.clone(),
+        caller: None,
+        extra: wish.extra.clone(),
+    })
+}
+
+fn directory(wanted: Option<&Path>) -> Result<PathBuf> {
+    let path = wanted.map_or_else(paths::working_directory, |path| Ok(path.to_path_buf()))?;
+    let shown = one_line(&path.to_string_lossy());
+    let path = std::fs::canonicalize(&path).map_err(|e| {
+        Failure::not_found(format!("use the directory {shown}: {e}"))
+            .hint("name an existing one with --cwd")
+    })?;
+    if !path.is_dir() {
+        return Err(Failure::usage(format!("{shown} is not a directory")));
+    }
+    match path.to_str() {
+        Some(text) if !text.chars().any(char::is_control) => Ok(path),
+        _ => Err(Failure::usage(format!(
+            "the directory {shown} has a name that tmux cannot take"
+        ))),
+    }
+}
+
+/// Refuses variables that would change what runs, or who the agent is.
+fn check_env(key: &str, value: &str) -> Result<()> {
+    let name = !key.is_empty()
+        && key.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_')
+        && !key.as_bytes()[0].is_ascii_digit();
+    if !name || value.contains('\0') {
+        return Err(Failure::usage(format!(
+            "{:?} is not an environment variable",
+            one_line(key)
+        )));
+    }
+    let reserved = [
+        paths::name::HOME,
+        paths::name::TERMINAL_ID,
+        paths::name::SESSION,
+        paths::name::HOOK,
+        paths::name::TMUX_SOCKET,
+    ];
+    let prefixes = ["LD_", "DYLD_", "TMUX"];
+    if reserved.contains(&key)
+        || prefixes.iter().any(|prefix| key.starts_with(prefix))
+        || ["BASH_ENV", "ENV", "PROMPT_COMMAND"].contains(&key)
+    {
+        return Err(Failure::refused(format!(
+            "the environment variable {key} may not be set for an agent"
+        )));
+    }
+    Ok(())
+}
+
+/// A new session: the first plan is its supervisor.
+pub fn session(
+    cx: &Context,
+    store: &mut Store,
+    name: Option<&str>,
+    plans: &[Plan],
+) -> Result<(String, Vec<TerminalId>)> {
+    let name = match name {
+        Some(name) => Name::parse(name).map_err(|e| Failure::usage(format!("session {e}")))?,
+        None => free_session_name(cx)?,
+    };
+    check_tmux(cx)?;
+    if cx.tmux.session_id(name.as_str()).unwrap_or(None).is_some() {
+        return Err(
+            Failure::refused(format!("there is a tmux session {name} already"))
+                .hint("choose another name, or add a worker to it with `conductor-hook worker`"),
+        );
+    }
+    let mut ids: Vec<TerminalId> = Vec::new();
+    for (index, plan) in plans.iter().enumerate() {
+        let mut plan = plan.clone();
+        plan.caller = ids.first().cloned();
+        let placement = if index == 0 {
+            Placement::Session(name.clone())
+        } else {
+            let session = cx.tmux.session_id(name.as_str())?;
+            Placement::Window(
+                session
+                    .ok_or_else(|| Failure::failed(format!("the session {name} is gone again")))?,
+            )
+        };
+        match terminal(cx, store, &plan, name.as_str(), &placement, true) {
+            Ok(id) => ids.push(id),
+            Err(failure) => {
+                for id in &ids {
+                    if let Ok(t) = find::terminal(cx, store, id.as_str()) {
+                        let _ = super::close::close(cx, store, &t, true);
+                    }
+                }
+                return Err(failure);
+            }
+        }
+    }
+    Ok((name.as_str().to_owned(), ids))
+}
+
+/// One more agent in an existing session.
+pub fn worker(
+    cx: &Context,
+    store: &mut Store,
+    session: &str,
+    plan: &Plan,
+    split: Option<bool>,
+) -> Result<TerminalId> {
+    check_tmux(cx)?;
+    let id = cx.tmux.session_id(session)?.ok_or_else(|| {
+        Failure::not_found(format!("there is no tmux session {:?}", one_line(session)))
+            .hint("`tmux list-sessions` names them; `conductor-hook launch` makes a new one")
+    })?;
+    let placement = match split {
+        None => Placement::Window(id),
+        Some(horizontal) => Placement::Split {
+            session: id,
+            horizontal,
+        },
+    };
+    let owned = store
+        .read(|tx| tx.live_terminals())?
+        .iter()
+        .any(|t| t.session == session && t.session_owned);
+    terminal(cx, store, plan, session, &placement, owned)
+}
+
+/// A server that runs must be new enough; where none runs, the program must be.
+fn check_tmux(cx: &Context) -> Result<()> {
+    match cx.tmux.identify() {
+        Ok(_) => Ok(()),
+        Err(crate::tmux::Error::NoServer(_)) => {
+            crate::tmux::Tmux::program_version()?;
+            if let Some(dir) = cx.tmux.socket().parent()
+                && !dir.exists()
+            {
+                fsx::create_private_dir(dir)
+                    .map_err(|e| Failure::failed(format!("create {}: {e}", dir.display())))?;
+            }
+            Ok(())
+        }
+        Err(error) => Err(error.into()),
+    }
+}
+
+fn free_session_name(cx: &Context) -> Result<Name> {
+    for number in 1..10_000 {
+        let name = format!("conductor-{number}");
+        if cx.tmux.session_id(&name).unwrap_or(None).is_none() {
+            return Name::parse(&name).map_err(|e| Failure::failed(e.to_string()));
+        }
+    }
+    Err(Failure::refused("there are 10,000 sessions already"))
+}
+
+/// Starts one agent: row, files, pane, in this order; the shim in the pane registers it.
+fn terminal(
+    cx: &Context,
+    store: &mut Store,
+    plan: &Plan,
+    session: &str,
+    placement: &Placement,
+    session_owned: bool,
+) -> Result<TerminalId> {
+    let now = clock::now();
+    let agent_session = uuid()?;
+    let mut row = Terminal {
+        id: TerminalId::from_bytes(random()?),
+        session: session.to_owned(),
+        window: plan.profile.name.as_str().to_owned(),
+        pane: None,
+        server: None,
+        pane_pid: None,
+        root: None,
+        tty: 0,
+        provider: plan.manifest.name.clone(),
+        profile: plan.profile.name.as_str().to_owned(),
+        role: plan.role,
+        state: State {
+            status: Status::Starting,
+            reason: "launched".to_owned(),
+            source: Source::Command,
+            since: now,
+        },
+        caller: plan.caller.clone(),
+        cwd: plan.cwd.clone(),
+        model: plan.model.clone(),
+        created_at: now,
+        ended_at: None,
+        exit_code: None,
+        agent_session: Some(agent_session.clone()),
+        program: None,
+        last_event_at: None,
+        last_answer: None,
+        gate_seen_at: None,
+        session_owned,
+        env: plan.env.clone(),
+        settled: 0,
+    };
+    let window = window_name(store, session, &plan.profile.name)?;
+    loop {
+        let actor = plan
+            .caller
+            .as_ref()
+            .map_or_else(|| "human".to_owned(), ToString::to_string);
+        let stored = store.write(Durability::Process, Budget::Call, |tx| {
+            let stored = tx.insert_terminal(&row)?;
+            if stored {
+                let detail = serde_json::json!({"provider": row.provider, "profile": row.profile, "session": session});
+                tx.audit(now, "terminal.created", row.id.as_str(), &actor, "launch", detail)?;
+            }
+            Ok::<_, crate::store::Error>(stored)
+        })?;
+        if stored {
+            break;
+        }
+        row.id = TerminalId::from_bytes(random()?);
+    }
+    let started = write_files(cx, plan, &row, &agent_session).and_then(|()| {
+        let hook = cx.binary.to_string_lossy().into_owned();
+        let argv = vec![
+            hook,
+            "--home".to_owned(),
+            cx.home.root().to_string_lossy().into_owned(),
+            "-S".to_owned(),
+            cx.tmux.socket_text(),
+            "exec".to_owned(),
+            row.id.to_string(),
+        ];
+        Ok(cx.tmux.start_pane(placement, &window, &plan.cwd, &argv)?)
+    });
+    if let Err(failure) =
+        started.and_then(|started| wait_registered(cx, store, &row.id, started.pid))
+    {
+        let _ = store.write(Durability::Process, Budget::Call, |tx| {
+            let mut aftermath = Aftermath::default();
+            super::after::end(
+                tx,
+                &row,
+                failure.message(),
+                Source::Process,
+                clock::now(),
+                &mut aftermath,
+            )
+        });
+        let _ = std::fs::remove_dir_all(cx.home.run_of(row.id.as_str()));
+        return Err(failure.context(format!("start {}", plan.manifest.title)));
+    }
+    if let Some(prompt) = &plan.prompt {
+        let order = super::send::Order {
+            receiver: row.id.clone(),
+            body: prompt.clone(),
+            key: None,
+            ttl: None,
+        };
+        let sender = plan.caller.clone().map_or(
+            crate::domain::message::Sender::Human,
+            crate::domain::message::Sender::Terminal,
+        );
+        super::send::send_as(cx, store, sender, &order)?;
+    }
+    Ok(row.id)
+}
+
+/// The shim registers within milliseconds; a pane that is gone before that has failed.
+fn wait_registered(_cx: &Context, store: &mut Store, id: &TerminalId, pid: i32) -> Result<()> {
+    let deadline = Deadline::after(Duration::from_secs(20));
+    loop {
+        let registered = store
+            .read(|tx| tx.terminal(id))?
+            .is_some_and(|t| t.root.is_some());
+        if registered {
+            return Ok(());
+        }
+        let alive = crate::proc::Process::of(pid).is_some_and(|process| !process.zombie);
+        if !alive {
+            // It may have registered and ended between the two looks.
+            return if store
+                .read(|tx| tx.terminal(id))?
+                .is_some_and(|t| t.root.is_some())
+            {
+                Ok(())
+            } else {
+                Err(Failure::failed("the pane closed before the agent started")
+                    .hint("`conductor-hook doctor`, and the log in the state directory, say more"))
+            };
+        }
+        if deadline.passed() {
+            return Err(Failure::new(
+                crate::error::Kind::TimedOut,
+                "the pane did not start its program in 20 s",
+            ));
+        }
+        clock::sleep(Duration::from_millis(3), &deadline);
+    }
+}
+
+fn window_name(store: &mut Store, session: &str, profile: &Name) -> Result<Name> {
+    let living = store.read(|tx| tx.live_terminals())?;
+    let taken = |name: &str| {
+        living
+            .iter()
+            .any(|t| t.session == session && t.window == name)
+    };
+    let name = std::iter::once(profile.as_str().to_owned())
+        .chain((2..10_000).map(|number| {
+            format!(
+                "{}-{number}",
+                profile.as_str().chars().take(58).collect::<String>()
+            )
+        }))
+        .find(|name| !taken(name))
+        .unwrap_or_else(|| profile.as_str().to_owned());
+    Name::parse(&name).map_err(|e| Failure::failed(e.to_string()))
+}
+
+fn write_files(cx: &Context, plan: &Plan, row: &Terminal, agent_session: &str) -> Result<()> {
+    let run_dir = cx.home.run_of(row.id.as_str());
+    let mut env: BTreeMap<String, String> = BTreeMap::new();
+    env.insert(paths::name::TERMINAL_ID.to_owned(), row.id.to_string());
+    env.insert(paths::name::SESSION.to_owned(), row.session.clone());
+    env.insert(
+        paths::name::HOOK.to_owned(),
+        cx.binary.to_string_lossy().into_owned(),
+    );
+    env.insert(
+        paths::name::HOME.to_owned(),
+        cx.home.root().to_string_lossy().into_owned(),
+    );
+    env.insert(paths::name::TMUX_SOCKET.to_owned(), cx.tmux.socket_text());
+    let mcp_env = env.clone();
+    let persona = persona(plan, row);
+    let spec = LaunchSpec {
+        hook: &cx.binary,
+        run_dir: &run_dir,
+        agent_session,
+        resume: false,
+        model: plan.model.as_deref(),
+        persona: &persona,
+        permission_mode: plan.profile.permission_mode.as_deref(),
+        tools: &plan.profile.tools,
+        allowed_tools: &plan.profile.allowed_tools,
+        mcp_servers: &plan.profile.mcp_servers,
+        mcp_env: &mcp_env,
+        own_tools: &AGENT_TOOLS,
+        extra: &plan.extra,
+    };
+    let files = providers::prepare(&plan.manifest, &spec)?;
+    // The pane gets the tmux server's environment; the caller's PATH is the one its programs are found along.
+    let mut launch_env: BTreeMap<String, String> = BTreeMap::new();
+    if let Some(path) = paths::env("PATH") {
+        launch_env.insert("PATH".to_owned(), path);
+    }
+    launch_env.extend(files.env);
+    launch_env.extend(plan.profile.env.clone());
+    launch_env.extend(plan.env.iter().cloned());
+    launch_env.extend(env);
+    let launch = LaunchFile {
+        program: files.program,
+        argv0: files.argv0,
+        args: files.args,
+        env: launch_env,
+        cwd: plan.cwd.clone(),
+    };
+    let failed =
+        |e: std::io::Error| Failure::state(format!("write the files of terminal {}: {e}", row.id));
+    fsx::create_private_dir(&run_dir).map_err(failed)?;
+    fsx::create_private_dir(&cx.home.terminal_logs()).map_err(failed)?;
+    for (name, bytes) in files.files {
+        fsx::write_atomic(&run_dir.join(name), &bytes).map_err(failed)?;
+    }
+    let launch = serde_json::to_vec(&launch).map_err(|e| failed(e.into()))?;
+    fsx::write_atomic(&run_dir.join(LaunchFile::NAME), &launch).map_err(failed)
+}
+
+/// The profile's text, and how messages reach this agent.
+fn persona(plan: &Plan, row: &Terminal) -> String {
+    let role = plan.role.as_str();
+    let reports = plan.caller.as_ref().map_or_else(String::new, |caller| {
+        format!(
+            " You were started by terminal {caller}; send_message without receiver_id goes there."
+        )
+    });
+    format!(
+        "{body}\n\n## Your place\n\nYou run in terminal {id} of the tmux session {session}, as a {role}.{reports} Other agents and people \
+         reach you through Agent Conductor. A line that begins with `[conductor #N from NAME]` is such a message, delivered for NAME. Where \
+         the line says that the text is in the context added to the prompt, it stands there between two lines with the same tag. Where it says that the \
+         message is long, read it with the MCP tool read_inbox of the server conductor. `(peer)` marks a note from a peer, `(again)` a message that you may have seen before.\n",
+        body = plan.profile.persona.trim_end(),
+        id = row.id,
+        session = row.session,
+    )
+}
+
+fn random<const N: usize>() -> Result<[u8; N]> {
+    fsx::random_bytes().map_err(|e| Failure::failed(format!("read random bytes: {e}")))
+}
+
+/// A random UUID (RFC 9562, version 4).
+fn uuid() -> Result<String> {
+    let mut bytes = random::<16>()?;
+    bytes[6] = (bytes[6] & 0x0f) | 0x40;
+    bytes[8] = (bytes[8] & 0x3f) | 0x80;
+    let hex = fsx::hex(&bytes);
+    Ok(format!(
+        "{}-{}-{}-{}-{}",
+        &hex[..8],
+        &hex[8..12],
+        &hex[12..16],
+        &hex[16..20],
+        &hex[20..]
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn variables_that_change_what_runs_are_refused() {
+        for key in [
+            "LD_PRELOAD",
+            "TMUX",
+            "CONDUCTOR_TERMINAL_ID",
+            "BASH_ENV",
+            "",
+            "A B",
+            "1X",
+        ] {
+            assert!(check_env(key, "x").is_err(), "{key:?}");
+        }
+        for key in ["CONDUCTOR_DEMO_LOG", "ANTHROPIC_BASE_URL", "_X"] {
+            assert!(check_env(key, "x").is_ok(), "{key:?}");
+        }
+    }
+
+    #[test]
+    fn uuids_have_their_version() {
+        let id = uuid().unwrap();
+        assert_eq!((id.len(), &id[14..15]), (36, "4"));
+        assert_ne!(uuid().unwrap(), id);
+    }
+}

@@ -1,0 +1,134 @@
+//! Profiles as launches and people use them: found, trusted, shown.
+
+use super::context::Context;
+use crate::clock;
+use crate::domain::ids::Name;
+use crate::domain::profile::Profile;
+use crate::domain::text::one_line;
+use crate::error::{Failure, Result};
+use crate::profiles::catalogue::Catalogue;
+use crate::profiles::project::{self, Contents, Project};
+use crate::store::{Budget, Durability, Store};
+use std::path::Path;
+
+/// The files that people have accepted, by absolute path and SHA-256.
+#[derive(Debug, Clone, Default)]
+pub struct Trusted(Vec<(String, String)>);
+
+impl Trusted {
+    /// Everything that was accepted; nothing where there is no state.
+    pub fn read(cx: &Context) -> Result<Self> {
+        match Store::open(&cx.home) {
+            Ok(mut store) => Self::of(&mut store),
+            Err(crate::store::Error::Missing(_)) => Ok(Self::default()),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    fn of(store: &mut Store) -> Result<Self> {
+        let hashes = store.read(|tx| tx.trusted_hashes())?;
+        Ok(Self(
+            hashes
+                .into_iter()
+                .map(|(project, file, sha256)| (format!("{project}/{file}"), sha256))
+                .collect(),
+        ))
+    }
+
+    /// Whether the file at `path` with this hash was accepted.
+    pub fn holds(&self, path: &Path, sha256: &str) -> bool {
+        let path = path.to_string_lossy();
+        self.0
+            .iter()
+            .any(|(trusted, hash)| *trusted == path && hash == sha256)
+    }
+}
+
+/// Calls `body` with the profiles that are found from `cwd`.
+pub fn with_catalogue<T>(
+    cx: &Context,
+    trusted: &Trusted,
+    cwd: &Path,
+    body: impl FnOnce(&Catalogue<'_>) -> T,
+) -> T {
+    let trust = |path: &Path, sha256: &str| trusted.holds(path, sha256);
+    body(&Catalogue::open(&cx.home, cwd, &trust))
+}
+
+/// The profile of this name, found from `cwd`.
+pub fn load(cx: &Context, store: &mut Store, cwd: &Path, name: &str) -> Result<Profile> {
+    let name = Name::parse(name).map_err(|e| Failure::usage(format!("profile {e}")))?;
+    let trusted = Trusted::of(store)?;
+    with_catalogue(cx, &trusted, cwd, |catalogue| catalogue.load(&name)).map(|loaded| {
+        for warning in &loaded.warnings {
+            tracing::info!(profile = %name, warning = %warning.message, "profile");
+        }
+        loaded.profile
+    })
+}
+
+/// What a project's `.conductor/` holds.
+pub fn contents(dir: &Path) -> Result<(Project, Contents)> {
+    let shown = one_line(&dir.to_string_lossy());
+    let dir = std::fs::canonicalize(dir)
+        .map_err(|e| Failure::not_found(format!("use the directory {shown}: {e}")))?;
+    let project = Project::at(&dir)?;
+    let contents = project::contents(&project)?;
+    Ok((project, contents))
+}
+
+/// Accepts exactly what `contents` shows.
+pub fn trust(
+    store: &mut Store,
+    project: &Project,
+    contents: &Contents,
+    actor: &str,
+) -> Result<usize> {
+    let files: Vec<(String, String)> = contents
+        .files
+        .iter()
+        .map(|held| {
+            (
+                held.relative.to_string_lossy().into_owned(),
+                held.sha256.clone(),
+            )
+        })
+        .collect();
+    let key = project.dir().to_string_lossy().into_owned();
+    store.write(Durability::Power, Budget::Call, |tx| {
+        let now = clock::now();
+        tx.trust_project(&key, &files, now)?;
+        tx.audit(
+            now,
+            "policy.trusted",
+            &key,
+            actor,
+            "cli",
+            serde_json::json!({"files": files}),
+        )
+    })?;
+    Ok(files.len())
+}
+
+/// Withdraws what was accepted of the project at `dir`; works for a directory that is gone too.
+pub fn untrust(store: &mut Store, dir: &Path, actor: &str) -> Result<usize> {
+    let dir = std::fs::canonicalize(dir).unwrap_or_else(|_| dir.to_path_buf());
+    let dir = if dir.ends_with(".conductor") {
+        dir
+    } else {
+        dir.join(".conductor")
+    };
+    let key = dir.to_string_lossy().into_owned();
+    Ok(store.write(Durability::Power, Budget::Call, |tx| {
+        let count = tx.untrust_project(&key)?;
+        tx.audit(
+            clock::now(),
+            "policy.untrusted",
+            &key,
+            actor,
+            "cli",
+            serde_json::json!({"files": count}),
+        )?;
+        Ok::<_, crate::store::Error>(count)
+    })?)
+}

@@ -1,0 +1,240 @@
+//! Comparing the records with the tmux servers: hooks only say "look", and `list-panes` says what is so.
+
+use super::after::{self, Aftermath};
+use super::context::Context;
+use crate::clock;
+use crate::domain::terminal::{Server, Source, Status, Terminal};
+use crate::domain::text::one_line;
+use crate::error::Result;
+use crate::proc::Identity;
+use crate::store::{Budget, Durability, Store};
+use crate::tmux::{self, Pane, PaneId, Tmux};
+use serde::Serialize;
+use std::path::PathBuf;
+
+/// A launch that has not registered after this time never will, in milliseconds.
+const START_LIMIT_MS: i64 = 30_000;
+
+/// What the comparison found out about one terminal.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Finding {
+    /// The terminal.
+    pub terminal: String,
+    /// What is so.
+    pub reason: String,
+}
+
+/// What is true of one terminal.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Truth {
+    Lives { session: String, window: String },
+    Ended(String),
+    NotYet,
+}
+
+/// What a server answered.
+enum Panes {
+    There(Server, Vec<Pane>),
+    Gone,
+}
+
+/// Judges one terminal by what its server says and whether its process lives.
+fn judge(
+    terminal: &Terminal,
+    panes: &Panes,
+    alive: impl Fn(Identity) -> bool,
+    now_ms: i64,
+) -> Truth {
+    let (Some(server), Some(pane), Some(root)) =
+        (&terminal.server, terminal.pane.as_deref(), terminal.root)
+    else {
+        let waited = now_ms - terminal.created_at.as_millisecond();
+        return if waited > START_LIMIT_MS {
+            Truth::Ended("it never started".to_owned())
+        } else {
+            Truth::NotYet
+        };
+    };
+    let Panes::There(found, panes) = panes else {
+        return Truth::Ended("the tmux server is gone".to_owned());
+    };
+    if (found.pid, found.start) != (server.pid, server.start) {
+        return Truth::Ended("the tmux server was restarted".to_owned());
+    }
+    let id = PaneId::parse(pane);
+    let Some(pane) = panes.iter().find(|p| Some(p.id) == id) else {
+        return Truth::Ended("its pane is gone".to_owned());
+    };
+    if pane.dead {
+        return Truth::Ended("the agent's process ended, the pane stays".to_owned());
+    }
+    if terminal.pane_pid.is_some_and(|pid| pid != pane.pid) {
+        return Truth::Ended("its pane was respawned with another program".to_owned());
+    }
+    if !alive(Identity {
+        pid: root.pid,
+        start: root.start,
+    }) {
+        return Truth::Ended("the agent's process ended".to_owned());
+    }
+    Truth::Lives {
+        session: pane.session.clone(),
+        window: pane.window.clone(),
+    }
+}
+
+/// Compares all living terminals with their servers, and mends the records; says which ended.
+pub fn all(cx: &Context, store: &mut Store) -> Result<Vec<Finding>> {
+    let living = store.read(|tx| tx.live_terminals())?;
+    compare(cx, store, &living, false)
+}
+
+/// As [`all`], without changing anything.
+pub fn preview(cx: &Context, store: &mut Store) -> Result<Vec<Finding>> {
+    let living = store.read(|tx| tx.live_terminals())?;
+    compare(cx, store, &living, true)
+}
+
+/// Compares the terminals of one terminal's server.
+pub fn server_of(cx: &Context, store: &mut Store, terminal: &Terminal) -> Result<Vec<Finding>> {
+    let socket = terminal.server.as_ref().map(|server| server.socket.clone());
+    let living: Vec<Terminal> = store
+        .read(|tx| tx.live_terminals())?
+        .into_iter()
+        .filter(|t| t.server.as_ref().map(|server| server.socket.clone()) == socket)
+        .collect();
+    compare(cx, store, &living, false)
+}
+
+fn compare(
+    cx: &Context,
+    store: &mut Store,
+    living: &[Terminal],
+    dry: bool,
+) -> Result<Vec<Finding>> {
+    let mut sockets: Vec<PathBuf> = Vec::new();
+    for socket in living
+        .iter()
+        .filter_map(|t| t.server.as_ref())
+        .map(|server| &server.socket)
+    {
+        if !sockets.contains(socket) {
+            sockets.push(socket.clone());
+        }
+    }
+    let mut servers: Vec<(PathBuf, Panes)> = Vec::new();
+    for socket in sockets {
+        let panes = match Tmux::at(&socket).panes() {
+            Ok((server, panes)) => Panes::There(server, panes),
+            Err(tmux::Error::NoServer(_)) => Panes::Gone,
+            Err(error) => {
+                tracing::warn!(%error, "list panes");
+                continue;
+            }
+        };
+        servers.push((socket, panes));
+    }
+    let now = clock::now();
+    let mut findings = Vec::new();
+    let mut changes = Vec::new();
+    for terminal in living {
+        let found = terminal.server.as_ref().map(|server| &server.socket);
+        let gone = Panes::Gone;
+        let panes = match found {
+            None => &gone,
+            Some(socket) => match servers.iter().find(|(other, _)| other == socket) {
+                Some((_, panes)) => panes,
+                // The server did not answer properly: nothing is known, nothing is changed.
+                None => continue,
+            },
+        };
+        match judge(terminal, panes, Identity::alive, now.as_millisecond()) {
+            Truth::Ended(reason) => {
+                findings.push(Finding {
+                    terminal: terminal.id.to_string(),
+                    reason: reason.clone(),
+                });
+                changes.push((terminal, Truth::Ended(reason)));
+            }
+            Truth::Lives { session, window }
+                if session != terminal.session || window != terminal.window =>
+            {
+                changes.push((terminal, Truth::Lives { session, window }));
+            }
+            Truth::Lives { .. } | Truth::NotYet => {}
+        }
+    }
+    if dry || changes.is_empty() {
+        return Ok(findings);
+    }
+    let mut aftermath = Aftermath::default();
+    store.write(Durability::Process, Budget::Call, |tx| {
+        for (terminal, truth) in &changes {
+            match truth {
+                Truth::Ended(reason) => {
+                    after::end(tx, terminal, reason, Source::Process, now, &mut aftermath)?;
+                }
+                Truth::Lives { session, window } => {
+                    tx.note_place(&terminal.id, &one_line(session), &one_line(window))?;
+                }
+                Truth::NotYet => {}
+            }
+        }
+        Ok::<_, crate::store::Error>(())
+    })?;
+    aftermath.run(cx, store);
+    Ok(findings)
+}
+
+/// Looks again at everything that waits and may have become possible: after a person left a mode, or a client went idle or away.
+pub fn retry_waiting(cx: &Context, store: &mut Store) -> Result<()> {
+    let waiting = store.read(|tx| {
+        let mut waiting = Vec::new();
+        for terminal in tx.live_terminals()? {
+            if let Some(head) = tx.head_message(&terminal.id)? {
+                waiting.push((terminal, head));
+            }
+        }
+        Ok::<_, crate::store::Error>(waiting)
+    })?;
+    for (terminal, head) in waiting {
+        if head.status == crate::domain::message::MessageStatus::Placed {
+            super::deliver::check_proof(cx, store, head.id)?;
+        } else if !matches!(terminal.state.status, Status::Working) {
+            super::deliver::deliver(cx, store, &terminal.id)?;
+        }
+    }
+    Ok(())
+}
+
+/// What is overdue because a timer was lost is due now: arms the timers of all servers again.
+pub fn rearm(cx: &Context, store: &mut Store) -> Result<()> {
+    let mut aftermath = Aftermath::default();
+    let needed = store.read(|tx| {
+        let now = clock::now();
+        let sockets: Vec<PathBuf> = tx
+            .live_terminals()?
+            .iter()
+            .filter_map(|t| t.server.as_ref())
+            .map(|server| server.socket.clone())
+            .collect();
+        let mut needed = false;
+        for socket in sockets {
+            needed |= tx
+                .next_due(&socket.to_string_lossy())?
+                .is_some_and(|at| at.as_millisecond() + 2_000 < now.as_millisecond());
+        }
+        Ok::<_, crate::store::Error>(needed)
+    })?;
+    if needed {
+        store.write(Durability::Process, Budget::Call, |tx| {
+            let now = clock::now();
+            for terminal in tx.live_terminals()? {
+                aftermath.arm(tx, &terminal, now)?;
+            }
+            Ok::<_, crate::store::Error>(())
+        })?;
+        aftermath.run(cx, store);
+    }
+    Ok(())
+}

@@ -1,0 +1,266 @@
+//! Accepting a message: durable before the caller hears "yes", then tried at once.
+
+use super::after::Aftermath;
+use super::context::Context;
+use super::deliver;
+use super::identity::{self, Caller};
+use crate::clock;
+use crate::domain::ids::{MessageId, TerminalId};
+use crate::domain::message::{MAX_BODY, Message, MessageStatus, Sender};
+use crate::domain::terminal::{Role, Terminal};
+use crate::domain::text;
+use crate::error::{Failure, Result};
+use crate::fsx;
+use crate::store::{Budget, Durability, NewMessage, Store, Tx};
+use std::time::Duration;
+
+/// How long a message may wait when nothing else is said: a day.
+pub const TTL: Duration = Duration::from_hours(24);
+
+/// A message to be sent.
+#[derive(Debug, Clone)]
+pub struct Order {
+    /// Who it is for.
+    pub receiver: TerminalId,
+    /// Its text, as given.
+    pub body: String,
+    /// Idempotency key.
+    pub key: Option<String>,
+    /// How long it may wait.
+    pub ttl: Option<Duration>,
+}
+
+/// Reads a body's bytes: at most [`MAX_BODY`], UTF-8, not blank.
+pub fn body(bytes: Vec<u8>) -> Result<String> {
+    if bytes.len() > MAX_BODY {
+        return Err(too_long());
+    }
+    let text = String::from_utf8(bytes).map_err(|e| {
+        Failure::usage(format!(
+            "the message is not UTF-8: byte {} is wrong",
+            e.utf8_error().valid_up_to()
+        ))
+        .hint("nothing was stored")
+    })?;
+    if text.trim().is_empty() {
+        return Err(Failure::usage("the message is empty")
+            .hint("give a text with -m, --file, or on standard input with -m -"));
+    }
+    Ok(text)
+}
+
+/// The error for a body above the limit.
+pub fn too_long() -> Failure {
+    Failure::usage(format!("the message is longer than {MAX_BODY} bytes")).hint(
+        "nothing was stored; put the text into a file that the receiver can read and send its path",
+    )
+}
+
+/// Sends `order` in the name of whoever runs this process; a person may name another sender.
+pub fn send(
+    cx: &Context,
+    store: &mut Store,
+    order: &Order,
+    from: Option<&TerminalId>,
+) -> Result<Message> {
+    let caller = identity::whoami(store)?;
+    if let Caller::Mismatch(claimed) = &caller {
+        refuse_identity(store, &caller, claimed)?;
+        return Err(Failure::refused(format!(
+            "this process claims to be terminal {claimed} and does not descend from it"
+        ))
+        .hint("the attempt is in the audit log"));
+    }
+    let sender = match (from, &caller) {
+        (None, _) => caller.sender(),
+        (Some(from), Caller::Person { terminal: true }) => Sender::Terminal(from.clone()),
+        (Some(from), Caller::Agent(id)) if from == id => Sender::Terminal(id.clone()),
+        (Some(from), _) => {
+            refuse_identity(store, &caller, from.as_str())?;
+            return Err(
+                Failure::refused("only a person at a terminal may send in another's name")
+                    .hint("leave --from away; the attempt is in the audit log"),
+            );
+        }
+    };
+    send_as(cx, store, sender, order)
+}
+
+fn refuse_identity(store: &mut Store, caller: &Caller, claimed: &str) -> Result<()> {
+    let detail = serde_json::json!({"claimed": claimed});
+    Ok(store.write(Durability::Power, Budget::Call, |tx| {
+        tx.audit(
+            clock::now(),
+            "terminal.identity_refused",
+            claimed,
+            &caller.word(),
+            "send",
+            detail,
+        )
+    })?)
+}
+
+/// Sends `order` from a sender that has been established.
+pub fn send_as(cx: &Context, store: &mut Store, sender: Sender, order: &Order) -> Result<Message> {
+    let message = accept(store, sender, order)?;
+    deliver::deliver(cx, store, &message.receiver)?;
+    Ok(store.read(|tx| tx.message(message.id))?.unwrap_or(message))
+}
+
+/// Stores a message without trying to deliver it.
+pub fn accept(store: &mut Store, sender: Sender, order: &Order) -> Result<Message> {
+    let tag = tag()?;
+    let trace = tag_long()?;
+    store.write(Durability::Power, Budget::Call, |tx| {
+        in_transaction(tx, sender, order, tag, trace)
+    })
+}
+
+/// Stores a message inside a transaction.
+pub fn in_transaction(
+    tx: &Tx<'_>,
+    sender: Sender,
+    order: &Order,
+    tag: String,
+    trace: String,
+) -> Result<Message> {
+    let now = clock::now();
+    let receiver = tx
+        .terminal(&order.receiver)?
+        .ok_or_else(|| Failure::not_found(format!("there is no terminal {}", order.receiver)))?;
+    if !receiver.alive() {
+        return Err(Failure::refused(format!(
+            "terminal {} has ended: {}",
+            receiver.id, receiver.state.reason
+        ))
+        .hint("nothing was stored; `conductor-hook sessions` lists the living"));
+    }
+    if order.body.len() > MAX_BODY {
+        return Err(too_long());
+    }
+    let body = text::sanitise(order.body.trim_end_matches(['\n', '\r']));
+    if body.trim().is_empty() {
+        return Err(Failure::usage("the message is empty"));
+    }
+    let sending = match &sender {
+        Sender::Terminal(id) => tx.terminal(id)?,
+        _ => None,
+    };
+    let cause = match &sender {
+        Sender::Terminal(id) => tx.latest_cause(id)?,
+        _ => None,
+    };
+    let (trace, hops) = cause.map_or((trace, 0), |(trace, hops)| (trace, hops + 1));
+    let ttl = i64::try_from(order.ttl.unwrap_or(TTL).as_millis()).unwrap_or(i64::MAX);
+    let new = NewMessage {
+        sender_name: sending
+            .as_ref()
+            .map_or_else(|| sender.to_string(), Terminal::display_name),
+        order: is_order(&sender, sending.as_ref(), &receiver),
+        sender,
+        receiver: receiver.id.clone(),
+        body,
+        tag,
+        expires_at: Some(clock::after_ms(now, ttl)),
+        key: order.key.clone(),
+        trace,
+        hops,
+    };
+    Ok(tx.accept_message(&new, now)?)
+}
+
+/// Whether the receiver shall take it as an order: from its caller, its session's supervisor, a person, or a flow.
+fn is_order(sender: &Sender, sending: Option<&Terminal>, receiver: &Terminal) -> bool {
+    match sender {
+        Sender::Human | Sender::Flow(_) => true,
+        Sender::Unverified => false,
+        Sender::Terminal(id) => {
+            receiver.caller.as_ref() == Some(id)
+                || sending
+                    .is_some_and(|s| s.role == Role::Supervisor && s.session == receiver.session)
+        }
+    }
+}
+
+/// A short random tag for the frame of a message.
+pub fn tag() -> Result<String> {
+    Ok(fsx::hex(&fsx::random_bytes::<3>().map_err(|e| {
+        Failure::failed(format!("read random bytes: {e}"))
+    })?))
+}
+
+/// A random trace id.
+pub fn tag_long() -> Result<String> {
+    Ok(fsx::hex(&fsx::random_bytes::<8>().map_err(|e| {
+        Failure::failed(format!("read random bytes: {e}"))
+    })?))
+}
+
+/// Withdraws a message that nobody has begun to deliver.
+pub fn cancel(cx: &Context, store: &mut Store, id: MessageId) -> Result<Message> {
+    let message = known(store, id)?;
+    let done = store.write(Durability::Power, Budget::Call, |tx| {
+        let done = tx.cancel_message(id)?;
+        if done {
+            tx.audit(
+                clock::now(),
+                "message.cancelled",
+                &id.to_string(),
+                "caller",
+                "inbox",
+                serde_json::json!({}),
+            )?;
+        }
+        Ok::<_, crate::store::Error>(done)
+    })?;
+    if !done {
+        return Err(Failure::refused(format!(
+            "message {id} is {} and cannot be withdrawn",
+            message.status.as_str()
+        )));
+    }
+    counted(cx, store, &message);
+    known(store, id)
+}
+
+/// Puts a dead, expired or cancelled message back into the queue.
+pub fn retry(cx: &Context, store: &mut Store, id: MessageId) -> Result<Message> {
+    let message = known(store, id)?;
+    let receiver = store.read(|tx| tx.terminal(&message.receiver))?;
+    if receiver.is_none_or(|t| !t.alive()) {
+        return Err(Failure::refused(format!(
+            "the receiver of message {id} has ended"
+        )));
+    }
+    let expires_at = clock::after_ms(
+        clock::now(),
+        i64::try_from(TTL.as_millis()).unwrap_or(i64::MAX),
+    );
+    let queued = message.status == MessageStatus::Queued
+        || store.write(Durability::Power, Budget::Call, |tx| {
+            tx.retry_message(&message, Some(expires_at))
+        })?;
+    if !queued {
+        return Err(Failure::refused(format!(
+            "message {id} is {} and cannot be retried",
+            message.status.as_str()
+        )));
+    }
+    deliver::deliver(cx, store, &message.receiver)?;
+    known(store, id)
+}
+
+/// The message with this id.
+pub fn known(store: &mut Store, id: MessageId) -> Result<Message> {
+    store
+        .read(|tx| tx.message(id))?
+        .ok_or_else(|| Failure::not_found(format!("there is no message {id}")))
+}
+
+fn counted(cx: &Context, store: &mut Store, message: &Message) {
+    if let Ok(Some(t)) = store.read(|tx| tx.terminal(&message.receiver)) {
+        let mut aftermath = Aftermath::default();
+        aftermath.count(&t);
+        aftermath.run(cx, store);
+    }
+}

@@ -1,0 +1,67 @@
+//! The timer fired: do what is due, arm the next.
+
+use super::after::Aftermath;
+use super::context::Context;
+use super::{delegate, deliver, recover};
+use crate::clock;
+use crate::domain::ids::{MessageId, TerminalId};
+use crate::error::Result;
+use crate::store::{Budget, Due, DueKind, Durability, Store};
+
+/// Does everything that is due by now. What is due is taken out of the table in one transaction, so that of two ticks at once each thing
+/// is done by one; each kind of work puts its own next time back, and a crash in between is found by the next entry, which looks at
+/// the messages themselves.
+pub fn tick(cx: &Context, store: &mut Store) -> Result<()> {
+    let socket = cx.tmux.socket().to_path_buf();
+    let mut aftermath = Aftermath::default();
+    let due: Vec<Due> = store.write(Durability::Process, Budget::Call, |tx| {
+        let now = clock::now();
+        tx.disarm(&socket.to_string_lossy())?;
+        let due = tx.take_due(now)?;
+        for id in tx.expire_messages(now)? {
+            tx.clear_due(DueKind::Proof, &id.to_string())?;
+        }
+        // Until the work below is done, a tick in 30 s would do it again.
+        for due in &due {
+            tx.set_due(
+                due.kind,
+                &due.subject,
+                Some(&socket.to_string_lossy()),
+                clock::after_ms(now, 30_000),
+            )?;
+        }
+        aftermath.arm_at(tx, socket.clone(), now)?;
+        Ok::<_, crate::store::Error>(due)
+    })?;
+    aftermath.run(cx, store);
+    for due in &due {
+        store.write(Durability::Process, Budget::Call, |tx| {
+            tx.clear_due(due.kind, &due.subject)
+        })?;
+        if let Err(failure) = one(cx, store, due) {
+            tracing::warn!(%failure, kind = ?due.kind, subject = %due.subject, "do what is due");
+        }
+    }
+    recover::all(cx, store)?;
+    let mut aftermath = Aftermath::default();
+    store.write(Durability::Process, Budget::Call, |tx| {
+        aftermath.arm_at(tx, socket.clone(), clock::now())
+    })?;
+    aftermath.run(cx, store);
+    Ok(())
+}
+
+fn one(cx: &Context, store: &mut Store, due: &Due) -> Result<()> {
+    match due.kind {
+        DueKind::Deliver => match TerminalId::parse(&due.subject) {
+            Ok(id) => deliver::deliver(cx, store, &id),
+            Err(_) => Ok(()),
+        },
+        DueKind::Proof => match MessageId::parse(&due.subject) {
+            Ok(id) => deliver::check_proof(cx, store, id),
+            Err(_) => Ok(()),
+        },
+        DueKind::Handoff => delegate::settle(cx, store, &due.subject),
+        DueKind::Expiry => Ok(()),
+    }
+}

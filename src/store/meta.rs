@@ -1,0 +1,47 @@
+//! Small values: what is shown, and what tmux options were before ours.
+
+use super::db::Tx;
+use super::error::Error;
+use rusqlite::OptionalExtension;
+
+impl Tx<'_> {
+    /// Remembers the value that a tmux option of this server had before ours; the first one stays.
+    pub fn remember(&self, server: &str, name: &str, value: &str) -> Result<(), Error> {
+        self.execute(
+            "INSERT OR IGNORE INTO remembered (server, name, value) VALUES (?1, ?2, ?3)",
+            [server, name, value],
+        )?;
+        Ok(())
+    }
+
+    /// What was remembered of this server.
+    pub fn remembered(&self, server: &str) -> Result<Vec<(String, String)>, Error> {
+        let mut statement = self
+            .prepare_cached("SELECT name, value FROM remembered WHERE server = ?1 ORDER BY name")?;
+        let rows = statement.query_map([server], |row| Ok((row.get(0)?, row.get(1)?)))?;
+        Ok(rows.collect::<Result<_, _>>()?)
+    }
+
+    /// Forgets what was remembered of this server.
+    pub fn forget_remembered(&self, server: &str) -> Result<(), Error> {
+        self.execute("DELETE FROM remembered WHERE server = ?1", [server])?;
+        Ok(())
+    }
+
+    /// A small value by its key.
+    pub fn meta(&self, key: &str) -> Result<Option<String>, Error> {
+        Ok(self
+            .prepare_cached("SELECT value FROM meta WHERE key = ?1")?
+            .query_row([key], |row| row.get(0))
+            .optional()?)
+    }
+
+    /// Stores a small value.
+    pub fn set_meta(&self, key: &str, value: &str) -> Result<(), Error> {
+        self.execute(
+            "INSERT INTO meta (key, value) VALUES (?1, ?2) ON CONFLICT (key) DO UPDATE SET value = excluded.value",
+            [key, value],
+        )?;
+        Ok(())
+    }
+}

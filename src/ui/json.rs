@@ -1,0 +1,249 @@
+//! The JSON shapes of the public contract: stable field names, ids as strings, RFC 3339 UTC times, `null` for what is absent.
+
+use crate::domain::ids::{MessageId, TerminalId};
+use crate::domain::message::{Message, MessageStatus, Transport};
+use crate::domain::terminal::{Gated, Role, Status, Terminal};
+use jiff::Timestamp;
+use serde::Serialize;
+
+/// A terminal.
+#[derive(Debug, Clone, Serialize)]
+pub struct TerminalView {
+    /// Its id.
+    pub id: TerminalId,
+    /// Name of the tmux session.
+    pub session: String,
+    /// Name of the tmux window.
+    pub window: String,
+    /// Pane id.
+    pub pane: Option<String>,
+    /// Socket of the tmux server.
+    pub server: Option<String>,
+    /// Provider.
+    pub provider: String,
+    /// Profile.
+    pub profile: String,
+    /// Its part.
+    pub role: Role,
+    /// Its status.
+    pub status: Status,
+    /// Why it is believed.
+    pub status_reason: String,
+    /// Since when.
+    pub status_since: Timestamp,
+    /// Who started it.
+    pub caller: Option<TerminalId>,
+    /// Working directory.
+    pub cwd: String,
+    /// Model.
+    pub model: Option<String>,
+    /// When it was made.
+    pub created_at: Timestamp,
+    /// When it ended.
+    pub ended_at: Option<Timestamp>,
+    /// The agent's exit code, where its own end event carried it.
+    pub exit_code: Option<i32>,
+    /// The agent's own session id.
+    pub agent_session: Option<String>,
+    /// Messages that wait for it.
+    pub unread: i64,
+    /// Whether its tool calls pass our gate.
+    pub gated: Gated,
+}
+
+impl TerminalView {
+    /// The shape of `terminal`, for which `unread` messages wait.
+    pub fn new(terminal: &Terminal, unread: i64) -> Self {
+        Self {
+            id: terminal.id.clone(),
+            session: terminal.session.clone(),
+            window: terminal.window.clone(),
+            pane: terminal.pane.clone(),
+            server: terminal
+                .server
+                .as_ref()
+                .map(|server| server.socket.to_string_lossy().into_owned()),
+            provider: terminal.provider.clone(),
+            profile: terminal.profile.clone(),
+            role: terminal.role,
+            status: terminal.state.status,
+            status_reason: terminal.state.reason.clone(),
+            status_since: terminal.state.since,
+            caller: terminal.caller.clone(),
+            cwd: terminal.cwd.to_string_lossy().into_owned(),
+            model: terminal.model.clone(),
+            created_at: terminal.created_at,
+            ended_at: terminal.ended_at,
+            exit_code: terminal.exit_code,
+            agent_session: terminal.agent_session.clone(),
+            unread,
+            gated: Gated::No,
+        }
+    }
+}
+
+/// A session.
+#[derive(Debug, Clone, Serialize)]
+pub struct SessionView {
+    /// Its name.
+    pub name: String,
+    /// Socket of the tmux server.
+    pub server: Option<String>,
+    /// Its terminals: supervisor first, then by creation.
+    pub terminals: Vec<TerminalView>,
+    /// Approvals that wait.
+    pub pending_approvals: i64,
+    /// Messages that wait.
+    pub unread: i64,
+}
+
+impl SessionView {
+    /// Groups terminals into sessions, in the order of their first terminal.
+    pub fn group(terminals: Vec<TerminalView>) -> Vec<Self> {
+        let mut sessions: Vec<Self> = Vec::new();
+        for terminal in terminals {
+            let found = sessions
+                .iter_mut()
+                .find(|s| s.name == terminal.session && s.server == terminal.server);
+            match found {
+                Some(session) => {
+                    session.unread += terminal.unread;
+                    session.terminals.push(terminal);
+                }
+                None => sessions.push(Self {
+                    name: terminal.session.clone(),
+                    server: terminal.server.clone(),
+                    unread: terminal.unread,
+                    pending_approvals: 0,
+                    terminals: vec![terminal],
+                }),
+            }
+        }
+        for session in &mut sessions {
+            session
+                .terminals
+                .sort_by_key(|t| (t.role != Role::Supervisor, t.created_at));
+        }
+        sessions
+    }
+}
+
+/// A message.
+#[derive(Debug, Clone, Serialize)]
+pub struct MessageView {
+    /// Its id.
+    pub id: MessageId,
+    /// Terminal id, `human`, `flow:NAME` or `unverified`.
+    pub sender: String,
+    /// Terminal id.
+    pub receiver: TerminalId,
+    /// The text.
+    pub body: String,
+    /// Where it is.
+    pub status: MessageStatus,
+    /// How it went.
+    pub transport: Option<Transport>,
+    /// Number of attempts.
+    pub attempts: i64,
+    /// When it was accepted.
+    pub queued_at: Timestamp,
+    /// When it was proven.
+    pub submitted_at: Option<Timestamp>,
+    /// When it dies.
+    pub expires_at: Option<Timestamp>,
+    /// Why the last attempt failed.
+    pub last_error: Option<String>,
+    /// Idempotency key.
+    pub key: Option<String>,
+    /// Trace id.
+    pub trace: String,
+    /// Hops of the trace.
+    pub hops: i64,
+    /// Whether the receiver may have seen it before.
+    pub again: bool,
+}
+
+impl MessageView {
+    /// The shape of `message`.
+    pub fn new(message: &Message) -> Self {
+        Self {
+            id: message.id,
+            sender: message.sender.to_string(),
+            receiver: message.receiver.clone(),
+            body: message.body.clone(),
+            status: message.status,
+            transport: message.transport,
+            attempts: message.attempts,
+            queued_at: message.queued_at,
+            submitted_at: message.submitted_at,
+            expires_at: message.expires_at,
+            last_error: message.last_error.clone(),
+            key: message.key.clone(),
+            trace: message.trace.clone(),
+            hops: message.hops,
+            again: message.again,
+        }
+    }
+}
+
+/// A message with every attempt.
+#[derive(Debug, Clone, Serialize)]
+pub struct MessageDetail<A: Serialize> {
+    /// The message; its fields stand beside `tries`.
+    #[serde(flatten)]
+    pub message: MessageView,
+    /// Every attempt: transport, time, outcome, reason.
+    pub tries: Vec<A>,
+}
+
+/// An error, as `--json` prints it.
+pub fn error(failure: &crate::error::Failure) -> String {
+    let hint = (!failure.hints().is_empty()).then(|| failure.hints().join("; "));
+    serde_json::json!({
+        "error": {"kind": failure.kind().as_str(), "message": failure.message(), "hint": hint}
+    })
+    .to_string()
+}
+
+/// JSON Schemas of what `--json` prints, by name.
+pub fn schemas() -> serde_json::Value {
+    use serde_json::json;
+    let text = json!({"type": "string"});
+    let maybe_text = json!({"type": ["string", "null"]});
+    let time = json!({"type": "string", "format": "date-time"});
+    let maybe_time = json!({"type": ["string", "null"], "format": "date-time"});
+    let count = json!({"type": "integer", "minimum": 0});
+    let statuses: Vec<&str> = Status::ALL.iter().map(|s| s.as_str()).collect();
+    let message_statuses: Vec<&str> = MessageStatus::ALL.iter().map(|s| s.as_str()).collect();
+    let object = |properties: serde_json::Value| {
+        let required: Vec<String> = properties
+            .as_object()
+            .map(|map| map.keys().cloned().collect())
+            .unwrap_or_default();
+        json!({"type": "object", "properties": properties, "required": required})
+    };
+    let terminal = object(json!({
+        "id": {"type": "string", "pattern": "^[0-9a-f]{8}$"}, "session": text, "window": text, "pane": maybe_text,
+        "server": maybe_text, "provider": text, "profile": text, "role": {"enum": ["supervisor", "worker"]},
+        "status": {"enum": statuses}, "status_reason": text, "status_since": time, "caller": maybe_text, "cwd": text,
+        "model": maybe_text, "created_at": time, "ended_at": maybe_time, "exit_code": {"type": ["integer", "null"]},
+        "agent_session": maybe_text, "unread": count, "gated": {"enum": ["yes", "no", "silent"]},
+    }));
+    let message = object(json!({
+        "id": text, "sender": text, "receiver": text, "body": text, "status": {"enum": message_statuses},
+        "transport": {"enum": ["stop_hook", "prompt_hook", "api", "paste", "mcp_read", null]}, "attempts": count,
+        "queued_at": time, "submitted_at": maybe_time, "expires_at": maybe_time, "last_error": maybe_text,
+        "key": maybe_text, "trace": text, "hops": count, "again": {"type": "boolean"},
+    }));
+    let session = object(json!({
+        "name": text, "server": maybe_text, "terminals": {"type": "array", "items": {"$ref": "#/$defs/terminal"}},
+        "pending_approvals": count, "unread": count,
+    }));
+    let error = object(json!({
+        "error": object(json!({"kind": text, "message": text, "hint": maybe_text})),
+    }));
+    json!({
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "$defs": {"terminal": terminal, "session": session, "message": message, "error": error},
+    })
+}
