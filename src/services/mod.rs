@@ -1,1 +1,3 @@
-//! To be written.
+//! What the product does, one verb a file.
+
+pub mod plugin;

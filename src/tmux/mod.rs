@@ -7,10 +7,13 @@ mod client;
 mod command;
 mod error;
 pub mod fence;
+pub mod hooks;
 mod ids;
+pub mod keys;
 mod launch;
 mod panes;
 mod server;
+pub mod status_line;
 mod timer;
 
 pub use client::{Answer, Tmux};
