@@ -1,0 +1,218 @@
+//! What hooks, keys and counts do once the plugin is loaded.
+
+use super::*;
+
+#[test]
+fn hooks_start_the_helper_only_while_a_terminal_lives() {
+    let mut lab = Lab::named(
+        "",
+        "a b'c\"d$(touch pwned);e#{pid}",
+        "st ate'\"$(id);#{x}%H;",
+    );
+    lab.identity();
+    lab.load();
+    let dies = |lab: &Lab| {
+        let pane = lab.say(&[
+            "new-window",
+            "-d",
+            "-P",
+            "-F",
+            "#{pane_id} #{window_id}",
+            "sleep 0.1",
+        ]);
+        until(|| {
+            !lab.say(&["list-panes", "-a"])
+                .contains(pane.split(' ').next().unwrap())
+        });
+        pane.trim_end().replace(' ', "|")
+    };
+    dies(&lab);
+    lab.say(&["set-option", "-gu", "@conductor_live"]);
+    dies(&lab);
+    settle();
+    assert_eq!(lab.started(), Vec::<String>::new());
+
+    lab.set("@conductor_live", "1");
+    let pane = dies(&lab);
+    until(|| lab.started().len() >= 2);
+    settle();
+    let events = lab.events();
+    assert_eq!(events.len(), 2, "{events:?}");
+    assert_eq!(events[0], format!("event|after-new-window|{pane}|"));
+    let id = pane.split('|').next().unwrap();
+    assert!(
+        events[1].starts_with(&format!("event|pane-exited|{id}|")),
+        "{events:?}"
+    );
+    assert_eq!(lab.get(DIRTY), "1");
+}
+
+#[test]
+fn many_layout_changes_start_one_process() {
+    let mut lab = Lab::new("");
+    lab.say(&["split-window", "-h", "-d", "sleep 1000"]);
+    lab.load();
+    let change = |lab: &Lab| {
+        let list = (0..100).fold(CommandList::new(), |list, round| {
+            list.add([
+                "resize-pane",
+                "-t",
+                "%0",
+                "-x",
+                if round % 2 == 0 { "20" } else { "30" },
+            ])
+        });
+        lab.tmux.run(&list).unwrap();
+        lab.tmux.run(&list).unwrap();
+        settle();
+    };
+    change(&lab);
+    assert_eq!(lab.started(), Vec::<String>::new());
+    lab.set("@conductor_live", "1");
+    change(&lab);
+    assert_eq!(lab.events().len(), 1, "{:?}", lab.events());
+    assert!(lab.events()[0].starts_with("event|window-layout-changed||@0|"));
+    lab.tmux.run(&hooks::clear_dirty()).unwrap();
+    change(&lab);
+    assert_eq!(lab.events().len(), 2);
+}
+
+#[test]
+fn leaving_a_mode_rings_only_when_something_waits() {
+    let mut lab = Lab::new("");
+    lab.say(&["split-window", "-h", "sleep 1000"]);
+    lab.load();
+    lab.set("@conductor_live", "1");
+    let modes = |lab: &Lab| {
+        lab.say(&["copy-mode", "-t", "%0"]);
+        settle();
+        let inside = lab.started().len();
+        lab.say(&["copy-mode", "-q", "-t", "%0"]);
+        settle();
+        inside
+    };
+    modes(&lab);
+    assert_eq!(lab.started(), Vec::<String>::new());
+    lab.set(WAITS, "1");
+    assert_eq!(modes(&lab), 0);
+    assert_eq!(lab.events().len(), 1, "{:?}", lab.events());
+    assert!(lab.events()[0].starts_with("event|pane-mode-changed|%0|"));
+}
+
+#[test]
+fn clients_ring_and_keys_open_the_menu() {
+    let mut lab = Lab::new("");
+    lab.load();
+    lab.set("@conductor_live", "1");
+    lab.attach();
+    until(|| {
+        lab.events()
+            .iter()
+            .any(|event| event.starts_with("event|client-attached|"))
+    });
+    let client = lab.say(&["list-clients", "-F", "#{client_name}"]);
+    let menu = |name: &str| format!("menu|{name}|{}|", client.trim_end());
+    for key in keys::KEYS {
+        // Keys that come at once are taken for a paste (assume-paste-time).
+        for pressed in ["C-b", "a", key.key] {
+            lab.outer(&["send-keys", pressed]);
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        if let Some(question) = key.confirm {
+            until(|| lab.outer(&["capture-pane", "-p"]).contains(question));
+            assert!(!lab.events().contains(&menu(key.menu)), "asks first");
+            lab.outer(&["send-keys", "y"]);
+        }
+        until(|| lab.events().contains(&menu(key.menu)));
+    }
+}
+
+#[test]
+fn popups_open_without_waiting() {
+    let mut lab = Lab::named("", "ho ok'\"$(id)#{pid}", "state");
+    lab.load();
+    lab.attach();
+    let client = lab.say(&["list-clients", "-F", "#{client_name}"]);
+    let open = |name| {
+        let list = menu_commands(name, client.trim_end(), &lab.tmux, &lab.home, &lab.binary);
+        lab.tmux.run(&list.unwrap()).unwrap();
+    };
+    open("inbox");
+    until(|| lab.events() == ["inbox|"]);
+    until(|| lab.outer(&["capture-pane", "-p"]).contains("(END)"));
+    lab.outer(&["send-keys", "q"]);
+    until(|| !lab.outer(&["capture-pane", "-p"]).contains("(END)"));
+    open("help");
+    until(|| {
+        lab.outer(&["capture-pane", "-p"])
+            .contains("Spawn an agent")
+    });
+    assert!(menu_commands("spawn", "c", &lab.tmux, &lab.home, &lab.binary).is_none());
+}
+
+#[test]
+fn counts_are_shown_with_room_and_taken_back() {
+    let mut lab = Lab::new("");
+    let before = lab.all();
+    lab.load();
+    let quiet = lab.all();
+    let counts = Counts {
+        pending: 2,
+        unread: 13,
+        waiting: 1,
+        live: 4,
+    };
+    show_counts(&lab.tmux, &Counts::default()).unwrap();
+    lab.same(&quiet, "quiet");
+    show_counts(&lab.tmux, &counts).unwrap();
+    assert_eq!(lab.get("@conductor_segment"), "⏳2 ✉13 ⚠1");
+    assert_eq!(lab.get("@conductor_pending"), "2");
+    assert_eq!(lab.get("@conductor_live"), "4");
+    let width: usize = lab.get("status-right-length").parse().unwrap();
+    assert!((50..56).contains(&width), "{width}");
+    let shown = lab.all();
+    show_counts(&lab.tmux, &counts).unwrap();
+    lab.load();
+    lab.same(&shown, "shown");
+    show_counts(&lab.tmux, &Counts::default()).unwrap();
+    lab.same(&quiet, "quiet");
+    show_counts(&lab.tmux, &counts).unwrap();
+    lab.set("status-right-length", "60");
+    show_counts(
+        &lab.tmux,
+        &Counts {
+            unread: 1,
+            ..counts
+        },
+    )
+    .unwrap();
+    show_counts(&lab.tmux, &Counts::default()).unwrap();
+    assert_eq!(lab.get("status-right-length"), "60");
+    lab.set("status-right-length", "40");
+    show_counts(&lab.tmux, &counts).unwrap();
+    lab.unload();
+    lab.same(&before, "before");
+}
+
+#[test]
+fn panes_of_the_dead_are_cleared_and_strangers_left() {
+    let mut lab = Lab::new("");
+    lab.say(&["split-window", "-d", "sleep 1000"]);
+    let before = lab.all();
+    lab.load();
+    let set = |pane, option, value| lab.say(&["set-option", "-p", "-t", pane, option, value]);
+    set("%0", "@conductor_log", "/tmp/with space");
+    set("%0", "@conductor_seq", "3");
+    set("%0", "@mine", "x");
+    set("%1", "@conductor_id", "0123abcd");
+    set("%1", "@conductor_log", "/tmp/l");
+    lab.unload();
+    assert_eq!(lab.say(&["show-options", "-p", "-t", "%0"]), "@mine x\n");
+    let kept = lab.say(&["show-options", "-p", "-t", "%1"]);
+    assert!(
+        kept.contains("@conductor_id") && !kept.contains("_log"),
+        "{kept}"
+    );
+    lab.say(&["set-option", "-pu", "-t", "%0", "@mine"]);
+    lab.same(&before, "before");
+}
