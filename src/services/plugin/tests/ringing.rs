@@ -1,6 +1,68 @@
 //! What hooks, keys and counts do once the plugin is loaded.
 
 use super::*;
+use crate::clock;
+use crate::domain::terminal::{Change, Role, Root, Source, State, Status, Terminal};
+use crate::store::Registration;
+
+/// Stores a terminal that lives in `pane`.
+fn terminal(lab: &mut Lab, id: &str, pane: &str, status: Status) {
+    let id = TerminalId::parse(id).unwrap();
+    let row = Terminal {
+        id: id.clone(),
+        session: String::new(),
+        window: String::new(),
+        pane: None,
+        server: None,
+        pane_pid: None,
+        root: None,
+        tty: 0,
+        provider: "demo".into(),
+        profile: "worker".into(),
+        role: Role::Worker,
+        state: State {
+            status: Status::Starting,
+            reason: String::new(),
+            source: Source::Command,
+            since: clock::now(),
+        },
+        caller: None,
+        cwd: "/".into(),
+        model: None,
+        created_at: clock::now(),
+        ended_at: None,
+        exit_code: None,
+        agent_session: None,
+        program: None,
+        last_event_at: None,
+        last_answer: None,
+        gate_seen_at: None,
+        session_owned: false,
+        env: Vec::new(),
+        settled: 0,
+    };
+    let found = Registration {
+        pane: pane.to_owned(),
+        server: lab.tmux.identify().unwrap().0,
+        pane_pid: 1,
+        root: Root { pid: 1, start: 1 },
+        tty: 0,
+        session: String::new(),
+        window: String::new(),
+    };
+    lab.store
+        .write(Durability::Process, Budget::Call, |tx| {
+            assert!(tx.insert_terminal(&row)?);
+            assert!(tx.register_terminal(&id, &found)?);
+            let change = Change {
+                status,
+                reason: String::new(),
+            };
+            tx.set_state(&id, &change, Source::Command, clock::now())?;
+            Ok::<_, StoreError>(())
+        })
+        .unwrap();
+}
 
 #[test]
 fn hooks_start_the_helper_only_while_a_terminal_lives() {
@@ -195,24 +257,40 @@ fn counts_are_shown_with_room_and_taken_back() {
 }
 
 #[test]
-fn panes_of_the_dead_are_cleared_and_strangers_left() {
+fn panes_keep_what_deliveries_need_only_while_their_terminal_lives() {
     let mut lab = Lab::new("");
-    lab.say(&["split-window", "-d", "sleep 1000"]);
     let before = lab.all();
     lab.load();
-    let set = |pane, option, value| lab.say(&["set-option", "-p", "-t", pane, option, value]);
-    set("%0", "@conductor_log", "/tmp/with space");
-    set("%0", "@conductor_seq", "3");
-    set("%0", "@mine", "x");
-    set("%1", "@conductor_id", "0123abcd");
-    set("%1", "@conductor_log", "/tmp/l");
+    for (pane, id) in [
+        ("%1", "0123abc1"), // lives there
+        ("%2", "0123abc2"), // has ended
+        ("%3", "0123abc3"), // lives elsewhere
+        ("%4", "0123abc4"), // is of another state directory
+        ("%5", ""),
+    ] {
+        lab.say(&["new-window", "-d", "sleep 1000"]);
+        let set = |option, value| {
+            lab.say(&["set-option", "-p", "-t", pane, option, value]);
+        };
+        set("@conductor_id", id);
+        set("@conductor_seq", "3");
+        set("@conductor_log", "/tmp/with space");
+        set("@mine", "x");
+        match id.chars().last() {
+            Some('1') => terminal(&mut lab, id, pane, Status::Idle),
+            Some('2') => terminal(&mut lab, id, pane, Status::Exited),
+            Some('3') => terminal(&mut lab, id, "%77", Status::Idle),
+            _ => {}
+        }
+    }
     lab.unload();
-    assert_eq!(lab.say(&["show-options", "-p", "-t", "%0"]), "@mine x\n");
-    let kept = lab.say(&["show-options", "-p", "-t", "%1"]);
-    assert!(
-        kept.contains("@conductor_id") && !kept.contains("_log"),
-        "{kept}"
-    );
-    lab.say(&["set-option", "-pu", "-t", "%0", "@mine"]);
-    lab.same(&before, "before");
+    let options = |pane| lab.say(&["show-options", "-p", "-t", pane]);
+    for (pane, id) in [("%1", "0123abc1"), ("%4", "0123abc4")] {
+        let kept = format!("@conductor_id {id}\n@conductor_seq 3\n@mine x\n");
+        assert_eq!(options(pane), kept);
+    }
+    for pane in ["%2", "%3", "%5"] {
+        assert_eq!(options(pane), "@mine x\n");
+    }
+    lab.same(&before, "the rest");
 }
