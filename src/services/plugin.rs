@@ -275,41 +275,36 @@ pub fn unload(store: &mut Store, tmux: &Tmux, home: &Home) -> Result<UnloadRepor
     let memory = Memory::read(store, &key)?;
     let found = look(tmux, &memory)?;
     let bindings = tmux.bindings(DEFAULT_KEY)?;
-    let ours = of(&tmux.hooks()?, Standing::Ours);
-    let live = store.read(|tx| tx.live_terminals())?;
-    let mut known = Vec::new();
-    for pane in tmux.panes()?.1 {
-        if let Ok(id) = TerminalId::parse(&pane.terminal)
-            && store.read(|tx| tx.terminal(&id))?.is_some()
-        {
-            known.push(pane.terminal);
-        }
-    }
+    let ours = tmux.own_hooks()?;
 
     run(tmux, &hooks::unset_list(&ours))?;
     // Without any memory (another database) a loaded plugin's key is found by what it does.
-    let lost = memory == Memory::default() && found.loaded.is_some();
-    let own = memory.key.as_deref().or(bindings.opener().filter(|_| lost));
+    let forgotten = memory == Memory::default() && found.loaded.is_some();
+    let own = memory
+        .key
+        .as_deref()
+        .or(bindings.opener().filter(|_| forgotten));
     run(tmux, &bindings.unbind_list(own))?;
     tmux.release_length()?;
     let line = found.line.clone().without_segment();
     run(tmux, &line.set_list(&found.line))?;
     tmux.clear_panes(|pane, id| {
-        // A terminal that this state does not know belongs to another one.
-        let foreign = !id.is_empty() && !known.iter().any(|known| known == id);
-        foreign
-            || live.iter().any(|terminal| {
-                terminal.id.as_str() == id
-                    && terminal.pane.as_deref() == Some(pane)
-                    && terminal.server.as_ref() == Some(&server)
-            })
+        let Ok(found) = TerminalId::parse(id).map(|id| store.read(|tx| tx.terminal(&id))) else {
+            return false;
+        };
+        // A terminal that this state does not know, or cannot tell now, may be another one's.
+        found.ok().flatten().is_none_or(|terminal| {
+            terminal.ended_at.is_none()
+                && terminal.pane.as_deref() == Some(pane)
+                && terminal.server.as_ref() == Some(&server)
+        })
     })?;
-    let list = GLOBAL_OPTIONS
+    let options = GLOBAL_OPTIONS
         .iter()
         .fold(CommandList::new(), |list, name| {
             list.then(["set-option", "-gqu", name])
         });
-    run(tmux, &list)?;
+    run(tmux, &options)?;
     let others = Memory {
         others: memory.others.clone(),
         ..Memory::default()
@@ -355,8 +350,7 @@ pub fn mend(tmux: &Tmux) -> Result<Vec<&'static str>> {
 
 /// Lets the death and layout hooks ring again; called before looking, so that what happens meanwhile is not missed.
 pub fn rearm_bell(tmux: &Tmux) -> Result<()> {
-    let list = CommandList::new().then(["set-option", "-gu", "@conductor_dirty"]);
-    Ok(tmux.run(&list).map(drop)?)
+    Ok(tmux.run(&hooks::clear_dirty()).map(drop)?)
 }
 
 /// A tmux command that runs our binary with `arguments` (formats in them are expanded then), for a menu's entry.

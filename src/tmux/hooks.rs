@@ -45,7 +45,7 @@ const FENCE_OPTIONS: [&str; 5] = [
     "@conductor_dialog",
 ];
 /// The other options of a pane.
-const OTHER_PANE_OPTIONS: [&str; 2] = ["@conductor_log", "@conductor_status"];
+const OTHER_PANE_OPTIONS: [&str; 3] = ["@conductor_log", "@conductor_status", "@conductor_second"];
 
 /// What in a command text marks it as ours: every one of our hooks and keys starts the program that this option names.
 const MARK: &str = "#{q:@conductor_hook}";
@@ -119,6 +119,13 @@ pub enum Standing {
     Foreign,
 }
 
+/// Hooks of panes and windows are listed with the window options.
+fn listing() -> CommandList {
+    CommandList::new()
+        .then(["show-hooks", "-g"])
+        .then(["show-hooks", "-gw"])
+}
+
 fn standings(listed: &str) -> Vec<(&'static str, Standing)> {
     events()
         .map(|event| {
@@ -159,7 +166,7 @@ pub fn set_list(wanted: &[&str]) -> CommandList {
 }
 
 /// Removes what stands at our index for `unwanted` events.
-pub fn unset_list(unwanted: &[&str]) -> CommandList {
+pub fn unset_list(unwanted: &[String]) -> CommandList {
     unwanted.iter().fold(CommandList::new(), |list, event| {
         list.then(["set-hook", "-gu", &format!("{event}[{INDEX}]")])
     })
@@ -182,13 +189,19 @@ pub struct Shadow {
 impl Tmux {
     /// What stands at our index of every event's array.
     pub fn hooks(&self) -> Result<Vec<(&'static str, Standing)>, Error> {
-        // Hooks of panes and windows are listed with the window options.
-        let listed = self.run(
-            &CommandList::new()
-                .then(["show-hooks", "-g"])
-                .then(["show-hooks", "-gw"]),
-        )?;
-        Ok(standings(&listed))
+        Ok(standings(&self.run(&listing())?))
+    }
+
+    /// The names of all hooks that hold a body of ours, also those that only another version listened to.
+    pub fn own_hooks(&self) -> Result<Vec<String>, Error> {
+        let entry = format!("[{INDEX}]");
+        let listed = self.run(&listing())?;
+        let own = listed.lines().filter_map(|line| {
+            let (name, body) = line.split_once(' ')?;
+            let event = name.strip_suffix(entry.as_str())?;
+            is_ours(body).then(|| event.to_owned())
+        });
+        Ok(own.collect())
     }
 
     /// Puts back missing hooks of a loaded plugin (a user's `set-hook` without index deletes the whole array) and clears a mark that a
@@ -226,12 +239,7 @@ impl Tmux {
 
     /// What sessions and their windows have for themselves and hides ours entirely: hooks of our events, `status-right`, `status-left`.
     pub fn shadows(&self) -> Result<Vec<Shadow>, Error> {
-        let listed = self.run(&CommandList::new().then([
-            "list-windows",
-            "-a",
-            "-F",
-            "#{session_id} #{window_id} #{session_name}",
-        ]))?;
+        let listed = self.list("list-windows", "#{session_id} #{window_id} #{session_name}")?;
         let mut asked: Vec<(String, String)> = Vec::new();
         let mut commands = Vec::new();
         for line in listed.lines() {
@@ -274,16 +282,20 @@ impl Tmux {
         Ok(found)
     }
 
-    /// Removes our options from every pane; those that `living` names keep what their deliveries need.
-    pub fn clear_panes(&self, living: impl Fn(&str, &str) -> bool) -> Result<(), Error> {
+    /// Everything that `command` lists of all sessions; nothing when there is no session (tmux makes that an error).
+    fn list(&self, command: &str, format: &str) -> Result<String, Error> {
+        match self.run(&CommandList::new().then([command, "-a", "-F", format])) {
+            Err(Error::Refused(why)) if why == "no current target" => Ok(String::new()),
+            other => other,
+        }
+    }
+
+    /// Removes our options from every pane; those of which `living` says so, by pane and `@conductor_id`, keep what their deliveries need.
+    pub fn clear_panes(&self, mut living: impl FnMut(&str, &str) -> bool) -> Result<(), Error> {
         let every = || FENCE_OPTIONS.iter().chain(&OTHER_PANE_OPTIONS);
-        let set: String = every().map(|option| format!("#{{{option}}}")).collect();
-        let listed = self.run(&CommandList::new().then([
-            "list-panes",
-            "-a",
-            "-F",
-            &format!("#{{pane_id}} #{{@conductor_id}} {set}"),
-        ]))?;
+        let set = every().fold(String::new(), |set, option| set + "#{" + option + "}");
+        let format = format!("#{{pane_id}} #{{@conductor_id}} {set}");
+        let listed = self.list("list-panes", &format)?;
         let mut seen = Vec::new();
         let mut lists = vec![CommandList::new()];
         for line in listed.lines() {

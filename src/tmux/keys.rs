@@ -280,40 +280,28 @@ impl Bindings {
 }
 
 impl Tmux {
-    /// All key bindings; `wanted` is the user's choice of the key after the prefix. tmux 3.7 lists nothing when asked for one key.
+    /// All key bindings; `wanted` is the user's choice of the key after the prefix. All are listed at once: what alone stands in a table,
+    /// and a single key, tmux 3.7 shows on a client instead of printing it.
     pub fn bindings(&self, wanted: &str) -> Result<Bindings, Error> {
-        let all = parse(&self.run(&CommandList::new().then(["list-keys"]))?);
-        let wanted = if wanted == DEFAULT_KEY {
-            Some(wanted.to_owned())
+        let all = CommandList::new().then(["list-keys"]);
+        // tmux's own name of the key (`^x` is `C-x`) is seen when it is bound somewhere.
+        let probe = CommandList::new()
+            .then(["bind-key", "-T", PROBE, "--", wanted, "list-keys"])
+            .append(all.clone())
+            .then(["unbind-key", "-a", "-T", PROBE]);
+        let answer = self.try_run(&probe, None)?;
+        let listed = if answer.ok {
+            answer.out
         } else {
-            self.key_name(wanted)?
+            self.run(&all)?
         };
-        Ok(Bindings { all, wanted })
-    }
-
-    /// tmux's own name of a key (`^x` is `C-x`), if it is one.
-    fn key_name(&self, key: &str) -> Result<Option<String>, Error> {
-        // tmux 3.7 lists nothing of a table that the same list has made.
-        let bind = CommandList::new().then([
-            "bind-key",
-            "-T",
-            PROBE,
-            "--",
-            key,
-            "switch-client",
-            "-T",
-            TABLE,
-        ]);
-        if !self.try_run(&bind, None)?.ok {
-            return Ok(None);
-        }
-        let listed = self.run(&CommandList::new().then(["list-keys", "-T", PROBE]).then([
-            "unbind-key",
-            "-a",
-            "-T",
-            PROBE,
-        ]))?;
-        Ok(parse(&listed).first().map(|binding| binding.key.clone()))
+        let (probed, all): (Vec<_>, Vec<_>) = parse(&listed)
+            .into_iter()
+            .partition(|binding| binding.table == PROBE);
+        Ok(Bindings {
+            all,
+            wanted: probed.into_iter().next().map(|binding| binding.key),
+        })
     }
 }
 

@@ -342,3 +342,72 @@ fn length_list(length: Option<&str>, memo: Option<&str>, room: usize) -> Command
     }
     list
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn line(left: &str, right: &str) -> StatusLine {
+        StatusLine {
+            left: left.to_owned(),
+            right: right.to_owned(),
+            left_place: None,
+            right_place: None,
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_put_in_is_taken_out(parts in proptest::collection::vec(
+            prop_oneof![any::<String>(), Just(TOKEN.to_owned()), "[#{}?,@c]{0,6}"], 0..6
+        ), split in 0_usize..6) {
+            let (left, right) = parts.split_at(split.min(parts.len()));
+            let before = line(&left.concat(), &right.concat());
+            let with = before.clone().with_segment();
+            prop_assert!(with.shows());
+            prop_assert!(!with.left.contains(TOKEN) && !with.right.contains(TOKEN));
+            prop_assert_eq!(with.clone().with_segment(), with.clone());
+            prop_assert_eq!(with.without_segment(), before);
+        }
+    }
+
+    #[test]
+    fn a_token_that_comes_later_moves_the_segment() {
+        let mut with = line("left", "right").with_segment();
+        assert_eq!(with.right_place, Some(Place::Front));
+        with.left = format!("{TOKEN} left");
+        let moved = with.with_segment();
+        assert_eq!(moved.left, format!("{SEGMENT} left"));
+        assert_eq!(moved.right, "right");
+        assert_eq!(moved.without_segment().left, format!("{TOKEN} left"));
+    }
+
+    #[test]
+    fn the_length_is_ours_only_while_nobody_changed_it() {
+        let argv = |length, memo, room| length_list(Some(length), memo, room).argv().join(" ");
+        assert_eq!(argv("40", None, 0), "");
+        assert_eq!(
+            argv("40", None, 5),
+            "set-option -g status-right-length 45 ; set-option -g @conductor_right_length 40 45"
+        );
+        assert_eq!(argv("45", Some("40 45"), 5), "");
+        assert_eq!(
+            argv("45", Some("40 45"), 0),
+            "set-option -g status-right-length 40 ; set-option -gu @conductor_right_length"
+        );
+        assert_eq!(
+            argv("60", Some("40 45"), 0),
+            "set-option -gu @conductor_right_length"
+        );
+        assert_eq!(argv("odd", Some("40 45"), 7), "");
+    }
+
+    #[test]
+    fn backslashes_that_tmux_adds_are_taken_back() {
+        assert_eq!(
+            without_added_backslashes("\\$HOME \\\\$H $( $1 \\${x} \\$ a\\b"),
+            "$HOME \\$H $( $1 ${x} \\$ a\\b"
+        );
+    }
+}
