@@ -56,3 +56,46 @@ pub(super) fn reference() -> String {
     }
     text
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The committed page, with a way to renew it: `CONDUCTOR_RENEW=1 cargo test --lib pages`.
+    fn held(name: &str, text: &str) {
+        let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR"))
+            .join("docs")
+            .join(name);
+        if crate::paths::env("CONDUCTOR_RENEW").is_some() {
+            crate::fsx::write_atomic_mode(&path, text.as_bytes(), 0o644).unwrap();
+        }
+        let page = std::fs::read_to_string(&path).unwrap_or_default();
+        assert!(
+            page == text,
+            "docs/{name} is stale: CONDUCTOR_RENEW=1 cargo test --lib pages"
+        );
+    }
+
+    #[test]
+    fn generated_pages_are_up_to_date() {
+        held("cli.md", &reference());
+        held(
+            "configuration.md",
+            &crate::profiles::config::reference_markdown(),
+        );
+        let keys = crate::tmux::keys::keys_markdown();
+        let page = include_str!("../../docs/tmux.md");
+        assert!(
+            page.contains(keys.trim()),
+            "docs/tmux.md lacks the table of keys:\n{keys}"
+        );
+    }
+
+    #[test]
+    fn schemas_are_json_schemas_of_every_object() {
+        let schemas = crate::ui::json::schemas();
+        for name in ["terminal", "session", "message", "error"] {
+            assert_eq!(schemas["$defs"][name]["type"], "object", "{name}");
+        }
+    }
+}

@@ -129,7 +129,7 @@ impl Host {
         let cx = self.context(&own);
         let task = self.task(&mut store, &own, arguments)?;
         let handoff = delegate::handoff(&cx, &mut store, &own, &task)?;
-        self.await_handoff(&cx, &mut store, &own, &handoff, arguments, call)
+        Self::await_handoff(&cx, &mut store, &own, &handoff, arguments, call)
     }
 
     fn wait_handoff(&self, arguments: &Arguments<'_>, call: &Call) -> Result<Value> {
@@ -142,11 +142,10 @@ impl Host {
             )));
         }
         let cx = self.context(&own);
-        self.await_handoff(&cx, &mut store, &own, &handoff, arguments, call)
+        Self::await_handoff(&cx, &mut store, &own, &handoff, arguments, call)
     }
 
     fn await_handoff(
-        &self,
         cx: &Context,
         store: &mut Store,
         own: &Terminal,

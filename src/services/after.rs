@@ -7,6 +7,7 @@ use crate::domain::ids::TerminalId;
 use crate::domain::message::MessageStatus;
 use crate::domain::terminal::{Change, Source, Status, Terminal};
 use crate::store::{Budget, DueKind, Durability, Error, Store, Tx};
+use crate::tmux::status_line::Counts;
 use crate::tmux::{CommandList, PaneId, Tmux};
 use jiff::Timestamp;
 use std::path::PathBuf;
@@ -99,29 +100,16 @@ impl Aftermath {
                 }
             }
             let tmux = Tmux::at(socket);
-            list = list.append(counts_list(store, socket));
             if !list.is_empty()
                 && let Err(error) = tmux.run(&list)
             {
+                tracing::debug!(%error, "show a pane's status");
+            }
+            if let Err(error) = show_counts(store, &tmux) {
                 tracing::debug!(%error, "show the status");
             }
         }
     }
-}
-
-/// What the status line shows of one server.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Counts {
-    /// Approvals that wait.
-    pub pending: i64,
-    /// Messages that wait for delivery.
-    pub unread: i64,
-    /// Agents that wait for a person.
-    pub waiting: i64,
-    /// Agents whose last turn failed.
-    pub error: i64,
-    /// Living agents.
-    pub live: i64,
 }
 
 /// The counts of the server at `socket`.
@@ -137,34 +125,37 @@ pub fn counts(tx: &Tx<'_>, socket: &std::path::Path) -> Result<Counts, Error> {
             continue;
         }
         counts.live += 1;
-        counts.unread += open.get(terminal.id.as_str()).copied().unwrap_or(0);
-        counts.waiting += i64::from(terminal.state.status == Status::Waiting);
-        counts.error += i64::from(terminal.state.status == Status::Error);
+        counts.unread += open
+            .get(terminal.id.as_str())
+            .and_then(|count| u64::try_from(*count).ok())
+            .unwrap_or(0);
+        counts.waiting += u64::from(terminal.state.status == Status::Waiting);
+        counts.error += u64::from(terminal.state.status == Status::Error);
     }
     Ok(counts)
 }
 
-/// The commands that bring the counts of a server up to date; none where what is shown is right.
-fn counts_list(store: &mut Store, socket: &std::path::Path) -> CommandList {
-    let key = format!("shown:{}", socket.display());
-    let found: Result<_, Error> = store.read(|tx| Ok((counts(tx, socket)?, tx.meta(&key)?)));
-    let Ok((counts, shown)) = found else {
-        return CommandList::new();
-    };
+/// Brings the counts on a server's status line up to date; asks tmux nothing where what was shown last is right.
+pub fn show_counts(store: &mut Store, tmux: &Tmux) -> crate::error::Result<()> {
+    let key = format!("shown:{}", tmux.socket().display());
+    let (counts, shown) =
+        store.read(|tx| Ok::<_, Error>((counts(tx, tmux.socket())?, tx.meta(&key)?)))?;
     let fresh = format!("{counts:?}");
     if shown.as_deref() == Some(&fresh) {
-        return CommandList::new();
+        return Ok(());
     }
-    let _ = store.write(Durability::Process, Budget::Status, |tx| {
+    tmux.show_counts(&counts)?;
+    Ok(store.write(Durability::Process, Budget::Status, |tx| {
         tx.set_meta(&key, &fresh)
-    });
-    crate::tmux::status_line::counts_list(
-        counts.pending,
-        counts.unread,
-        counts.waiting,
-        counts.error,
-        counts.live,
-    )
+    })?)
+}
+
+/// Forgets what was shown last on a server: it may have been removed.
+pub fn forget_shown(store: &mut Store, tmux: &Tmux) -> crate::error::Result<()> {
+    let key = format!("shown:{}", tmux.socket().display());
+    Ok(store.write(Durability::Process, Budget::Call, |tx| {
+        tx.set_meta(&key, "")
+    })?)
 }
 
 /// Ends a terminal in a transaction: nothing is lost silently. What waits for it is dead with the reason, a handoff that it was at has

@@ -13,6 +13,7 @@ pub mod inbox;
 pub mod launch;
 pub mod observe;
 pub mod output;
+pub mod plugin;
 pub mod profile;
 pub mod recover;
 pub mod send;

@@ -125,7 +125,12 @@ impl Tmux {
         stdin: Option<&[u8]>,
     ) -> Result<Answer, Error> {
         let mut command = proc::command(program);
-        command.arg("-S").arg(&self.socket).args(list.argv());
+        // Without a UTF-8 locale tmux would print tabs and all that is not ASCII as `_`.
+        command
+            .arg("-u")
+            .arg("-S")
+            .arg(&self.socket)
+            .args(list.argv());
         self.spawn(command, stdin)
     }
 

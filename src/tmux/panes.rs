@@ -35,7 +35,11 @@ const FORMAT: &str = "#{pid}\t#{start_time}\t#{pane_id}\t#{pane_pid}\t#{pane_dea
 impl Tmux {
     /// The server and all its panes, each once (a pane in linked windows is listed once a session).
     pub fn panes(&self) -> Result<(Server, Vec<Pane>), Error> {
-        let text = self.run(&CommandList::new().then(["list-panes", "-a", "-F", FORMAT]))?;
+        let text = match self.run(&CommandList::new().then(["list-panes", "-a", "-F", FORMAT])) {
+            // A server without sessions.
+            Err(Error::Refused(why)) if why.contains("no current target") => String::new(),
+            other => other?,
+        };
         let mut seen = HashSet::new();
         let mut panes = Vec::new();
         let mut server = None;

@@ -8,7 +8,7 @@ use std::path::Path;
 /// The part of a shell line that starts our helper from a tmux hook, key or timer, for formats that are expanded when it runs. It takes
 /// binary, home and socket from options and formats, quoted for the shell by tmux, and never prints or fails: output of a `run-shell`
 /// opens a view over somebody's pane.
-pub(super) fn helper(arguments: &str) -> String {
+pub fn helper(arguments: &str) -> String {
     format!(
         "(exec #{{q:@conductor_hook}} --home #{{q:@conductor_home}} -S #{{q:socket_path}} {arguments}) >/dev/null 2>&1 || :"
     )

@@ -1,0 +1,398 @@
+//! The tmux plugin: hooks, keys and the status line, put into a server and taken out again.
+//!
+//! What was there before is remembered in the store, under the server's socket, pid and start time; what is taken out is found by its
+//! own text, so that nothing of the user's goes with it.
+
+use crate::domain::ids::TerminalId;
+use crate::domain::terminal::Server;
+use crate::error::{Failure, Result};
+use crate::paths::{self, Home};
+use crate::proc;
+use crate::store::{Budget, Durability, Error as StoreError, Store, TerminalLock};
+use crate::tmux::hooks::{self, DIRTY, GLOBAL_OPTIONS, LOADED, Shadow, Standing, WAITS};
+use crate::tmux::keys::{self, DEFAULT_KEY};
+use crate::tmux::status_line::{Place, StatusLine};
+use crate::tmux::{CommandList, Tmux};
+use serde::Serialize;
+use std::path::Path;
+use std::time::Duration;
+
+pub use crate::tmux::keys::keys_markdown;
+
+/// How long a load waits for another one on the same state directory.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// What `load` found and did.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct LoadReport {
+    /// Version of the tmux server.
+    pub tmux: String,
+    /// The key after the prefix; none when every candidate is somebody else's.
+    pub key: Option<String>,
+    /// Keys that we want and somebody else has.
+    pub taken_keys: Vec<String>,
+    /// Hooks whose array has somebody else's entry at our index.
+    pub foreign_hooks: Vec<&'static str>,
+    /// Whether the status line has our segment.
+    pub segment: bool,
+}
+
+/// What `unload` took out.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct UnloadReport {
+    /// Whether there was something to take out.
+    pub was_loaded: bool,
+    /// Number of hooks.
+    pub hooks: usize,
+    /// Whether our text stood in the status line.
+    pub segment: bool,
+}
+
+/// What of the plugin stands in a server.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct PluginStatus {
+    /// Whether it is loaded.
+    pub loaded: bool,
+    /// The version of this program that loaded it.
+    pub version: Option<String>,
+    /// Version of the tmux server.
+    pub tmux: String,
+    /// The program that hooks, keys and timers start.
+    pub hook: Option<String>,
+    /// The state directory that they use, where it is not this one.
+    pub other_home: Option<String>,
+    /// The key after the prefix that opens our table.
+    pub key: Option<String>,
+    /// Keys that we want and somebody else has.
+    pub taken_keys: Vec<String>,
+    /// Hooks that are gone.
+    pub missing_hooks: Vec<&'static str>,
+    /// Hooks whose array has somebody else's entry at our index.
+    pub foreign_hooks: Vec<&'static str>,
+    /// What sessions have for themselves and hides ours.
+    pub shadows: Vec<Shadow>,
+    /// Whether the status line has our segment.
+    pub segment: bool,
+}
+
+/// What is remembered of a server.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+struct Memory {
+    key: Option<String>,
+    left: Option<Place>,
+    right: Option<Place>,
+    /// What other parts of the program remember of it.
+    others: Vec<(String, String)>,
+}
+
+const KEY: &str = "plugin.key";
+const LEFT: &str = "plugin.status-left";
+const RIGHT: &str = "plugin.status-right";
+
+impl Memory {
+    fn read(store: &mut Store, server: &str) -> Result<Self> {
+        let mut memory = Self::default();
+        for (name, value) in store.read(|tx| tx.remembered(server))? {
+            match name.as_str() {
+                KEY => memory.key = Some(value),
+                LEFT => memory.left = Place::parse(&value),
+                RIGHT => memory.right = Place::parse(&value),
+                _ => memory.others.push((name, value)),
+            }
+        }
+        Ok(memory)
+    }
+
+    fn write(&self, store: &mut Store, server: &str) -> Result<()> {
+        let place = |place: Option<Place>| place.map(|place| place.as_str().to_owned());
+        let ours = [
+            (KEY, self.key.clone()),
+            (LEFT, place(self.left)),
+            (RIGHT, place(self.right)),
+        ];
+        store.write(Durability::Process, Budget::Call, |tx| {
+            tx.forget_remembered(server)?;
+            for (name, value) in &ours {
+                if let Some(value) = value {
+                    tx.remember(server, name, value)?;
+                }
+            }
+            for (name, value) in &self.others {
+                tx.remember(server, name, value)?;
+            }
+            Ok::<_, StoreError>(())
+        })?;
+        Ok(())
+    }
+}
+
+fn server_key(server: &Server) -> String {
+    format!(
+        "{}|{}|{}",
+        server.socket.display(),
+        server.pid,
+        server.start
+    )
+}
+
+/// One load or unload at a time: both read the status line, change it and write it back.
+fn lock(home: &Home) -> Result<TerminalLock> {
+    TerminalLock::acquire(home, "plugin", PATIENCE)?
+        .ok_or_else(|| Failure::failed("load the plugin: another load does not end"))
+}
+
+/// What the user has chosen and what stands in the status line.
+struct Found {
+    key: String,
+    status: bool,
+    loaded: Option<String>,
+    line: StatusLine,
+}
+
+fn look(tmux: &Tmux, memory: &Memory) -> Result<Found> {
+    let [key, status, loaded, left, right] = tmux.globals([
+        "@conductor-key",
+        "@conductor-status",
+        LOADED,
+        "status-left",
+        "status-right",
+    ])?;
+    Ok(Found {
+        key: key
+            .filter(|key| !key.is_empty())
+            .unwrap_or_else(|| DEFAULT_KEY.to_owned()),
+        status: status.as_deref() != Some("off"),
+        loaded: loaded.filter(|version| !version.is_empty()),
+        line: StatusLine {
+            left: left.unwrap_or_default(),
+            right: right.unwrap_or_default(),
+            left_place: memory.left,
+            right_place: memory.right,
+        },
+    })
+}
+
+fn of(hooks: &[(&'static str, Standing)], wanted: Standing) -> Vec<&'static str> {
+    hooks
+        .iter()
+        .filter(|(_, standing)| *standing == wanted)
+        .map(|(event, _)| *event)
+        .collect()
+}
+
+fn run(tmux: &Tmux, list: &CommandList) -> Result<()> {
+    if !list.is_empty() {
+        tmux.run(list)?;
+    }
+    Ok(())
+}
+
+/// Puts the plugin into a server, or brings it up to date there; twice is once. `binary` is what hooks, keys and timers start.
+pub fn load(store: &mut Store, tmux: &Tmux, home: &Home, binary: &Path) -> Result<LoadReport> {
+    // A line break in an option passes tmux's shell quoting as it is (3.3a).
+    let sound = binary
+        .to_str()
+        .is_some_and(|text| binary.is_absolute() && !text.chars().any(char::is_control));
+    if !sound {
+        return Err(Failure::usage(format!(
+            "the path of this program is not absolute, not UTF-8, or holds a control character: {}",
+            crate::domain::text::one_line(&binary.to_string_lossy())
+        )));
+    }
+    let _lock = lock(home)?;
+    let (server, version) = tmux.identify()?;
+    let server = server_key(&server);
+    let mut memory = Memory::read(store, &server)?;
+    let before_memory = memory.clone();
+
+    let found = look(tmux, &memory)?;
+    let bindings = tmux.bindings(&found.key)?;
+    let standing = tmux.hooks()?;
+    let line = if found.status {
+        found.line.clone().with_segment()
+    } else {
+        found.line.clone().without_segment()
+    };
+    let key = bindings.choose().map(str::to_owned);
+    let former = memory
+        .key
+        .take()
+        .filter(|former| key.as_ref() != Some(former));
+    memory.key = match &key {
+        // A key that opens our table and is not remembered is the user's own binding.
+        Some(key) if bindings.opens(key) => before_memory.key.clone().filter(|own| own == key),
+        other => other.clone(),
+    };
+    (memory.left, memory.right) = (line.left_place, line.right_place);
+    if memory != before_memory {
+        memory.write(store, &server)?;
+    }
+
+    let mut wanted = of(&standing, Standing::Ours);
+    wanted.extend(of(&standing, Standing::Missing));
+    let mut list = Tmux::set_paths(binary, home.root());
+    for zero in [
+        WAITS,
+        "@conductor_pending",
+        "@conductor_unread",
+        "@conductor_waiting",
+        "@conductor_live",
+    ] {
+        list = list.then(["set-option", "-goq", zero, "0"]);
+    }
+    run(
+        tmux,
+        &list
+            .then(["set-option", "-goq", "@conductor_segment", ""])
+            .then(["set-option", "-g", DIRTY, "0"])
+            .then(["set-option", "-g", LOADED, env!("CARGO_PKG_VERSION")])
+            .append(hooks::set_list(&wanted)),
+    )?;
+    let mut list = CommandList::new();
+    if let Some(former) = former {
+        list = bindings.unbind_opener(&former);
+    }
+    run(tmux, &list.append(bindings.bind_list(key.as_deref())))?;
+    if !found.status {
+        tmux.release_length()?;
+    }
+    run(tmux, &line.set_list(&found.line))?;
+    Ok(LoadReport {
+        tmux: version.to_string(),
+        key,
+        taken_keys: bindings.taken(),
+        foreign_hooks: of(&standing, Standing::Foreign),
+        segment: line.shows(),
+    })
+}
+
+/// Takes the plugin out of a server: exactly what `load` put there, where it is still as `load` put it. Panes of living terminals keep
+/// what their deliveries need.
+pub fn unload(store: &mut Store, tmux: &Tmux, home: &Home) -> Result<UnloadReport> {
+    let _lock = lock(home)?;
+    let (server, _) = tmux.identify()?;
+    let key = server_key(&server);
+    let memory = Memory::read(store, &key)?;
+    let found = look(tmux, &memory)?;
+    let bindings = tmux.bindings(DEFAULT_KEY)?;
+    let ours = tmux.own_hooks()?;
+
+    run(tmux, &hooks::unset_list(&ours))?;
+    // Without any memory (another database) a loaded plugin's key is found by what it does.
+    let forgotten = memory == Memory::default() && found.loaded.is_some();
+    let own = memory
+        .key
+        .as_deref()
+        .or(bindings.opener().filter(|_| forgotten));
+    run(tmux, &bindings.unbind_list(own))?;
+    tmux.release_length()?;
+    let line = found.line.clone().without_segment();
+    run(tmux, &line.set_list(&found.line))?;
+    tmux.clear_panes(|pane, id| {
+        let Ok(found) = TerminalId::parse(id).map(|id| store.read(|tx| tx.terminal(&id))) else {
+            return false;
+        };
+        // A terminal that this state does not know, or cannot tell now, may be another one's.
+        found.ok().flatten().is_none_or(|terminal| {
+            terminal.ended_at.is_none()
+                && terminal.pane.as_deref() == Some(pane)
+                && terminal.server.as_ref() == Some(&server)
+        })
+    })?;
+    let options = GLOBAL_OPTIONS
+        .iter()
+        .fold(CommandList::new(), |list, name| {
+            list.then(["set-option", "-gqu", name])
+        });
+    run(tmux, &options)?;
+    let others = Memory {
+        others: memory.others.clone(),
+        ..Memory::default()
+    };
+    if others != memory {
+        others.write(store, &key)?;
+    }
+    Ok(UnloadReport {
+        was_loaded: found.loaded.is_some(),
+        hooks: ours.len(),
+        segment: found.line.shows(),
+    })
+}
+
+/// What of the plugin stands in a server, and what stands in its way.
+pub fn status(store: &mut Store, tmux: &Tmux, home: &Home) -> Result<PluginStatus> {
+    let (server, version) = tmux.identify()?;
+    let memory = Memory::read(store, &server_key(&server))?;
+    let found = look(tmux, &memory)?;
+    let bindings = tmux.bindings(&found.key)?;
+    let standing = tmux.hooks()?;
+    let [hook, other_home] = tmux.globals(["@conductor_hook", "@conductor_home"])?;
+    Ok(PluginStatus {
+        loaded: found.loaded.is_some(),
+        version: found.loaded,
+        tmux: version.to_string(),
+        hook,
+        other_home: other_home.filter(|text| Path::new(text) != home.root()),
+        key: bindings.opener().map(str::to_owned),
+        taken_keys: bindings.taken(),
+        missing_hooks: of(&standing, Standing::Missing),
+        foreign_hooks: of(&standing, Standing::Foreign),
+        shadows: tmux.shadows()?,
+        segment: found.line.shows(),
+    })
+}
+
+/// Puts back missing hooks of a loaded plugin and lets them ring again; to be called at each tick, before comparing with the panes.
+/// Returns the hooks that were missing.
+pub fn mend(tmux: &Tmux) -> Result<Vec<&'static str>> {
+    Ok(tmux.mend_hooks()?)
+}
+
+/// Lets the death and layout hooks ring again; called before looking, so that what happens meanwhile is not missed.
+pub fn rearm_bell(tmux: &Tmux) -> Result<()> {
+    Ok(tmux.run(&hooks::clear_dirty()).map(drop)?)
+}
+
+/// A tmux command that runs our binary with `arguments` (formats in them are expanded then), for a menu's entry.
+pub fn menu_line(arguments: &str) -> String {
+    format!(
+        "run-shell -b {}",
+        crate::tmux::quoted(&crate::tmux::helper(arguments))
+    )
+}
+
+/// The tmux commands behind those menu entries that only open a popup on `client`: `inbox` and `help`.
+pub fn menu_commands(
+    name: &str,
+    client: &str,
+    tmux: &Tmux,
+    home: &Home,
+    binary: &Path,
+) -> Option<CommandList> {
+    let socket = tmux.socket_text();
+    let line = match name {
+        "inbox" => {
+            let words = shell_words::join([
+                binary.to_str()?,
+                "--home",
+                home.root().to_str()?,
+                "-S",
+                &socket,
+                "inbox",
+            ]);
+            format!("{words} 2>&1 | less")
+        }
+        "help" => {
+            // The server's own program always fits the server.
+            let own = tmux.identify().ok().map(|(server, _)| server.pid);
+            let program = own.and_then(|pid| proc::program_of(pid).ok());
+            let program = program.or_else(|| paths::find_program("tmux", None))?;
+            keys::help_line(program.to_str()?, &socket)
+        }
+        _ => return None,
+    };
+    Some(keys::popup(client, &line))
+}
+
+#[cfg(test)]
+mod tests;

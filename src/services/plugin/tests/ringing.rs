@@ -1,0 +1,296 @@
+//! What hooks, keys and counts do once the plugin is loaded.
+
+use super::*;
+use crate::clock;
+use crate::domain::terminal::{Change, Role, Root, Source, State, Status, Terminal};
+use crate::store::Registration;
+use crate::tmux::status_line::Counts;
+
+/// Stores a terminal that lives in `pane`.
+fn terminal(lab: &mut Lab, id: &str, pane: &str, status: Status) {
+    let id = TerminalId::parse(id).unwrap();
+    let row = Terminal {
+        id: id.clone(),
+        session: String::new(),
+        window: String::new(),
+        pane: None,
+        server: None,
+        pane_pid: None,
+        root: None,
+        tty: 0,
+        provider: "demo".into(),
+        profile: "worker".into(),
+        role: Role::Worker,
+        state: State {
+            status: Status::Starting,
+            reason: String::new(),
+            source: Source::Command,
+            since: clock::now(),
+        },
+        caller: None,
+        cwd: "/".into(),
+        model: None,
+        created_at: clock::now(),
+        ended_at: None,
+        exit_code: None,
+        agent_session: None,
+        program: None,
+        last_event_at: None,
+        last_answer: None,
+        gate_seen_at: None,
+        session_owned: false,
+        env: Vec::new(),
+        settled: 0,
+    };
+    let found = Registration {
+        pane: pane.to_owned(),
+        server: lab.tmux.identify().unwrap().0,
+        pane_pid: 1,
+        root: Root { pid: 1, start: 1 },
+        tty: 0,
+        session: String::new(),
+        window: String::new(),
+    };
+    lab.store
+        .write(Durability::Process, Budget::Call, |tx| {
+            assert!(tx.insert_terminal(&row)?);
+            assert!(tx.register_terminal(&id, &found)?);
+            let change = Change {
+                status,
+                reason: String::new(),
+            };
+            tx.set_state(&id, &change, Source::Command, clock::now())?;
+            Ok::<_, StoreError>(())
+        })
+        .unwrap();
+}
+
+#[test]
+fn hooks_start_the_helper_only_while_a_terminal_lives() {
+    let mut lab = Lab::named(
+        "",
+        "a b'c\"d$(touch pwned);e#{pid}",
+        "st ate'\"$(id);#{x}%H;",
+    );
+    lab.identity();
+    lab.load();
+    let dies = |lab: &Lab| {
+        let pane = lab.say(&[
+            "new-window",
+            "-d",
+            "-P",
+            "-F",
+            "#{pane_id} #{window_id}",
+            "sleep 0.1",
+        ]);
+        until(|| {
+            !lab.say(&["list-panes", "-a"])
+                .contains(pane.split(' ').next().unwrap())
+        });
+        pane.trim_end().replace(' ', "|")
+    };
+    dies(&lab);
+    lab.say(&["set-option", "-gu", "@conductor_live"]);
+    dies(&lab);
+    settle();
+    assert_eq!(lab.started(), Vec::<String>::new());
+
+    lab.set("@conductor_live", "1");
+    let pane = dies(&lab);
+    until(|| lab.started().len() >= 2);
+    settle();
+    let events = lab.events();
+    assert_eq!(events.len(), 2, "{events:?}");
+    assert_eq!(events[0], format!("event|after-new-window|{pane}|"));
+    let id = pane.split('|').next().unwrap();
+    assert!(
+        events[1].starts_with(&format!("event|pane-exited|{id}|")),
+        "{events:?}"
+    );
+    assert_eq!(lab.get(DIRTY), "1");
+}
+
+#[test]
+fn many_layout_changes_start_one_process() {
+    let mut lab = Lab::new("");
+    lab.say(&["split-window", "-h", "-d", "sleep 1000"]);
+    lab.load();
+    let change = |lab: &Lab| {
+        let list = (0..100).fold(CommandList::new(), |list, round| {
+            list.then([
+                "resize-pane",
+                "-t",
+                "%0",
+                "-x",
+                if round % 2 == 0 { "20" } else { "30" },
+            ])
+        });
+        lab.tmux.run(&list).unwrap();
+        lab.tmux.run(&list).unwrap();
+        settle();
+    };
+    change(&lab);
+    assert_eq!(lab.started(), Vec::<String>::new());
+    lab.set("@conductor_live", "1");
+    change(&lab);
+    assert_eq!(lab.events().len(), 1, "{:?}", lab.events());
+    assert!(lab.events()[0].starts_with("event|window-layout-changed||@0|"));
+    lab.tmux.run(&hooks::clear_dirty()).unwrap();
+    change(&lab);
+    assert_eq!(lab.events().len(), 2);
+}
+
+#[test]
+fn leaving_a_mode_rings_only_when_something_waits() {
+    let mut lab = Lab::new("");
+    lab.say(&["split-window", "-h", "sleep 1000"]);
+    lab.load();
+    lab.set("@conductor_live", "1");
+    let modes = |lab: &Lab| {
+        lab.say(&["copy-mode", "-t", "%0"]);
+        settle();
+        let inside = lab.started().len();
+        lab.say(&["copy-mode", "-q", "-t", "%0"]);
+        settle();
+        inside
+    };
+    modes(&lab);
+    assert_eq!(lab.started(), Vec::<String>::new());
+    lab.set(WAITS, "1");
+    assert_eq!(modes(&lab), 0);
+    assert_eq!(lab.events().len(), 1, "{:?}", lab.events());
+    assert!(lab.events()[0].starts_with("event|pane-mode-changed|%0|"));
+}
+
+#[test]
+fn clients_ring_and_keys_open_the_menu() {
+    let mut lab = Lab::new("");
+    lab.load();
+    lab.set("@conductor_live", "1");
+    lab.attach();
+    until(|| {
+        lab.events()
+            .iter()
+            .any(|event| event.starts_with("event|client-attached|"))
+    });
+    let client = lab.say(&["list-clients", "-F", "#{client_name}"]);
+    let menu = |name: &str| format!("menu|{name}|{}|", client.trim_end());
+    for key in keys::KEYS {
+        // Keys that come at once are taken for a paste (assume-paste-time).
+        for pressed in ["C-b", "a", key.key] {
+            lab.outer(&["send-keys", pressed]);
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        if let Some(question) = key.confirm {
+            until(|| lab.outer(&["capture-pane", "-p"]).contains(question));
+            assert!(!lab.events().contains(&menu(key.menu)), "asks first");
+            lab.outer(&["send-keys", "y"]);
+        }
+        until(|| lab.events().contains(&menu(key.menu)));
+    }
+}
+
+#[test]
+fn popups_open_without_waiting() {
+    let mut lab = Lab::named("", "ho ok'\"$(id)#{pid}", "state");
+    lab.load();
+    lab.attach();
+    let client = lab.say(&["list-clients", "-F", "#{client_name}"]);
+    let open = |name| {
+        let list = menu_commands(name, client.trim_end(), &lab.tmux, &lab.home, &lab.binary);
+        lab.tmux.run(&list.unwrap()).unwrap();
+    };
+    open("inbox");
+    until(|| lab.events() == ["inbox|"]);
+    until(|| lab.outer(&["capture-pane", "-p"]).contains("(END)"));
+    lab.outer(&["send-keys", "q"]);
+    until(|| !lab.outer(&["capture-pane", "-p"]).contains("(END)"));
+    open("help");
+    until(|| {
+        lab.outer(&["capture-pane", "-p"])
+            .contains("Spawn an agent")
+    });
+    assert!(menu_commands("spawn", "c", &lab.tmux, &lab.home, &lab.binary).is_none());
+}
+
+#[test]
+fn counts_are_shown_with_room_and_taken_back() {
+    let mut lab = Lab::new("");
+    let before = lab.all();
+    lab.load();
+    let quiet = lab.all();
+    let counts = Counts {
+        pending: 2,
+        unread: 13,
+        waiting: 1,
+        error: 0,
+        live: 4,
+    };
+    lab.tmux.show_counts(&Counts::default()).unwrap();
+    lab.same(&quiet, "quiet");
+    lab.tmux.show_counts(&counts).unwrap();
+    assert_eq!(lab.get("@conductor_segment"), "⏳2 ?1 ✉13");
+    assert_eq!(lab.get("@conductor_pending"), "2");
+    assert_eq!(lab.get("@conductor_live"), "4");
+    let width: usize = lab.get("status-right-length").parse().unwrap();
+    assert!((50..56).contains(&width), "{width}");
+    let shown = lab.all();
+    lab.tmux.show_counts(&counts).unwrap();
+    lab.load();
+    lab.same(&shown, "shown");
+    lab.tmux.show_counts(&Counts::default()).unwrap();
+    lab.same(&quiet, "quiet");
+    lab.tmux.show_counts(&counts).unwrap();
+    lab.set("status-right-length", "60");
+    lab.tmux
+        .show_counts(&Counts {
+            unread: 1,
+            ..counts
+        })
+        .unwrap();
+    lab.tmux.show_counts(&Counts::default()).unwrap();
+    assert_eq!(lab.get("status-right-length"), "60");
+    lab.set("status-right-length", "40");
+    lab.tmux.show_counts(&counts).unwrap();
+    lab.unload();
+    lab.same(&before, "before");
+}
+
+#[test]
+fn panes_keep_what_deliveries_need_only_while_their_terminal_lives() {
+    let mut lab = Lab::new("");
+    let before = lab.all();
+    lab.load();
+    for (pane, id) in [
+        ("%1", "0123abc1"), // lives there
+        ("%2", "0123abc2"), // has ended
+        ("%3", "0123abc3"), // lives elsewhere
+        ("%4", "0123abc4"), // is of another state directory
+        ("%5", ""),
+    ] {
+        lab.say(&["new-window", "-d", "sleep 1000"]);
+        let set = |option, value| {
+            lab.say(&["set-option", "-p", "-t", pane, option, value]);
+        };
+        set("@conductor_id", id);
+        set("@conductor_seq", "3");
+        set("@conductor_log", "/tmp/with space");
+        set("@mine", "x");
+        match id.chars().last() {
+            Some('1') => terminal(&mut lab, id, pane, Status::Idle),
+            Some('2') => terminal(&mut lab, id, pane, Status::Exited),
+            Some('3') => terminal(&mut lab, id, "%77", Status::Idle),
+            _ => {}
+        }
+    }
+    lab.unload();
+    let options = |pane| lab.say(&["show-options", "-p", "-t", pane]);
+    for (pane, id) in [("%1", "0123abc1"), ("%4", "0123abc4")] {
+        let kept = format!("@conductor_id {id}\n@conductor_seq 3\n@mine x\n");
+        assert_eq!(options(pane), kept);
+    }
+    for pane in ["%2", "%3", "%5"] {
+        assert_eq!(options(pane), "@mine x\n");
+    }
+    lab.same(&before, "the rest");
+}

@@ -1,0 +1,357 @@
+//! Our keys: one after the prefix, which opens the key table `conductor`, and that table.
+//!
+//! Only free keys are taken, in both tables. What a key does is `menu NAME CLIENT` of our binary.
+
+use super::client::Tmux;
+use super::command::{CommandList, literal, quoted};
+use super::error::Error;
+use super::hooks::is_ours;
+use super::timer::helper;
+use std::fmt::Write as _;
+
+/// The key table behind the prefix key.
+pub const TABLE: &str = "conductor";
+/// The key after the prefix unless `@conductor-key` says otherwise.
+pub const DEFAULT_KEY: &str = "a";
+/// What is taken instead, in order, when the user has bound that key.
+const OTHER_KEYS: [&str; 3] = ["g", "e", "y"];
+/// What our key after the prefix does.
+const OPEN: &str = "switch-client -T conductor";
+/// A key table that exists only while the name of a key is looked up.
+const PROBE: &str = "conductor_probe";
+
+/// One key of the table.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Key {
+    /// The key, as tmux prints it.
+    pub key: &'static str,
+    /// What it does, for people.
+    pub note: &'static str,
+    /// The `NAME` of `menu NAME CLIENT` that it runs.
+    pub menu: &'static str,
+    /// What is asked before, if anything (tmux expands formats and times in it: no `#`, no `%`).
+    pub confirm: Option<&'static str>,
+}
+
+const fn key(key: &'static str, note: &'static str, menu: &'static str) -> Key {
+    Key {
+        key,
+        note,
+        menu,
+        confirm: None,
+    }
+}
+
+/// The keys of this release.
+pub const KEYS: [Key; 5] = [
+    key("s", "Spawn an agent", "spawn"),
+    key("n", "Go to the next agent that waits", "next"),
+    key("i", "Show the inbox", "inbox"),
+    Key {
+        confirm: Some("Stop all agents of this tmux server? (y/n)"),
+        ..key("K", "Stop everything", "stop")
+    },
+    key("?", "Show these keys", "help"),
+];
+
+impl Key {
+    fn bind(&self) -> Vec<String> {
+        let line = helper(&format!("menu {} #{{q:client_name}}", self.menu));
+        let mut words: Vec<String> = ["bind-key", "-N", self.note, "-T", TABLE, self.key]
+            .map(str::to_owned)
+            .to_vec();
+        match self.confirm {
+            None => words.extend(["run-shell".to_owned(), "-b".to_owned(), line]),
+            Some(question) => words.extend([
+                "confirm-before".to_owned(),
+                "-p".to_owned(),
+                question.to_owned(),
+                format!("run-shell -b {}", quoted(&line)),
+            ]),
+        }
+        words
+    }
+}
+
+/// The table of keys for the documentation.
+pub fn keys_markdown() -> String {
+    let mut text = "| key | what it does |\n|---|---|\n".to_owned();
+    for key in KEYS {
+        let asks = if key.confirm.is_some() {
+            " (asks first)"
+        } else {
+            ""
+        };
+        let _ = writeln!(text, "| `{}` | {}{asks} |", key.key, key.note);
+    }
+    text
+}
+
+/// Opens a popup with `shell_line` on `client` and returns at once (a client that ran `display-popup` itself would wait until it is closed).
+pub fn popup(client: &str, shell_line: &str) -> CommandList {
+    let command = format!(
+        "display-popup -c {} -E -w 80% -h 80% {}",
+        quoted(&literal(client)),
+        quoted(&literal(shell_line))
+    );
+    CommandList::new().then(["run-shell", "-b", "-C", &command])
+}
+
+/// The shell line that shows the notes of our key table in a pager, in a popup of `tmux`'s server.
+pub fn help_line(tmux_program: &str, socket: &str) -> String {
+    let words = shell_words::join([
+        tmux_program,
+        "-u",
+        "-S",
+        socket,
+        "list-keys",
+        "-N",
+        "-T",
+        TABLE,
+    ]);
+    format!("{words} | less")
+}
+
+/// A key binding as tmux lists it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Binding {
+    table: String,
+    key: String,
+    command: String,
+}
+
+/// All key bindings, and what can be said about ours.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Bindings {
+    all: Vec<Binding>,
+    /// The key that the user wants after the prefix; none when tmux knows no key of that name.
+    wanted: Option<String>,
+}
+
+fn take_word(text: &str) -> (&str, &str) {
+    let text = text.trim_start();
+    text.split_once(' ').unwrap_or((text, ""))
+}
+
+fn parse(listed: &str) -> Vec<Binding> {
+    let mut found = Vec::new();
+    for line in listed.lines() {
+        let Some(mut rest) = line.strip_prefix("bind-key ") else {
+            continue;
+        };
+        let table = loop {
+            let (word, after) = take_word(rest);
+            match word {
+                "-r" => rest = after,
+                "-T" => {
+                    let (table, after) = take_word(after);
+                    rest = after;
+                    break table;
+                }
+                _ => break "",
+            }
+        };
+        let (key, command) = take_word(rest);
+        if !table.is_empty() && !key.is_empty() {
+            found.push(Binding {
+                table: table.to_owned(),
+                key: plain(key),
+                command: command.trim_start().to_owned(),
+            });
+        }
+    }
+    found
+}
+
+/// A key's name without the quotes and escapes that tmux prints it with: `\;`, `"M-;"`, `"M-\""`.
+fn plain(key: &str) -> String {
+    let inner = ['"', '\'']
+        .iter()
+        .find_map(|quote| key.strip_prefix(*quote)?.strip_suffix(*quote))
+        .unwrap_or(key);
+    let mut name = String::new();
+    let mut letters = inner.chars();
+    while let Some(letter) = letters.next() {
+        match letter {
+            '\\' => name.push(letters.next().unwrap_or('\\')),
+            other => name.push(other),
+        }
+    }
+    name
+}
+
+impl Bindings {
+    fn command(&self, table: &str, key: &str) -> Option<&str> {
+        self.all
+            .iter()
+            .find(|binding| binding.table == table && binding.key == key)
+            .map(|binding| binding.command.as_str())
+    }
+
+    /// Whether `key` after the prefix opens our table.
+    pub fn opens(&self, key: &str) -> bool {
+        self.command("prefix", key) == Some(OPEN)
+    }
+
+    /// The key after the prefix: the wanted one or the first other one that is free or opens our table already.
+    pub fn choose(&self) -> Option<&str> {
+        self.wanted
+            .as_deref()
+            .into_iter()
+            .chain(OTHER_KEYS)
+            .find(|key| {
+                self.command("prefix", key)
+                    .is_none_or(|command| command == OPEN)
+            })
+    }
+
+    /// The key after the prefix that opens our table, if one does.
+    pub fn opener(&self) -> Option<&str> {
+        self.all
+            .iter()
+            .find(|binding| binding.table == "prefix" && binding.command == OPEN)
+            .map(|binding| binding.key.as_str())
+    }
+
+    /// The keys that we want and somebody else has.
+    pub fn taken(&self) -> Vec<String> {
+        let prefix = self
+            .wanted
+            .iter()
+            .filter(|key| {
+                self.command("prefix", key)
+                    .is_some_and(|command| command != OPEN)
+            })
+            .map(|key| format!("prefix {key}"));
+        let ours = KEYS.iter().filter_map(|key| {
+            self.command(TABLE, key.key)
+                .filter(|command| !is_ours(command))
+                .map(|_| format!("{TABLE} {}", key.key))
+        });
+        prefix.chain(ours).collect()
+    }
+
+    /// Binds `opener` after the prefix (unless it opens our table already) and our table's keys, but no key of somebody else.
+    pub fn bind_list(&self, opener: Option<&str>) -> CommandList {
+        let mut list = CommandList::new();
+        if let Some(opener) = opener.filter(|key| !self.opens(key)) {
+            list = list.then([
+                "bind-key",
+                "-N",
+                "Agent Conductor",
+                "-T",
+                "prefix",
+                opener,
+                "switch-client",
+                "-T",
+                TABLE,
+            ]);
+        }
+        for key in KEYS {
+            if self.command(TABLE, key.key).is_none_or(is_ours) {
+                list = list.then(key.bind());
+            }
+        }
+        list
+    }
+
+    /// Unbinds `opener` if it still opens our table, and what is ours in our table.
+    pub fn unbind_list(&self, opener: Option<&str>) -> CommandList {
+        let mut list = CommandList::new();
+        if let Some(opener) = opener {
+            list = list.append(self.unbind_opener(opener));
+        }
+        for binding in &self.all {
+            if binding.table == TABLE && is_ours(&binding.command) {
+                list = list.then(["unbind-key", "-T", TABLE, &binding.key]);
+            }
+        }
+        list
+    }
+
+    /// Unbinds `opener` if it still opens our table.
+    pub fn unbind_opener(&self, opener: &str) -> CommandList {
+        if self.opens(opener) {
+            CommandList::new().then(["unbind-key", "-T", "prefix", opener])
+        } else {
+            CommandList::new()
+        }
+    }
+}
+
+impl Tmux {
+    /// All key bindings; `wanted` is the user's choice of the key after the prefix. All are listed at once: what alone stands in a table,
+    /// and a single key, tmux 3.7 shows on a client instead of printing it.
+    pub fn bindings(&self, wanted: &str) -> Result<Bindings, Error> {
+        let all = CommandList::new().then(["list-keys"]);
+        // tmux's own name of the key (`^x` is `C-x`) is seen when it is bound somewhere.
+        let probe = CommandList::new()
+            .then(["bind-key", "-T", PROBE, "--", wanted, "list-keys"])
+            .append(all.clone())
+            .then(["unbind-key", "-a", "-T", PROBE]);
+        let answer = self.try_run(&probe, None)?;
+        let listed = if answer.ok {
+            answer.out
+        } else {
+            self.run(&all)?
+        };
+        let (probed, all): (Vec<_>, Vec<_>) = parse(&listed)
+            .into_iter()
+            .partition(|binding| binding.table == PROBE);
+        Ok(Bindings {
+            all,
+            wanted: probed.into_iter().next().map(|binding| binding.key),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn bindings(listed: &str, wanted: &str) -> Bindings {
+        Bindings {
+            all: parse(listed),
+            wanted: Some(wanted.to_owned()),
+        }
+    }
+
+    #[test]
+    fn the_first_free_key_is_chosen() {
+        let user = "bind-key    -T prefix       a       display-message hi\n\
+                    bind-key -r -T prefix       g       resize-pane -U\n\
+                    bind-key    -T root         e       display-message hi\n";
+        assert_eq!(bindings(user, "a").choose(), Some("e"));
+        assert_eq!(bindings(user, "a").taken(), ["prefix a"]);
+        let ours = "bind-key    -T prefix a switch-client -T conductor\n";
+        assert_eq!(bindings(ours, "a").choose(), Some("a"));
+        assert_eq!(bindings(ours, "a").taken(), Vec::<String>::new());
+        let odd = "bind-key -T prefix \\; switch-client -T conductor\n";
+        assert_eq!(bindings(odd, "a").opener(), Some(";"));
+        for (printed, key) in [
+            ("\\\\", "\\"),
+            ("\"M-;\"", "M-;"),
+            ("\"M-\\\"\"", "M-\""),
+            ("C-\\\\", "C-\\"),
+        ] {
+            assert_eq!(plain(printed), key);
+        }
+    }
+
+    #[test]
+    fn a_key_of_the_user_in_our_table_stays() {
+        let user = "bind-key -T conductor s display-message mine\n";
+        let list = bindings(user, "a").bind_list(Some("a"));
+        assert!(!list.argv().iter().any(|word| word.contains("menu spawn")));
+        assert!(list.argv().iter().any(|word| word.contains("menu next")));
+        assert!(bindings(user, "a").unbind_list(Some("a")).is_empty());
+    }
+
+    #[test]
+    fn questions_hold_nothing_that_tmux_expands() {
+        for key in KEYS {
+            assert!(!key.confirm.unwrap_or_default().contains(['#', '%']));
+        }
+        assert!(keys_markdown().contains("| `K` | Stop everything (asks first) |"));
+    }
+}
