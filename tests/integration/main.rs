@@ -8,6 +8,7 @@
     reason = "tests start programs, write files, and fail loudly"
 )]
 
+mod delivery;
 mod lifecycle;
 #[path = "../support/mod.rs"]
 mod support;

@@ -112,6 +112,14 @@ impl Run {
         self.done().fails(code)
     }
 
+    /// Demands this exit code of a run that prints its answer all the same.
+    #[track_caller]
+    pub(crate) fn fails_quietly(self, code: i32) -> String {
+        let done = self.done();
+        assert_eq!(done.code, code, "{done:?}");
+        done.stdout
+    }
+
     /// Starts it and does not wait.
     #[track_caller]
     pub(crate) fn start(mut self) -> Running {
