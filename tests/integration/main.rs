@@ -9,6 +9,7 @@
 )]
 
 mod delivery;
+mod ends;
 mod lifecycle;
 #[path = "../support/mod.rs"]
 mod support;
