@@ -11,5 +11,6 @@
 mod delivery;
 mod ends;
 mod lifecycle;
+mod mcp;
 #[path = "../support/mod.rs"]
 mod support;
