@@ -439,7 +439,15 @@ fn attach_needs_a_terminal_and_something_to_attach_to() {
     let id = world.agent();
     world.run(["attach", "nowhere"]).fails(3);
     let error = world.run(["attach", "work"]).fails(1);
-    assert!(error.contains("terminal"), "{error}");
+    assert!(error.contains("not a terminal"), "{error}");
+    world.run(["attach", &id]).fails(1);
+    world.run(["launch", "-p", "demo", "--attach"]).fails(1);
+    let sessions = world.run(["sessions"]).json();
+    assert_eq!(
+        sessions.as_array().unwrap().len(),
+        1,
+        "nothing was launched that could not be shown"
+    );
     world.run(["close", &id]).ok();
     world.run(["attach", &id]).fails(4);
 }

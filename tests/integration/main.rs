@@ -8,8 +8,10 @@
     reason = "tests start programs, write files, and fail loudly"
 )]
 
+mod bad_input;
 mod delivery;
 mod ends;
+mod identity;
 mod lifecycle;
 mod mcp;
 #[path = "../support/mod.rs"]
