@@ -14,5 +14,6 @@ mod ends;
 mod identity;
 mod lifecycle;
 mod mcp;
+mod profiles;
 #[path = "../support/mod.rs"]
 mod support;
