@@ -12,7 +12,7 @@ use crate::domain::audit::digest;
 use crate::domain::handoff::{Given, Handoff, HandoffStatus};
 use crate::domain::ids::{MessageId, TerminalId};
 use crate::domain::message::{Message, Sender};
-use crate::domain::terminal::{Root, Status, Terminal};
+use crate::domain::terminal::{Role, Root, Status, Terminal};
 use crate::error::{Failure, Result};
 use crate::fsx;
 use crate::proc::Identity;
@@ -152,19 +152,38 @@ fn worker(cx: &Context, store: &mut Store, caller: &Terminal, task: &Task) -> Re
     if let Some(server) = &caller.server {
         cx.tmux = crate::tmux::Tmux::at(&server.socket);
     }
-    let limit = crate::profiles::config::load(&cx.home)?
-        .limits
-        .workers_per_session;
+    let limits = crate::profiles::config::load(&cx.home)?.limits;
     let living = store
         .read(|tx| tx.live_terminals())?
         .iter()
-        .filter(|t| t.session == caller.session)
+        .filter(|t| t.session == caller.session && t.role == Role::Worker)
         .count();
-    if living > usize::try_from(limit).unwrap_or(usize::MAX) {
-        return Err(Failure::refused(format!("the session has {living} living terminals, the limit is {limit} workers"))
-            .hint("close workers that are done with close_terminal, or raise limits.workers_per_session in config.toml"));
+    if living >= usize::try_from(limits.workers_per_session).unwrap_or(usize::MAX) {
+        return Err(Failure::refused(format!("the session has {living} living workers, as many as it may have")).hint(
+            "close workers that are done with close_terminal, or raise limits.workers_per_session in config.toml",
+        ));
+    }
+    let depth = depth(store, caller)?;
+    if depth >= limits.depth {
+        return Err(Failure::refused(format!(
+            "a worker {depth} levels below the first agent may not start another"
+        ))
+        .hint("do the task yourself, or raise limits.depth in config.toml"));
     }
     launch::worker(&cx, store, &caller.session, &plan, None)
+}
+
+/// How many callers a terminal has above it.
+fn depth(store: &mut Store, terminal: &Terminal) -> Result<u32> {
+    store.read(|tx| {
+        let mut depth = 0;
+        let mut next = terminal.caller.clone();
+        while let Some(id) = next.filter(|_| depth < 100) {
+            depth += 1;
+            next = tx.terminal(&id)?.and_then(|t| t.caller);
+        }
+        Ok::<_, Failure>(depth)
+    })
 }
 
 /// Sends the task and stores what goes with it in the same transaction; delivery follows.
