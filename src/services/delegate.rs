@@ -72,12 +72,16 @@ fn fingerprint(task: &Task) -> String {
 pub fn handoff(cx: &Context, store: &mut Store, caller: &Terminal, task: &Task) -> Result<Handoff> {
     let fingerprint = fingerprint(task);
     let joined = store.write(Durability::Process, Budget::Call, |tx| {
-        // An earlier call that still has its client is one of its own; this one may join any other.
-        let found = tx
-            .same_handoffs(&caller.id, &fingerprint)?
-            .into_iter()
-            .find(|h| h.open || !waited_for(h));
-        if let Some(found) = &found {
+        // With a key the same call means the same handoff. Without one, an earlier call that still has its client is one of its own,
+        // and this one may join any other.
+        let found = match &task.key {
+            Some(_) => tx.latest_handoff(&caller.id, &fingerprint)?,
+            None => tx
+                .same_handoffs(&caller.id, &fingerprint)?
+                .into_iter()
+                .find(|h| h.open || !waited_for(h)),
+        };
+        if let Some(found) = found.as_ref().filter(|found| !found.given) {
             tx.open_handoff(&found.id, false)?;
             tx.set_waiter(&found.id, own())?;
         }
@@ -242,10 +246,12 @@ pub fn wait(
     deadline: Deadline,
     mut tick: impl FnMut() -> bool,
 ) -> Result<Outcome> {
-    store.write(Durability::Process, Budget::Call, |tx| {
-        tx.open_handoff(id, false)?;
-        tx.set_waiter(id, own())
-    })?;
+    if !known(store, id)?.given {
+        store.write(Durability::Process, Budget::Call, |tx| {
+            tx.open_handoff(id, false)?;
+            tx.set_waiter(id, own())
+        })?;
+    }
     let mut looks = Looks::default();
     let found = wait::until(store, deadline, &mut tick, |store| {
         let handoff = known(store, id)?;
