@@ -12,7 +12,7 @@ use crate::domain::audit::digest;
 use crate::domain::handoff::{Given, Handoff, HandoffStatus};
 use crate::domain::ids::{MessageId, TerminalId};
 use crate::domain::message::{Message, Sender};
-use crate::domain::terminal::{Role, Root, Status, Terminal};
+use crate::domain::terminal::{Role, Root, Source, Status, Terminal};
 use crate::error::{Failure, Result};
 use crate::fsx;
 use crate::proc::Identity;
@@ -339,6 +339,9 @@ fn ripe(store: &mut Store, handoff: &Handoff, now: Timestamp) -> Result<Option<H
             (quiet && (rests || handoff.status != HandoffStatus::Done)).then_some(handoff.status)
         );
     }
+    if let Some(status) = missed(store, handoff, now)? {
+        return Ok(Some(status));
+    }
     if now >= handoff.deadline_at {
         let text = "the worker did not finish in its time; it is still there";
         store.write(Durability::Process, Budget::Call, |tx| {
@@ -352,6 +355,44 @@ fn ripe(store: &mut Store, handoff: &Handoff, now: Timestamp) -> Result<Option<H
         return Ok(Some(HandoffStatus::Timeout));
     }
     Ok(None)
+}
+
+/// The end of the worker's turn was stored without settling the handoff (its event came while the state was locked), or the worker is
+/// gone: the records say what the answer is.
+fn missed(store: &mut Store, handoff: &Handoff, now: Timestamp) -> Result<Option<HandoffStatus>> {
+    let found = store.read(|tx| {
+        let worker = tx.terminal(&handoff.worker)?;
+        let message = tx.message(handoff.message)?;
+        let more = tx.head_message(&handoff.worker)?.is_some();
+        Ok::<_, crate::store::Error>((worker, message, more))
+    })?;
+    let (Some(worker), Some(message), more) = found else {
+        return Ok(None);
+    };
+    let (status, answer) = if worker.alive() {
+        let taken = message
+            .submitted_at
+            .is_some_and(|at| at < worker.state.since);
+        let quiet = now.as_millisecond() - worker.state.since.as_millisecond() > 2 * SETTLE_MS;
+        let rests = worker.state.status == Status::Idle && worker.state.source == Source::Event;
+        if !(taken && quiet && rests) || more {
+            return Ok(None);
+        }
+        (HandoffStatus::Done, worker.last_answer.unwrap_or_default())
+    } else {
+        let reason = format!("the worker has ended: {}", worker.state.reason);
+        (HandoffStatus::Error, reason)
+    };
+    let answer = crate::domain::text::sanitise(&answer);
+    store.write(Durability::Process, Budget::Call, |tx| {
+        tx.answer_handoff(
+            &handoff.id,
+            status,
+            &answer,
+            clock::after_ms(now, -SETTLE_MS),
+        )
+    })?;
+    Ok(Some(status))
 }
 
 /// The call was answered `running`, was cancelled, or lost its client: an identical call may join, and the answer goes to the inbox.
