@@ -93,6 +93,13 @@ impl Tx<'_> {
         Ok(())
     }
 
+    /// Whether something of this kind is due about `subject`, at whatever time.
+    pub fn is_due(&self, kind: DueKind, subject: &str) -> Result<bool, Error> {
+        Ok(self
+            .prepare_cached("SELECT 1 FROM due WHERE kind = ?1 AND subject = ?2")?
+            .exists([kind.as_str(), subject])?)
+    }
+
     /// Takes everything that is due by `now` out of the table.
     pub fn take_due(&self, now: Timestamp) -> Result<Vec<Due>, Error> {
         let mut statement =
