@@ -76,6 +76,8 @@ pub enum Command {
     /// Send a message to an agent.
     #[command(visible_alias = "s")]
     Send(Send),
+    /// Send one message to each agent of a session.
+    Broadcast(Broadcast),
     /// List messages, or read, show, retry or cancel one.
     Inbox(Inbox),
     /// Wait until terminals are in a state.
@@ -296,6 +298,22 @@ pub struct Send {
     /// Wait up to S seconds until the agent's own event proves it.
     #[arg(long, value_name = "S", value_parser = seconds)]
     pub wait: Option<f64>,
+}
+
+/// Arguments of `broadcast`.
+#[derive(Debug, Args)]
+pub struct Broadcast {
+    /// The tmux session.
+    pub session: String,
+    /// The text; `-` reads standard input.
+    #[arg(short, long, value_name = "TEXT", required_unless_present = "file")]
+    pub message: Option<String>,
+    /// A file with the text.
+    #[arg(long, value_name = "PATH", conflicts_with = "message")]
+    pub file: Option<PathBuf>,
+    /// Only to those with this part: supervisor, or any other word for workers.
+    #[arg(long)]
+    pub role: Option<String>,
 }
 
 /// Arguments of `inbox`.

@@ -250,6 +250,47 @@ impl Terminal {
     }
 }
 
+#[cfg(test)]
+impl Terminal {
+    /// An idle worker that was never registered, for tests.
+    pub(crate) fn sample(id: TerminalId) -> Self {
+        let now = Timestamp::UNIX_EPOCH;
+        Self {
+            id,
+            session: "s".into(),
+            window: "w".into(),
+            pane: None,
+            server: None,
+            pane_pid: None,
+            root: None,
+            tty: 0,
+            provider: "demo".into(),
+            profile: "developer".into(),
+            role: Role::Worker,
+            state: State {
+                status: Status::Idle,
+                reason: "a test".into(),
+                source: Source::Event,
+                since: now,
+            },
+            caller: None,
+            cwd: "/".into(),
+            model: None,
+            created_at: now,
+            ended_at: None,
+            exit_code: None,
+            agent_session: None,
+            program: None,
+            last_event_at: None,
+            last_answer: None,
+            gate_seen_at: None,
+            session_owned: true,
+            env: Vec::new(),
+            settled: 0,
+        }
+    }
+}
+
 /// What an event makes of a state: `None` where nothing changes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Change {
