@@ -157,6 +157,8 @@ pub enum Command {
         #[arg(long)]
         dry_run: bool,
     },
+    /// Say what is wrong with the installation, why it matters, and what to do.
+    Doctor,
     /// Generate completions, man page, command reference or JSON Schemas.
     Generate {
         /// What to generate.

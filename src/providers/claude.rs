@@ -35,7 +35,7 @@ pub(super) fn read(event: &str, bytes: &[u8]) -> Result<Option<Incoming>, String
     // Hooks of a subagent carry its id: they are signs of life of the parent, whatever they say.
     let subagent = hook.agent_id.is_some();
     let call = || ToolCall {
-        tool: hook.tool_name.clone().unwrap_or_default(),
+        tool: shown(hook.tool_name.as_deref().unwrap_or_default()),
         input: hook.tool_input.clone(),
         call_id: hook.tool_use_id.clone(),
     };
@@ -101,6 +101,14 @@ pub(super) fn read(event: &str, bytes: &[u8]) -> Result<Option<Incoming>, String
         agent_session: hook.session_id,
         exit_code: hook.exit_code,
     }))
+}
+
+/// A tool's name as it may be shown: one line, not long.
+fn shown(name: &str) -> String {
+    crate::domain::text::one_line(name)
+        .chars()
+        .take(80)
+        .collect()
 }
 
 fn running(task: &Value) -> bool {

@@ -6,6 +6,7 @@ pub mod close;
 pub mod context;
 pub mod delegate;
 pub mod deliver;
+pub mod doctor;
 pub mod explain;
 pub mod find;
 pub mod identity;

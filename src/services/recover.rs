@@ -3,12 +3,14 @@
 use super::after::{self, Aftermath};
 use super::context::Context;
 use crate::clock;
+use crate::domain::message::MessageStatus;
 use crate::domain::terminal::{Server, Source, Status, Terminal};
 use crate::domain::text::one_line;
 use crate::error::Result;
 use crate::proc::Identity;
-use crate::store::{Budget, Durability, Store};
+use crate::store::{Budget, DueKind, Durability, Store, Tx};
 use crate::tmux::{self, Pane, PaneId, Tmux};
+use jiff::Timestamp;
 use serde::Serialize;
 use std::path::PathBuf;
 
@@ -198,7 +200,7 @@ pub fn retry_waiting(cx: &Context, store: &mut Store) -> Result<()> {
         Ok::<_, crate::store::Error>(waiting)
     })?;
     for (terminal, head) in waiting {
-        if head.status == crate::domain::message::MessageStatus::Placed {
+        if head.status == MessageStatus::Placed {
             super::deliver::check_proof(cx, store, head.id)?;
         } else if !matches!(terminal.state.status, Status::Working) {
             super::deliver::deliver(cx, store, &terminal.id)?;
@@ -207,34 +209,64 @@ pub fn retry_waiting(cx: &Context, store: &mut Store) -> Result<()> {
     Ok(())
 }
 
-/// What is overdue because a timer was lost is due now: arms the timers of all servers again.
+/// A message that has been waiting for this long is looked after by a due time, or its helper was killed, in milliseconds.
+const UNATTENDED_MS: i64 = 2_000;
+
+/// The messages at the head of a queue that nothing will look at again, because the helper that accepted them was killed.
+fn unattended(
+    tx: &Tx<'_>,
+    living: &[Terminal],
+    now: Timestamp,
+) -> std::result::Result<Vec<(DueKind, String, Terminal)>, crate::store::Error> {
+    let mut found = Vec::new();
+    for terminal in living {
+        let Some(head) = tx.head_message(&terminal.id)? else {
+            continue;
+        };
+        let message = head.id.to_string();
+        let fresh = now.as_millisecond() - head.queued_at.as_millisecond() < UNATTENDED_MS;
+        if fresh
+            || tx.is_due(DueKind::Deliver, terminal.id.as_str())?
+            || tx.is_due(DueKind::Proof, &message)?
+        {
+            continue;
+        }
+        found.push(if head.status == MessageStatus::Placed {
+            (DueKind::Proof, message, terminal.clone())
+        } else {
+            (DueKind::Deliver, terminal.id.to_string(), terminal.clone())
+        });
+    }
+    Ok(found)
+}
+
+/// What is overdue because a timer was lost is due now, and so is what a killed helper left behind: arms the timers of all servers again.
 pub fn rearm(cx: &Context, store: &mut Store) -> Result<()> {
-    let mut aftermath = Aftermath::default();
-    let needed = store.read(|tx| {
-        let now = clock::now();
-        let sockets: Vec<PathBuf> = tx
-            .live_terminals()?
-            .iter()
-            .filter_map(|t| t.server.as_ref())
-            .map(|server| server.socket.clone())
-            .collect();
+    let now = clock::now();
+    let (needed, left) = store.read(|tx| {
+        let living = tx.live_terminals()?;
         let mut needed = false;
-        for socket in sockets {
+        for server in living.iter().filter_map(|t| t.server.as_ref()) {
             needed |= tx
-                .next_due(&socket.to_string_lossy())?
+                .next_due(&server.socket.to_string_lossy())?
                 .is_some_and(|at| at.as_millisecond() + 2_000 < now.as_millisecond());
         }
-        Ok::<_, crate::store::Error>(needed)
+        Ok::<_, crate::store::Error>((needed, unattended(tx, &living, now)?))
     })?;
-    if needed {
-        store.write(Durability::Process, Budget::Call, |tx| {
-            let now = clock::now();
-            for terminal in tx.live_terminals()? {
-                aftermath.arm(tx, &terminal, now)?;
-            }
-            Ok::<_, crate::store::Error>(())
-        })?;
-        aftermath.run(cx, store);
+    if !needed && left.is_empty() {
+        return Ok(());
     }
+    let mut aftermath = Aftermath::default();
+    store.write(Durability::Process, Budget::Call, |tx| {
+        for (kind, subject, terminal) in &left {
+            let socket = super::deliver::socket(terminal);
+            tx.set_due(*kind, subject, socket.as_deref(), now)?;
+        }
+        for terminal in tx.live_terminals()? {
+            aftermath.arm(tx, &terminal, now)?;
+        }
+        Ok::<_, crate::store::Error>(())
+    })?;
+    aftermath.run(cx, store);
     Ok(())
 }

@@ -98,7 +98,7 @@ CREATE TABLE handoffs (
   waiter_start INTEGER
 ) WITHOUT ROWID;
 CREATE INDEX handoffs_worker ON handoffs (worker) WHERE given IS NULL;
-CREATE INDEX handoffs_caller ON handoffs (caller, fingerprint) WHERE given IS NULL;
+CREATE INDEX handoffs_caller ON handoffs (caller, fingerprint, created_at);
 
 CREATE TABLE approvals (
   id           INTEGER PRIMARY KEY AUTOINCREMENT,
