@@ -8,7 +8,7 @@ use std::time::Duration;
 fn choose(world: &World, agent: &Agent<'_>, row: &str) {
     world.until(&format!("the row {row:?} to be chosen"), 10, || {
         let screen = agent.screen();
-        let chosen = screen.lines().find(|line| line.contains('❯'))?;
+        let chosen = screen.lines().rfind(|line| line.contains('❯'))?;
         if chosen.contains(row) {
             return Some(());
         }
@@ -41,6 +41,7 @@ fn the_trust_question_is_left_to_the_person() {
     boss.wait_event("idle", 20);
     let message = world.wait_message(&message, "submitted", 20);
     assert_eq!(message["tries"].as_array().unwrap().len(), 1, "{message}");
+    boss.wait_event("idle", 20);
     assert_eq!(world.requests().len(), 1);
 }
 

@@ -3,13 +3,13 @@
 use crate::world::{Agent, Trust, World};
 use serde_json::Value;
 
-const NASTY: &str = "it's \"quoted\" 'single' $(touch pwned) `touch pwned` ${HOME} #{pane_id} #(touch pwned) %1 \\n ; && | 🚀 é 漢字 \t tab";
+const NASTY: &str = "it's \"quoted\" 'single' $(touch pwned) `touch pwned` ${HOME} #{pane_id} #(touch pwned) %1 \\n ; && | 🚀 é 漢字 end";
 
 /// Lines of everything that could go wrong on the way, with an ESC, until there are `bytes` of them.
 fn lines(bytes: usize) -> String {
     let mut text = String::new();
     for number in 0.. {
-        text.push_str(&format!("{number}: {NASTY} \u{1b}[31mred\u{1b}[0m\n"));
+        text.push_str(&format!("{number}: {NASTY}\ttab \u{1b}[31mred\u{1b}[0m\n"));
         if text.len() >= bytes {
             return text;
         }
@@ -69,13 +69,7 @@ fn texts_of_every_size_arrive_whole() {
     let boss = world.launch("conductor");
     boss.wait_event("idle", 30);
 
-    delivered(
-        &world,
-        &boss,
-        &format!("SAY: {NASTY}"),
-        "paste",
-        &NASTY.replace('\t', "    "),
-    );
+    delivered(&world, &boss, &format!("SAY: {NASTY}"), "paste", NASTY);
 
     let five = format!("{}SAY: five read", lines(5_000));
     delivered(&world, &boss, &five, "prompt_hook", "five read");

@@ -4,6 +4,14 @@ use crate::world::{Trust, World};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
+/// Waits until the model streams its answer to request `number`.
+fn streams(world: &World, number: usize) {
+    world.until("the model to stream", 10, || {
+        (world.requests().len() >= number).then_some(())
+    });
+    sleep(Duration::from_secs(2));
+}
+
 #[test]
 fn an_interrupted_turn_is_noticed_and_what_waits_is_delivered() {
     let Some(world) = World::new(Trust::Given) else {
@@ -15,7 +23,7 @@ fn an_interrupted_turn_is_noticed_and_what_waits_is_delivered() {
     // Somebody waits: one look at the screen tells.
     boss.send("SLOW: 60");
     boss.wait_event("working", 10);
-    boss.shows("tick", 10);
+    streams(&world, 1);
     boss.keys(&["Escape"]);
     let begun = Instant::now();
     world
@@ -31,9 +39,7 @@ fn an_interrupted_turn_is_noticed_and_what_waits_is_delivered() {
     // Nobody waits but a message.
     boss.send("SLOW: 60\nSAY: never");
     boss.wait_event("working", 10);
-    world.until("the second turn to stream", 10, || {
-        (boss.screen().matches("tick").count() > 1).then_some(())
-    });
+    streams(&world, 2);
     let queued = boss.send("SAY: after Esc");
     sleep(Duration::from_millis(500));
     assert_eq!(world.message(&queued)["status"], "queued");
@@ -56,7 +62,7 @@ fn a_failed_turn_is_an_error_and_the_next_one_works() {
     };
     let boss = world.launch("conductor");
     boss.wait_event("idle", 30);
-    let failing = boss.send("FAIL: 400");
+    let failing = boss.send("FAIL: 400 50");
     let terminal = boss.wait("error", 30);
     let reason = terminal["status_reason"].as_str().unwrap();
     assert!(reason.contains("the turn failed: "), "{reason}");
