@@ -32,8 +32,8 @@ fn delivered(world: &World, agent: &Agent<'_>, text: &str, transport: &str, answ
     assert_eq!(message["transport"], transport, "{message}");
     assert_eq!(message["tries"].as_array().unwrap().len(), 1, "{message}");
     world.until(&format!("the answer {answer:?}"), 30, || {
-        let output = world.conductor(&["output", &agent.id]).done();
-        (output.trim() == answer).then_some(())
+        let output = world.conductor(&["output", &agent.id]).output.stdout;
+        (String::from_utf8_lossy(&output).trim() == answer).then_some(())
     });
     agent.wait_event("idle", 10);
 }
