@@ -382,13 +382,14 @@ pub struct Wait {
 
 /// Arguments of `shutdown`.
 #[derive(Debug, Args)]
-#[group(required = true, multiple = false, id = "which")]
+#[command(group(clap::ArgGroup::new("which").required(true).args(["session", "all"])))]
+#[group(skip)]
 pub struct Shutdown {
     /// The session.
-    #[arg(long, value_name = "NAME", group = "which")]
+    #[arg(long, value_name = "NAME")]
     pub session: Option<String>,
     /// Every terminal of this state directory.
-    #[arg(long, group = "which")]
+    #[arg(long)]
     pub all: bool,
     /// Give the agents no time to say goodbye.
     #[arg(long)]
