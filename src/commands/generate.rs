@@ -9,7 +9,7 @@ pub(super) fn generate(door: &mut Door<'_>, what: &Generate) -> Result<()> {
     let mut text = Vec::new();
     match what {
         Generate::Completions { shell } => {
-            clap_complete::generate(*shell, &mut Cli::command(), "conductor-hook", &mut text);
+            clap_complete::generate(*shell, &mut Cli::command(), super::program(), &mut text);
         }
         Generate::Man => clap_mangen::Man::new(Cli::command())
             .render(&mut text)

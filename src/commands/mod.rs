@@ -154,6 +154,7 @@ fn dispatch(cli: Cli, out: &mut dyn Write) -> Result<u8> {
     };
     match cli.command {
         Command::Init => state::init(&mut door)?,
+        Command::Doctor => return state::doctor(&mut door),
         Command::Recover { dry_run } => state::recover(&mut door, dry_run)?,
         Command::Launch(arguments) => agents::launch(&mut door, &arguments)?,
         Command::Worker(arguments) => agents::worker(&mut door, &arguments)?,
@@ -165,6 +166,7 @@ fn dispatch(cli: Cli, out: &mut dyn Write) -> Result<u8> {
         Command::Close { terminal, force } => agents::close(&mut door, &terminal, force)?,
         Command::Shutdown(arguments) => agents::shutdown(&mut door, &arguments)?,
         Command::Send(arguments) => return messages::send(&mut door, &arguments),
+        Command::Broadcast(arguments) => messages::broadcast(&mut door, &arguments)?,
         Command::Inbox(arguments) => messages::inbox(&mut door, &arguments)?,
         Command::Wait(arguments) => output::wait(&mut door, &arguments)?,
         Command::Output { terminal, mode } => output::output(&mut door, &terminal, mode)?,
@@ -188,7 +190,12 @@ fn dispatch(cli: Cli, out: &mut dyn Write) -> Result<u8> {
         Command::Tick => plugin::tick(&door)?,
         Command::Menu { name, arguments } => plugin::menu(&mut door, &name, &arguments)?,
         Command::Mcp => return Ok(crate::mcp::run(&door.cx)),
-        Command::Exec { id } => return Err(crate::services::start::exec(&door.cx, &id)),
+        Command::Exec { id } => {
+            // The pane closes with it, so nobody may see the message there.
+            let failure = crate::services::start::exec(&door.cx, &id);
+            tracing::error!(terminal = %id, %failure, "start an agent");
+            return Err(failure);
+        }
         Command::Hook { .. } => {}
     }
     Ok(0)

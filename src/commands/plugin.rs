@@ -43,7 +43,7 @@ pub(super) fn plugin(door: &mut Door<'_>, command: &cli::Plugin) -> Result<()> {
         cli::Plugin::Status => {
             let mut store = cx.store()?;
             let status = service::status(&mut store, &cx.tmux, &cx.home)?;
-            door.print(&status, |status| lines(status))
+            door.print(&status, lines)
         }
     }
 }

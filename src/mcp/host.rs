@@ -188,6 +188,10 @@ impl Host {
                                 go on with other work and it arrives as a message. Cancelling a call does not stop the worker.",
                 })
             }
+            // With a key the caller said that it wants the same answer again.
+            Outcome::Given(handoff) if arguments.text("idempotency_key").is_some() => {
+                result(&handoff)
+            }
             Outcome::Given(handoff) => json!({
                 "success": handoff.status == HandoffStatus::Done, "status": handoff.status.as_str(), "output": Value::Null,
                 "terminal_id": handoff.worker, "handoff_id": handoff.id,

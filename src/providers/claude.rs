@@ -35,7 +35,7 @@ pub(super) fn read(event: &str, bytes: &[u8]) -> Result<Option<Incoming>, String
     // Hooks of a subagent carry its id: they are signs of life of the parent, whatever they say.
     let subagent = hook.agent_id.is_some();
     let call = || ToolCall {
-        tool: hook.tool_name.clone().unwrap_or_default(),
+        tool: shown(hook.tool_name.as_deref().unwrap_or_default()),
         input: hook.tool_input.clone(),
         call_id: hook.tool_use_id.clone(),
     };
@@ -69,12 +69,21 @@ pub(super) fn read(event: &str, bytes: &[u8]) -> Result<Option<Incoming>, String
             background: hook.background_tasks.iter().any(running),
         },
         "StopFailure" => {
-            let error = match &hook.error {
+            let kind = match &hook.error {
+                Some(Value::String(text)) if text == "unknown" => String::new(),
                 Some(Value::String(text)) => text.clone(),
                 Some(other) => other.to_string(),
-                None => hook.last_assistant_message.clone().unwrap_or_default(),
+                None => String::new(),
             };
-            if error == "usage_limit" {
+            // Its last words say more than the kind, e.g. "API Error: 400 …".
+            let words = hook.last_assistant_message.clone().unwrap_or_default();
+            let known = |text: &&str| !text.trim().is_empty();
+            let error = [kind.as_str(), words.as_str()]
+                .into_iter()
+                .filter(known)
+                .collect::<Vec<_>>()
+                .join(": ");
+            if kind == "usage_limit" {
                 AgentEvent::LimitReached {
                     until: hook
                         .limit_until
@@ -103,6 +112,14 @@ pub(super) fn read(event: &str, bytes: &[u8]) -> Result<Option<Incoming>, String
         agent_session: hook.session_id,
         exit_code: hook.exit_code,
     }))
+}
+
+/// A tool's name as it may be shown: one line, not long.
+fn shown(name: &str) -> String {
+    crate::domain::text::one_line(name)
+        .chars()
+        .take(80)
+        .collect()
 }
 
 fn running(task: &Value) -> bool {
@@ -243,6 +260,13 @@ mod tests {
         assert_eq!(
             event("StopFailure", &json!({"error": "x"})),
             AgentEvent::TurnFailed { error: "x".into() }
+        );
+        let seen = json!({"error": "unknown", "last_assistant_message": "API Error: 400 no"});
+        assert_eq!(
+            event("StopFailure", &seen),
+            AgentEvent::TurnFailed {
+                error: "API Error: 400 no".into()
+            }
         );
     }
 

@@ -6,7 +6,7 @@ use crate::domain::handoff::HandoffStatus;
 use crate::domain::ids::TerminalId;
 use crate::domain::message::MessageStatus;
 use crate::domain::terminal::{Change, Source, Status, Terminal};
-use crate::store::{Budget, DueKind, Durability, Error, Store, Tx};
+use crate::store::{Arm, Budget, DueKind, Durability, Error, Store, Tx};
 use crate::tmux::status_line::Counts;
 use crate::tmux::{CommandList, PaneId, Tmux};
 use jiff::Timestamp;
@@ -16,7 +16,7 @@ use std::path::PathBuf;
 #[derive(Debug, Default, Clone)]
 pub struct Aftermath {
     /// Sockets of servers whose timer may have to be armed, with the new timer where one is needed.
-    timers: Vec<(PathBuf, Timestamp, i64)>,
+    timers: Vec<(PathBuf, Arm)>,
     /// Panes whose shown status changed.
     shown: Vec<(PathBuf, String, Status)>,
     /// Terminals that ended.
@@ -54,9 +54,12 @@ impl Aftermath {
 
     /// As [`Self::arm`], for a server by its socket.
     pub fn arm_at(&mut self, tx: &Tx<'_>, socket: PathBuf, now: Timestamp) -> Result<(), Error> {
-        if let Some((at, generation)) = tx.arm(&socket.to_string_lossy(), now)? {
-            self.timers.retain(|(other, _, _)| *other != socket);
-            self.timers.push((socket, at, generation));
+        match tx.arm(&socket.to_string_lossy(), now)? {
+            Arm::Keep => {}
+            arm => {
+                self.timers.retain(|(other, _)| *other != socket);
+                self.timers.push((socket, arm));
+            }
         }
         Ok(())
     }
@@ -64,13 +67,19 @@ impl Aftermath {
     /// Does it. What fails is logged and found again by the next entry; a hook never fails because of it.
     pub fn run(self, cx: &Context, store: &mut Store) {
         let now = clock::now();
-        for (socket, at, generation) in self.timers {
-            let ms = u64::try_from(at.as_millisecond() - now.as_millisecond())
-                .unwrap_or(0)
-                .clamp(20, 15 * 60 * 1000);
-            if let Err(error) =
-                Tmux::at(&socket).arm_timer(&cx.binary, cx.home.root(), generation, ms)
-            {
+        for (socket, arm) in self.timers {
+            let tmux = Tmux::at(&socket);
+            let done = match arm {
+                Arm::Keep => Ok(()),
+                Arm::Cancel { generation } => tmux.cancel_timer(generation),
+                Arm::Set { at, generation } => {
+                    let ms = u64::try_from(at.as_millisecond() - now.as_millisecond())
+                        .unwrap_or(0)
+                        .clamp(20, 15 * 60 * 1000);
+                    tmux.arm_timer(&cx.binary, cx.home.root(), generation, ms)
+                }
+            };
+            if let Err(error) = done {
                 tracing::debug!(%error, "arm a timer");
                 let socket = socket.to_string_lossy().into_owned();
                 let _ = store.write(Durability::Process, Budget::Status, |tx| tx.disarm(&socket));

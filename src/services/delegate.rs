@@ -12,7 +12,7 @@ use crate::domain::audit::digest;
 use crate::domain::handoff::{Given, Handoff, HandoffStatus};
 use crate::domain::ids::{MessageId, TerminalId};
 use crate::domain::message::{Message, Sender};
-use crate::domain::terminal::{Root, Status, Terminal};
+use crate::domain::terminal::{Role, Root, Source, Status, Terminal};
 use crate::error::{Failure, Result};
 use crate::fsx;
 use crate::proc::Identity;
@@ -72,12 +72,16 @@ fn fingerprint(task: &Task) -> String {
 pub fn handoff(cx: &Context, store: &mut Store, caller: &Terminal, task: &Task) -> Result<Handoff> {
     let fingerprint = fingerprint(task);
     let joined = store.write(Durability::Process, Budget::Call, |tx| {
-        // An earlier call that still has its client is one of its own; this one may join any other.
-        let found = tx
-            .same_handoffs(&caller.id, &fingerprint)?
-            .into_iter()
-            .find(|h| h.open || !waited_for(h));
-        if let Some(found) = &found {
+        // With a key the same call means the same handoff. Without one, an earlier call that still has its client is one of its own,
+        // and this one may join any other.
+        let found = match &task.key {
+            Some(_) => tx.latest_handoff(&caller.id, &fingerprint)?,
+            None => tx
+                .same_handoffs(&caller.id, &fingerprint)?
+                .into_iter()
+                .find(|h| h.open || !waited_for(h)),
+        };
+        if let Some(found) = found.as_ref().filter(|found| !found.given) {
             tx.open_handoff(&found.id, false)?;
             tx.set_waiter(&found.id, own())?;
         }
@@ -152,19 +156,38 @@ fn worker(cx: &Context, store: &mut Store, caller: &Terminal, task: &Task) -> Re
     if let Some(server) = &caller.server {
         cx.tmux = crate::tmux::Tmux::at(&server.socket);
     }
-    let limit = crate::profiles::config::load(&cx.home)?
-        .limits
-        .workers_per_session;
+    let limits = crate::profiles::config::load(&cx.home)?.limits;
     let living = store
         .read(|tx| tx.live_terminals())?
         .iter()
-        .filter(|t| t.session == caller.session)
+        .filter(|t| t.session == caller.session && t.role == Role::Worker)
         .count();
-    if living > usize::try_from(limit).unwrap_or(usize::MAX) {
-        return Err(Failure::refused(format!("the session has {living} living terminals, the limit is {limit} workers"))
-            .hint("close workers that are done with close_terminal, or raise limits.workers_per_session in config.toml"));
+    if living >= usize::try_from(limits.workers_per_session).unwrap_or(usize::MAX) {
+        return Err(Failure::refused(format!("the session has {living} living workers, as many as it may have")).hint(
+            "close workers that are done with close_terminal, or raise limits.workers_per_session in config.toml",
+        ));
+    }
+    let depth = depth(store, caller)?;
+    if depth >= limits.depth {
+        return Err(Failure::refused(format!(
+            "a worker {depth} levels below the first agent may not start another"
+        ))
+        .hint("do the task yourself, or raise limits.depth in config.toml"));
     }
     launch::worker(&cx, store, &caller.session, &plan, None)
+}
+
+/// How many callers a terminal has above it.
+fn depth(store: &mut Store, terminal: &Terminal) -> Result<u32> {
+    store.read(|tx| {
+        let mut depth = 0;
+        let mut next = terminal.caller.clone();
+        while let Some(id) = next.filter(|_| depth < 100) {
+            depth += 1;
+            next = tx.terminal(&id)?.and_then(|t| t.caller);
+        }
+        Ok::<_, Failure>(depth)
+    })
 }
 
 /// Sends the task and stores what goes with it in the same transaction; delivery follows.
@@ -186,7 +209,7 @@ fn accept<T>(
     let sender = Sender::Terminal(caller.id.clone());
     let mut aftermath = Aftermath::default();
     let value = store.write(Durability::Power, Budget::Call, |tx| {
-        let message = send::in_transaction(tx, sender, &order, tag, trace)?;
+        let message = send::accept(tx, sender, &order, tag, trace, None)?;
         let value = with(message.id, tx)?;
         aftermath.arm(tx, caller, clock::now())?;
         Ok::<_, Failure>(value)
@@ -223,10 +246,12 @@ pub fn wait(
     deadline: Deadline,
     mut tick: impl FnMut() -> bool,
 ) -> Result<Outcome> {
-    store.write(Durability::Process, Budget::Call, |tx| {
-        tx.open_handoff(id, false)?;
-        tx.set_waiter(id, own())
-    })?;
+    if !known(store, id)?.given {
+        store.write(Durability::Process, Budget::Call, |tx| {
+            tx.open_handoff(id, false)?;
+            tx.set_waiter(id, own())
+        })?;
+    }
     let mut looks = Looks::default();
     let found = wait::until(store, deadline, &mut tick, |store| {
         let handoff = known(store, id)?;
@@ -314,6 +339,9 @@ fn ripe(store: &mut Store, handoff: &Handoff, now: Timestamp) -> Result<Option<H
             (quiet && (rests || handoff.status != HandoffStatus::Done)).then_some(handoff.status)
         );
     }
+    if let Some(status) = missed(store, handoff, now)? {
+        return Ok(Some(status));
+    }
     if now >= handoff.deadline_at {
         let text = "the worker did not finish in its time; it is still there";
         store.write(Durability::Process, Budget::Call, |tx| {
@@ -327,6 +355,44 @@ fn ripe(store: &mut Store, handoff: &Handoff, now: Timestamp) -> Result<Option<H
         return Ok(Some(HandoffStatus::Timeout));
     }
     Ok(None)
+}
+
+/// The end of the worker's turn was stored without settling the handoff (its event came while the state was locked), or the worker is
+/// gone: the records say what the answer is.
+fn missed(store: &mut Store, handoff: &Handoff, now: Timestamp) -> Result<Option<HandoffStatus>> {
+    let found = store.read(|tx| {
+        let worker = tx.terminal(&handoff.worker)?;
+        let message = tx.message(handoff.message)?;
+        let more = tx.head_message(&handoff.worker)?.is_some();
+        Ok::<_, crate::store::Error>((worker, message, more))
+    })?;
+    let (Some(worker), Some(message), more) = found else {
+        return Ok(None);
+    };
+    let (status, answer) = if worker.alive() {
+        let taken = message
+            .submitted_at
+            .is_some_and(|at| at < worker.state.since);
+        let quiet = now.as_millisecond() - worker.state.since.as_millisecond() > 2 * SETTLE_MS;
+        let rests = worker.state.status == Status::Idle && worker.state.source == Source::Event;
+        if !(taken && quiet && rests) || more {
+            return Ok(None);
+        }
+        (HandoffStatus::Done, worker.last_answer.unwrap_or_default())
+    } else {
+        let reason = format!("the worker has ended: {}", worker.state.reason);
+        (HandoffStatus::Error, reason)
+    };
+    let answer = crate::domain::text::sanitise(&answer);
+    store.write(Durability::Process, Budget::Call, |tx| {
+        tx.answer_handoff(
+            &handoff.id,
+            status,
+            &answer,
+            clock::after_ms(now, -SETTLE_MS),
+        )
+    })?;
+    Ok(Some(status))
 }
 
 /// The call was answered `running`, was cancelled, or lost its client: an identical call may join, and the answer goes to the inbox.
@@ -424,12 +490,13 @@ pub fn settle(cx: &Context, store: &mut Store, id: &str) -> Result<()> {
         if !tx.give_handoff(id, Given::Inbox)? {
             return Ok(false);
         }
-        send::in_transaction(
+        send::accept(
             tx,
             Sender::Terminal(handoff.worker.clone()),
             &order,
             tag,
             trace,
+            None,
         )?;
         Ok::<_, Failure>(true)
     })?;

@@ -174,9 +174,8 @@ pub fn own_terminal(tx: &Tx<'_>) -> std::result::Result<Option<Terminal>, crate:
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::terminal::{Role, Root, Source, State, Status};
+    use crate::domain::terminal::Root;
     use crate::proc::Identity;
-    use std::path::PathBuf;
 
     fn process(pid: i32, parent: i32, session: i32, tty: i32) -> Process {
         Process {
@@ -193,37 +192,9 @@ mod tests {
 
     fn terminal(pid: i32, start: i64) -> Terminal {
         Terminal {
-            id: TerminalId::parse("0123abcd").unwrap(),
-            session: "s".into(),
-            window: "w".into(),
-            pane: Some("%1".into()),
-            server: None,
-            pane_pid: Some(pid),
             root: Some(Root { pid, start }),
             tty: 34816,
-            provider: "demo".into(),
-            profile: "developer".into(),
-            role: Role::Worker,
-            state: State {
-                status: Status::Idle,
-                reason: String::new(),
-                source: Source::Event,
-                since: jiff::Timestamp::UNIX_EPOCH,
-            },
-            caller: None,
-            cwd: PathBuf::from("/"),
-            model: None,
-            created_at: jiff::Timestamp::UNIX_EPOCH,
-            ended_at: None,
-            exit_code: None,
-            agent_session: None,
-            program: None,
-            last_event_at: None,
-            last_answer: None,
-            gate_seen_at: None,
-            session_owned: true,
-            env: vec![],
-            settled: 0,
+            ..Terminal::sample(TerminalId::parse("0123abcd").unwrap())
         }
     }
 

@@ -2,10 +2,12 @@
 //! [`crate::profiles`]), [`crate::domain`] and the ground; front doors call it.
 
 pub mod after;
+pub mod brakes;
 pub mod close;
 pub mod context;
 pub mod delegate;
 pub mod deliver;
+pub mod doctor;
 pub mod explain;
 pub mod find;
 pub mod identity;

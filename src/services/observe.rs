@@ -10,6 +10,7 @@ use super::identity;
 use crate::clock;
 use crate::domain::event::AgentEvent;
 use crate::domain::handoff::HandoffStatus;
+use crate::domain::ids::TerminalId;
 use crate::domain::message::{Message, MessageStatus, Transport};
 use crate::domain::terminal::{Change, Source, Status, Terminal, next_state};
 use crate::domain::text::{self, Placement};
@@ -320,9 +321,15 @@ impl Session {
             }
             _ => None,
         };
+        // A prompt that carries a message is worth a wait: its body may have to be handed over now.
+        let budget = if limits.is_some() {
+            Budget::Decision
+        } else {
+            Budget::Status
+        };
         let id = self.terminal.id.clone();
         let stored: Result<Vec<Message>, Error> =
-            self.store.write(Durability::Process, Budget::Status, |tx| {
+            self.store.write(Durability::Process, budget, |tx| {
                 let Some(terminal) = tx.terminal(&id)? else {
                     return Ok(Vec::new());
                 };
@@ -335,10 +342,7 @@ impl Session {
                 aftermath.run(&self.cx, &mut self.store);
                 Some(contexts)
             }
-            Err(Error::Locked) => {
-                self.spool(incoming, at);
-                None
-            }
+            Err(Error::Locked) => Some(self.spool(incoming, limits, at)),
             Err(error) => {
                 tracing::warn!(%error, terminal = %self.terminal.id, "store an event");
                 None
@@ -346,10 +350,25 @@ impl Session {
         }
     }
 
-    fn spool(&self, incoming: &Incoming, at: jiff::Timestamp) {
+    /// Leaves the event for the next writer; returns the messages whose bodies the prompt hook shall add (reading needs no lock).
+    fn spool(
+        &mut self,
+        incoming: &Incoming,
+        limits: Option<text::Limits>,
+        at: jiff::Timestamp,
+    ) -> Vec<Message> {
         let change = next_state(self.terminal.state.status, &incoming.event);
+        let id = self.terminal.id.clone();
+        let carried = match (&incoming.event, limits) {
+            (AgentEvent::PromptSubmitted { text }, Some(limits)) => self
+                .store
+                .read(|tx| carried(tx, &id, text, limits))
+                .unwrap_or_default(),
+            _ => Vec::new(),
+        };
+        let pointer = |c: &&(Message, Placement)| !matches!(c.1, Placement::Pointer(_));
         let event = SpooledEvent {
-            terminal: self.terminal.id.to_string(),
+            terminal: id.to_string(),
             at: at.as_millisecond(),
             status: change
                 .as_ref()
@@ -359,17 +378,45 @@ impl Session {
                 AgentEvent::TurnEnded { answer, .. } => answer.clone(),
                 _ => None,
             },
-            proves: match &incoming.event {
-                AgentEvent::PromptSubmitted { text } => {
-                    text::header_ids(text).into_iter().map(|id| id.0).collect()
-                }
-                _ => Vec::new(),
-            },
+            proves: carried
+                .iter()
+                .filter(pointer)
+                .map(|(message, _)| message.id.0)
+                .collect(),
         };
         if let Err(error) = event.keep(&self.cx.home) {
             tracing::warn!(%error, terminal = %self.terminal.id, "spool an event");
         }
+        carried
+            .into_iter()
+            .filter(|(_, placement)| matches!(placement, Placement::WithContext(_)))
+            .map(|(message, _)| message)
+            .collect()
     }
+}
+
+/// The messages that were on their way to terminal `id` and whose headers stand in a submitted prompt, and how each was put there.
+fn carried(
+    tx: &Tx<'_>,
+    id: &TerminalId,
+    prompt: &str,
+    limits: text::Limits,
+) -> Result<Vec<(Message, Placement)>, Error> {
+    let mut found = Vec::new();
+    for message in text::header_ids(prompt) {
+        let Some(message) = tx.message(message)? else {
+            continue;
+        };
+        let open = matches!(
+            message.status,
+            MessageStatus::Claimed | MessageStatus::Placed
+        );
+        if message.receiver == *id && open {
+            let placement = text::place(&message, limits);
+            found.push((message, placement));
+        }
+    }
+    Ok(found)
 }
 
 /// Whatever the agent does after a stop hook's answer proves that it took it.
@@ -422,21 +469,11 @@ fn store_event(
         return Ok(contexts);
     }
     let mut proven = prove_handed(tx, terminal, None)?;
-    if let AgentEvent::PromptSubmitted { text } = &incoming.event {
-        for message_id in text::header_ids(text) {
-            let Some(message) = tx.message(message_id)? else {
-                continue;
-            };
-            let open = matches!(
-                message.status,
-                MessageStatus::Claimed | MessageStatus::Placed
-            );
-            if message.receiver != *id || !open {
-                continue;
-            }
-            match limits.map(|limits| text::place(&message, limits)) {
+    if let (AgentEvent::PromptSubmitted { text }, Some(limits)) = (&incoming.event, limits) {
+        for (message, placement) in carried(tx, id, text, limits)? {
+            match placement {
                 // The line is in, the body is not: reading it is the proof.
-                Some(Placement::Pointer(_)) => {
+                Placement::Pointer(_) => {
                     tx.place_message(message.id, at)?;
                     tx.note_unproven(
                         message.id,
@@ -445,8 +482,8 @@ fn store_event(
                     tx.note_settled(id, message.seq)?;
                     continue;
                 }
-                Some(Placement::WithContext(_)) => contexts.push(message.clone()),
-                Some(Placement::Inline(_)) | None => {}
+                Placement::WithContext(_) => contexts.push(message.clone()),
+                Placement::Inline(_) => {}
             }
             let transport = message.transport.unwrap_or(Transport::Paste);
             proven |= tx.submit_message(

@@ -47,6 +47,28 @@ pub struct Due {
     pub at: Timestamp,
 }
 
+/// What is to be done about a server's timer.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Arm {
+    /// What is armed is right.
+    Keep,
+    /// Arm one.
+    Set {
+        /// When it shall fire.
+        at: Timestamp,
+        /// Its generation.
+        generation: i64,
+    },
+    /// Nothing is due any more: what is armed shall end without starting anything.
+    Cancel {
+        /// The generation that supersedes it.
+        generation: i64,
+    },
+}
+
+/// A timer that fires within this time is left alone although nothing is due, in milliseconds.
+const POINTLESS_MS: i64 = 5_000;
+
 impl Tx<'_> {
     /// Makes something due at `at`, or earlier if it already is. `server` is the socket of the tmux server that it belongs to.
     pub fn set_due(
@@ -112,12 +134,8 @@ impl Tx<'_> {
         Ok(at.map(time))
     }
 
-    /// The timer that must be armed in the server at `socket` now: `None` when one is armed that fires early enough. The new generation
-    /// supersedes what was armed before.
-    pub fn arm(&self, socket: &str, now: Timestamp) -> Result<Option<(Timestamp, i64)>, Error> {
-        let Some(next) = self.next_due(socket)? else {
-            return Ok(None);
-        };
+    /// What must be done about the timer of the server at `socket` now. The new generation supersedes what was armed before.
+    pub fn arm(&self, socket: &str, now: Timestamp) -> Result<Arm, Error> {
         let armed: Option<(i64, i64)> = self
             .query_row(
                 "SELECT at, generation FROM armed WHERE server = ?1",
@@ -125,20 +143,37 @@ impl Tx<'_> {
                 |row| Ok((row.get(0)?, row.get(1)?)),
             )
             .optional()?;
-        // A timer that should have fired two seconds ago is lost.
-        let alive = armed.is_some_and(|(at, _)| at >= now.as_millisecond() - 2_000);
-        if alive
-            && armed.is_some_and(|(at, _)| at <= next.as_millisecond().max(now.as_millisecond()))
-        {
-            return Ok(None);
-        }
+        let now = now.as_millisecond();
         let generation = armed.map_or(1, |(_, generation)| generation + 1);
+        let Some(next) = self.next_due(socket)? else {
+            // One that fires soon anyway is not worth a call.
+            let pointless = armed.is_some_and(|(at, _)| at > now + POINTLESS_MS);
+            if pointless {
+                self.set_armed(socket, 0, generation)?;
+                return Ok(Arm::Cancel { generation });
+            }
+            return Ok(Arm::Keep);
+        };
+        // A timer that should have fired two seconds ago is lost.
+        let early_enough =
+            armed.is_some_and(|(at, _)| at >= now - 2_000 && at <= next.as_millisecond().max(now));
+        if early_enough {
+            return Ok(Arm::Keep);
+        }
+        self.set_armed(socket, next.as_millisecond(), generation)?;
+        Ok(Arm::Set {
+            at: next,
+            generation,
+        })
+    }
+
+    fn set_armed(&self, socket: &str, at: i64, generation: i64) -> Result<(), Error> {
         self.execute(
             "INSERT INTO armed (server, at, generation) VALUES (?1, ?2, ?3)
              ON CONFLICT (server) DO UPDATE SET at = excluded.at, generation = excluded.generation",
-            params![socket, next.as_millisecond(), generation],
+            params![socket, at, generation],
         )?;
-        Ok(Some((next, generation)))
+        Ok(())
     }
 
     /// The armed timer of this server has fired, or could not be armed.
@@ -161,23 +196,59 @@ mod tests {
         let at = |ms: i64| Timestamp::from_millisecond(ms).unwrap();
         store
             .write(Durability::Process, Budget::Call, |tx| {
-                assert_eq!(tx.arm("/s", at(1_000))?, None, "nothing due, nothing armed");
+                assert_eq!(
+                    tx.arm("/s", at(1_000))?,
+                    Arm::Keep,
+                    "nothing due, nothing armed"
+                );
                 tx.set_due(DueKind::Deliver, "a", Some("/s"), at(5_000))?;
-                assert_eq!(tx.arm("/s", at(1_000))?, Some((at(5_000), 1)));
-                assert_eq!(tx.arm("/s", at(1_000))?, None, "armed already");
+                assert_eq!(
+                    tx.arm("/s", at(1_000))?,
+                    Arm::Set {
+                        at: at(5_000),
+                        generation: 1
+                    }
+                );
+                assert_eq!(tx.arm("/s", at(1_000))?, Arm::Keep, "armed already");
                 tx.set_due(DueKind::Deliver, "b", Some("/s"), at(9_000))?;
-                assert_eq!(tx.arm("/s", at(1_000))?, None, "an earlier one is armed");
+                assert_eq!(
+                    tx.arm("/s", at(1_000))?,
+                    Arm::Keep,
+                    "an earlier one is armed"
+                );
                 tx.set_due(DueKind::Proof, "1", Some("/s"), at(3_000))?;
-                assert_eq!(tx.arm("/s", at(1_000))?, Some((at(3_000), 2)));
-                assert_eq!(tx.arm("/other", at(1_000))?, None, "of another server");
+                assert_eq!(
+                    tx.arm("/s", at(1_000))?,
+                    Arm::Set {
+                        at: at(3_000),
+                        generation: 2
+                    }
+                );
+                assert_eq!(tx.arm("/other", at(1_000))?, Arm::Keep, "of another server");
                 assert_eq!(tx.take_due(at(5_000))?.len(), 2);
                 tx.disarm("/s")?;
-                assert_eq!(tx.arm("/s", at(5_000))?, Some((at(9_000), 3)));
+                assert_eq!(
+                    tx.arm("/s", at(5_000))?,
+                    Arm::Set {
+                        at: at(9_000),
+                        generation: 3
+                    }
+                );
                 assert_eq!(
                     tx.arm("/s", at(12_000))?,
-                    Some((at(9_000), 4)),
+                    Arm::Set {
+                        at: at(9_000),
+                        generation: 4
+                    },
                     "a timer that did not fire is replaced"
                 );
+                tx.set_due(DueKind::Handoff, "h", Some("/s"), at(90_000))?;
+                tx.take_due(at(9_000))?;
+                tx.disarm("/s")?;
+                tx.arm("/s", at(9_000))?;
+                tx.clear_due(DueKind::Handoff, "h")?;
+                assert_eq!(tx.arm("/s", at(9_000))?, Arm::Cancel { generation: 6 });
+                assert_eq!(tx.arm("/s", at(9_000))?, Arm::Keep, "once");
                 Ok::<_, Error>(())
             })
             .unwrap();

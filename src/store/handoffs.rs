@@ -77,6 +77,20 @@ impl Tx<'_> {
             .optional()?)
     }
 
+    /// The newest handoff of `caller` with this fingerprint, whatever became of it.
+    pub fn latest_handoff(
+        &self,
+        caller: &TerminalId,
+        fingerprint: &str,
+    ) -> Result<Option<Handoff>, Error> {
+        let sql = format!(
+            "SELECT {COLUMNS} FROM handoffs WHERE caller = ?1 AND fingerprint = ?2 ORDER BY created_at DESC LIMIT 1"
+        );
+        Ok(self
+            .query_row(&sql, [caller.as_str(), fingerprint], handoff)
+            .optional()?)
+    }
+
     /// Handoffs of `caller` with this fingerprint whose answer has not been given, newest first.
     pub fn same_handoffs(
         &self,

@@ -17,7 +17,7 @@ mod terminals;
 mod trust;
 
 pub use db::{Budget, Durability, Store, Tx};
-pub use due::{Due, DueKind};
+pub use due::{Arm, Due, DueKind};
 pub use error::Error;
 pub use lock::TerminalLock;
 pub use messages::{Attempt, NewMessage};

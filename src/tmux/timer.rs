@@ -45,6 +45,15 @@ impl Tmux {
     }
 }
 
+impl Tmux {
+    /// Supersedes what is armed: it ends inside the server without starting anything.
+    pub fn cancel_timer(&self, generation: i64) -> Result<(), Error> {
+        let generation = generation.to_string();
+        let list = CommandList::new().then(["set-option", "-g", "@conductor_gen", &generation]);
+        self.run(&list).map(drop)
+    }
+}
+
 fn timer_list(generation: i64, ms: u64) -> CommandList {
     // run-shell -C expands the string when it is queued, hence the doubled signs; if-shell -F does not expand its commands, and the inner
     // run-shell expands its own when it runs.

@@ -1,0 +1,257 @@
+//! What is wrong with an installation: what, why it matters, and the remedy.
+
+use super::context::Context;
+use super::plugin;
+use crate::domain::terminal::Status;
+use crate::error::Result;
+use crate::fsx;
+use crate::providers::Catalogue;
+use crate::store::Store;
+use crate::tmux::{self, Tmux};
+use serde::Serialize;
+
+/// How bad a finding is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Level {
+    /// As it should be.
+    Ok,
+    /// Works, but somebody should look.
+    Warning,
+    /// Broken.
+    Broken,
+}
+
+/// One finding.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Finding {
+    /// How bad it is.
+    pub level: Level,
+    /// What it is about.
+    pub what: &'static str,
+    /// What was found.
+    pub found: String,
+    /// Why it matters.
+    pub why: Option<&'static str>,
+    /// What to do about it.
+    pub remedy: Option<String>,
+}
+
+fn ok(what: &'static str, found: impl Into<String>) -> Finding {
+    Finding {
+        level: Level::Ok,
+        what,
+        found: found.into(),
+        why: None,
+        remedy: None,
+    }
+}
+
+fn bad(
+    level: Level,
+    what: &'static str,
+    found: impl Into<String>,
+    why: &'static str,
+    remedy: impl Into<String>,
+) -> Finding {
+    Finding {
+        level,
+        what,
+        found: found.into(),
+        why: Some(why),
+        remedy: Some(remedy.into()),
+    }
+}
+
+/// Looks at everything.
+pub fn examine(cx: &Context) -> Result<Vec<Finding>> {
+    let mut findings = vec![program(), directory(cx), configuration(cx)];
+    let mut store = match Store::open(&cx.home) {
+        Ok(mut store) => {
+            findings.push(match store.integrity()? {
+                None => ok("database", "sound"),
+                Some(fault) => bad(
+                    Level::Broken,
+                    "database",
+                    fault,
+                    "messages and terminals are kept there",
+                    "copy the directory `db` away, then remove it; a new one is made",
+                ),
+            });
+            findings.extend(terminals(&mut store)?);
+            Some(store)
+        }
+        Err(crate::store::Error::Missing(_)) => {
+            findings.push(ok(
+                "database",
+                "none yet; `init` or the first launch makes it",
+            ));
+            None
+        }
+        Err(error) => {
+            let failure = crate::error::Failure::from(error);
+            findings.push(bad(
+                Level::Broken,
+                "database",
+                failure.message(),
+                "nothing works without it",
+                failure.hints().join("; "),
+            ));
+            None
+        }
+    };
+    findings.extend(server(cx, store.as_mut()));
+    findings.push(agents(cx));
+    Ok(findings)
+}
+
+fn program() -> Finding {
+    match Tmux::program_version() {
+        Ok(version) => ok("tmux", version.to_string()),
+        Err(error) => bad(
+            Level::Broken,
+            "tmux",
+            error.to_string(),
+            "agents live in its panes",
+            "install tmux 3.2 or newer",
+        ),
+    }
+}
+
+fn directory(cx: &Context) -> Finding {
+    let shown = cx.home.root().display().to_string();
+    match fsx::check_private_dir(cx.home.root()) {
+        Ok(()) => ok("state directory", shown),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            ok("state directory", format!("{shown} is not there yet"))
+        }
+        Err(error) => bad(
+            Level::Broken,
+            "state directory",
+            format!("{shown}: {error}"),
+            "it must be yours alone: messages and agents' settings are in it",
+            "chmod 700 it, or set CONDUCTOR_HOME",
+        ),
+    }
+}
+
+fn configuration(cx: &Context) -> Finding {
+    match crate::profiles::config::load(&cx.home) {
+        Ok(_) => ok("config.toml", "readable"),
+        Err(failure) => bad(
+            Level::Broken,
+            "config.toml",
+            failure.message(),
+            "launches read it",
+            failure.hints().join("; "),
+        ),
+    }
+}
+
+fn terminals(store: &mut Store) -> Result<Vec<Finding>> {
+    let living = store.read(|tx| tx.live_terminals())?;
+    let open = store.read(|tx| tx.open_count(None))?;
+    let mut findings = vec![ok(
+        "terminals",
+        format!("{} live, {open} messages wait", living.len()),
+    )];
+    for t in living {
+        let silent = t.last_event_at.is_none() && t.state.status == Status::Starting;
+        let age = crate::clock::now().as_millisecond() - t.created_at.as_millisecond();
+        if silent && age > 60_000 {
+            findings.push(bad(
+                Level::Warning,
+                "hooks",
+                format!("terminal {} has not been heard from since its start", t.id),
+                "its status is not known and no message can be proven",
+                format!(
+                    "`conductor-hook explain {}` shows what is on its screen",
+                    t.id
+                ),
+            ));
+        }
+    }
+    Ok(findings)
+}
+
+fn server(cx: &Context, store: Option<&mut Store>) -> Vec<Finding> {
+    let why = "without it keys, the status line and the death of panes are noticed later";
+    match (cx.tmux.identify(), store) {
+        (Err(tmux::Error::NoServer(socket)), _) => {
+            vec![ok("tmux server", format!("none runs at {socket}"))]
+        }
+        (Err(error), _) => vec![bad(
+            Level::Broken,
+            "tmux server",
+            error.to_string(),
+            "agents live in its panes",
+            "update tmux and restart its server",
+        )],
+        (Ok((_, version)), None) => vec![ok("tmux server", version.to_string())],
+        (Ok((_, version)), Some(store)) => {
+            let mut findings = vec![ok("tmux server", version.to_string())];
+            match plugin::status(store, &cx.tmux, &cx.home) {
+                Ok(status) if !status.loaded => findings.push(bad(
+                    Level::Warning,
+                    "plugin",
+                    "not loaded in this server",
+                    why,
+                    "add it to tmux.conf, or run `conductor-hook plugin load`",
+                )),
+                Ok(status) => {
+                    let missing = status.missing_hooks.join(", ");
+                    findings.push(if missing.is_empty() {
+                        ok("plugin", "loaded")
+                    } else {
+                        bad(
+                            Level::Warning,
+                            "plugin",
+                            format!("hooks are missing: {missing}"),
+                            why,
+                            "run `conductor-hook plugin load`; give your own hooks an index, e.g. pane-exited[0]",
+                        )
+                    });
+                    for key in status.taken_keys {
+                        findings.push(bad(
+                            Level::Warning,
+                            "keys",
+                            format!("{key} is yours and was left alone"),
+                            "that key does not do what the documentation says",
+                            "choose another one with @conductor-key",
+                        ));
+                    }
+                    for shadow in status.shadows {
+                        findings.push(bad(
+                            Level::Warning,
+                            "session options",
+                            crate::domain::text::one_line(&format!("{shadow:?}")),
+                            "an option or hook of one session hides the global one of the same name",
+                            "remove it there, or repeat ours beside it",
+                        ));
+                    }
+                }
+                Err(failure) => findings.push(bad(
+                    Level::Warning,
+                    "plugin",
+                    failure.message(),
+                    why,
+                    "run `conductor-hook plugin load`",
+                )),
+            }
+            findings
+        }
+    }
+}
+
+fn agents(cx: &Context) -> Finding {
+    match Catalogue::of(&cx.home).first_installed() {
+        Some(manifest) => ok("agents", format!("{} is installed", manifest.title)),
+        None => bad(
+            Level::Warning,
+            "agents",
+            "no agent program was found along PATH",
+            "only the built-in demo agent can be started",
+            "install one, e.g. Claude Code",
+        ),
+    }
+}
