@@ -416,6 +416,7 @@ fn shutdown_ends_our_terminals_only() {
         serde_json::json!([])
     );
     world.run(["shutdown"]).fails(2);
+    world.run(["shutdown", "--all", "--force"]).ok();
     eventually("nothing of ours is left", || {
         world.processes().iter().all(|p| !p.ours()).then_some(())
     });
@@ -552,4 +553,17 @@ fn commands_that_read_work_without_a_tmux_server() {
     world.run(["status", "x"]).fails(3);
     world.run(["init"]).ok();
     assert_eq!(world.run(["inbox"]).json(), serde_json::json!([]));
+}
+
+#[test]
+fn force_alone_ends_nothing() {
+    let world = World::new();
+    let id = world.agent();
+    world.run(["shutdown", "--force"]).fails(2);
+    world
+        .run(["shutdown", "--session", "work", "--all"])
+        .fails(2);
+    assert_eq!(world.status(&id)["status"], "idle");
+    world.run(["shutdown", "--session", "work", "--force"]).ok();
+    assert_eq!(world.status(&id)["status"], "exited");
 }

@@ -11,6 +11,7 @@
 mod bad_input;
 mod delivery;
 mod ends;
+mod errors;
 mod identity;
 mod lifecycle;
 mod mcp;
