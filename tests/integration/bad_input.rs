@@ -164,7 +164,7 @@ fn a_home_that_cannot_be_used_is_said() {
     );
 }
 
-/// A sound, empty SQLite file with this schema version.
+/// A sound, empty `SQLite` file with this schema version.
 fn database(version: u32) -> Vec<u8> {
     let mut page = vec![0_u8; 4096];
     page[..16].copy_from_slice(b"SQLite format 3\0");
