@@ -346,7 +346,10 @@ fn settle_claim(
         }
         Err(error) => return Err(error.into()),
     };
-    if receipts.seq >= head.seq || !tmux.burn(pane, head.seq)? {
+    // Whoever burnt the number may have been killed before it could say so.
+    let burnt =
+        receipts.burnt == head.seq || (receipts.seq < head.seq && tmux.burn(pane, head.seq)?);
+    if !burnt {
         placed(cx, store, terminal, head, 0)?;
         return Ok(Step::Waits);
     }
