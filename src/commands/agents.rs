@@ -12,6 +12,7 @@ use crate::services::{close, explain, find, recover};
 use crate::store::Store;
 use crate::ui::json::{SessionView, TerminalView};
 use crate::ui::table::{self, Table};
+use std::io::IsTerminal;
 
 /// How long ended terminals are listed with `--all`, in milliseconds.
 const RECENT_MS: i64 = 14 * 24 * 60 * 60 * 1000;
@@ -31,6 +32,9 @@ fn wish(agent: &cli::Agent, args: &[String]) -> Wish {
 }
 
 pub(super) fn launch(door: &mut Door<'_>, arguments: &cli::Launch) -> Result<()> {
+    if arguments.attach {
+        attachable()?;
+    }
     let mut store = door.cx.store()?;
     let cx = door.cx.clone();
     let supervisor = wish(&arguments.agent, &arguments.args);
@@ -293,6 +297,7 @@ pub(super) fn attach(door: &mut Door<'_>, target: &str) -> Result<()> {
             terminal.id
         )));
     }
+    attachable()?;
     let mut command = proc::command("tmux");
     command.arg("-S").arg(&server.socket);
     let inside = crate::paths::env("TMUX").is_some();
@@ -316,7 +321,17 @@ pub(super) fn attach(door: &mut Door<'_>, target: &str) -> Result<()> {
     Err(proc::exec(command))
 }
 
+/// tmux takes over this terminal, so there must be one; inside tmux the client that is there is switched.
+fn attachable() -> Result<()> {
+    if crate::paths::env("TMUX").is_some() || std::io::stdin().is_terminal() {
+        return Ok(());
+    }
+    Err(Failure::failed("attach: standard input is not a terminal")
+        .hint("run it in a terminal, or look with `conductor-hook output TERMINAL --mode screen`"))
+}
+
 fn attach_to(door: &Door<'_>, name: &str) -> Result<()> {
+    attachable()?;
     let id = door.cx.tmux.session_id(name)?.ok_or_else(|| {
         Failure::not_found(format!("there is no tmux session {:?}", one_line(name)))
     })?;

@@ -118,6 +118,8 @@ fn report(failure: &Failure, json: bool) {
         }
         text
     };
+    // Services name commands by the binary's own name; a person types the one that they called.
+    let text = text.replace("`conductor-hook ", &format!("`{} ", program()));
     let _ = io::stderr().lock().write_all(text.as_bytes());
 }
 

@@ -118,7 +118,7 @@ impl Host {
         let plan = launch::plan(&cx, store, &wish, &profile, Role::Worker)?;
         Ok(Task {
             plan,
-            message: arguments.text("message").unwrap_or_default(),
+            message: send::body(arguments.text("message").unwrap_or_default().into_bytes())?,
             timeout: Duration::from_secs(arguments.number("timeout").unwrap_or(600)),
             key: arguments.text("idempotency_key"),
         })

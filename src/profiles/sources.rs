@@ -156,7 +156,7 @@ impl Sources<'_> {
         let near = search::near(name.as_str(), known.iter().map(String::as_str));
         let failure = Failure::not_found(format!("there is no profile {name}"));
         if near.is_empty() {
-            failure.hint("profile list shows the profiles that there are")
+            failure.hint("`conductor-hook profile list` shows the profiles that there are")
         } else {
             failure.hint(format!("did you mean {}?", near.join(" or ")))
         }

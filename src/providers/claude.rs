@@ -47,6 +47,8 @@ pub(super) fn read(event: &str, bytes: &[u8]) -> Result<Option<Incoming>, String
         "UserPromptSubmit" => AgentEvent::PromptSubmitted {
             text: hook.prompt.clone().unwrap_or_default(),
         },
+        // A decision about nothing would be a decision about anything.
+        "PreToolUse" if hook.tool_name.is_none() => return Err("it names no tool".to_owned()),
         "PreToolUse" => AgentEvent::ToolStarting(call()),
         "PermissionRequest" if hook.tool_name.as_deref() == Some("AskUserQuestion") => {
             AgentEvent::DialogShown(DialogKind::Question)

@@ -112,10 +112,11 @@ pub fn whoami(store: &mut Store) -> Result<Caller> {
 pub fn caller(tx: &Tx<'_>) -> std::result::Result<Caller, crate::store::Error> {
     let living = tx.live_terminals()?;
     let chain = Process::own_ancestry();
+    let claimed = paths::env(paths::name::TERMINAL_ID);
     let named = chain
         .iter()
         .filter_map(|process| process.initial_env(paths::name::TERMINAL_ID))
-        .chain(paths::env(paths::name::TERMINAL_ID))
+        .chain(claimed.clone())
         .collect();
     let mut servers: Vec<i32> = living
         .iter()
@@ -129,14 +130,19 @@ pub fn caller(tx: &Tx<'_>) -> std::result::Result<Caller, crate::store::Error> {
         .map(|server| server.parent)
         .filter(|parent| *parent > 1)
         .collect();
-    Ok(decide(
+    let decided = decide(
         &Evidence {
             chain: &chain,
             named,
             server_parents,
         },
         &living,
-    ))
+    );
+    Ok(match (decided, claimed) {
+        // An agent's process that says it is another one's lies, whoever made it do so.
+        (Caller::Agent(id), Some(claimed)) if claimed != id.as_str() => Caller::Mismatch(claimed),
+        (decided, _) => decided,
+    })
 }
 
 /// The living terminal that this process belongs to by ancestry alone; for hooks, which ask at every event.

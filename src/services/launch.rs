@@ -187,7 +187,10 @@ pub fn session(
     plans: &[Plan],
 ) -> Result<(String, Vec<TerminalId>)> {
     let name = match name {
-        Some(name) => Name::parse(name).map_err(|e| Failure::usage(format!("session {e}")))?,
+        Some(name) => Name::parse(name).map_err(|e| {
+            Failure::usage(format!("session {e}"))
+                .hint("choose another name, or leave --session away")
+        })?,
         None => free_session_name(cx)?,
     };
     check_tmux(cx)?;

@@ -291,9 +291,10 @@ pub fn retry(cx: &Context, store: &mut Store, id: MessageId) -> Result<Message> 
 
 /// The message with this id.
 pub fn known(store: &mut Store, id: MessageId) -> Result<Message> {
-    store
-        .read(|tx| tx.message(id))?
-        .ok_or_else(|| Failure::not_found(format!("there is no message {id}")))
+    store.read(|tx| tx.message(id))?.ok_or_else(|| {
+        Failure::not_found(format!("there is no message {id}"))
+            .hint("`conductor-hook inbox` lists them")
+    })
 }
 
 fn counted(cx: &Context, store: &mut Store, message: &Message) {

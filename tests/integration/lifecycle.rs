@@ -416,6 +416,7 @@ fn shutdown_ends_our_terminals_only() {
         serde_json::json!([])
     );
     world.run(["shutdown"]).fails(2);
+    world.run(["shutdown", "--all", "--force"]).ok();
     eventually("nothing of ours is left", || {
         world.processes().iter().all(|p| !p.ours()).then_some(())
     });
@@ -439,7 +440,15 @@ fn attach_needs_a_terminal_and_something_to_attach_to() {
     let id = world.agent();
     world.run(["attach", "nowhere"]).fails(3);
     let error = world.run(["attach", "work"]).fails(1);
-    assert!(error.contains("terminal"), "{error}");
+    assert!(error.contains("not a terminal"), "{error}");
+    world.run(["attach", &id]).fails(1);
+    world.run(["launch", "-p", "demo", "--attach"]).fails(1);
+    let sessions = world.run(["sessions"]).json();
+    assert_eq!(
+        sessions.as_array().unwrap().len(),
+        1,
+        "nothing was launched that could not be shown"
+    );
     world.run(["close", &id]).ok();
     world.run(["attach", &id]).fails(4);
 }
@@ -544,4 +553,17 @@ fn commands_that_read_work_without_a_tmux_server() {
     world.run(["status", "x"]).fails(3);
     world.run(["init"]).ok();
     assert_eq!(world.run(["inbox"]).json(), serde_json::json!([]));
+}
+
+#[test]
+fn force_alone_ends_nothing() {
+    let world = World::new();
+    let id = world.agent();
+    world.run(["shutdown", "--force"]).fails(2);
+    world
+        .run(["shutdown", "--session", "work", "--all"])
+        .fails(2);
+    assert_eq!(world.status(&id)["status"], "idle");
+    world.run(["shutdown", "--session", "work", "--force"]).ok();
+    assert_eq!(world.status(&id)["status"], "exited");
 }

@@ -8,9 +8,13 @@
     reason = "tests start programs, write files, and fail loudly"
 )]
 
+mod bad_input;
 mod delivery;
 mod ends;
+mod errors;
+mod identity;
 mod lifecycle;
 mod mcp;
+mod profiles;
 #[path = "../support/mod.rs"]
 mod support;

@@ -53,7 +53,6 @@ impl Process {
 /// What a launch started.
 #[derive(Debug, Clone)]
 pub(crate) struct Team {
-    pub(crate) session: String,
     pub(crate) supervisor: String,
     pub(crate) workers: Vec<String>,
 }
@@ -286,7 +285,6 @@ impl World {
             self.wait(id, "idle");
         }
         Team {
-            session: text(&launched["name"]),
             supervisor: ids[0].clone(),
             workers: ids[1..].to_vec(),
         }

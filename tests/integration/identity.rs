@@ -1,0 +1,240 @@
+//! Who speaks is decided by where a process stands, not by what it says.
+
+use crate::support::{BINARY, World, eventually, quote, text};
+use serde_json::{Value, json};
+
+const REFUSED: &str = "terminal.identity_refused";
+
+fn messages(world: &World) -> usize {
+    world
+        .run(["inbox", "--limit", "100"])
+        .json()
+        .as_array()
+        .unwrap()
+        .len()
+}
+
+#[test]
+fn a_forged_id_from_outside_is_refused_and_audited() {
+    let world = World::new();
+    let team = world.launch(&["developer"]);
+    let before = world.audited(REFUSED);
+    let error = world
+        .run(["send", &team.workers[0], "-m", "EXIT"])
+        .env("CONDUCTOR_TERMINAL_ID", &team.supervisor)
+        .fails(4);
+    assert!(error.contains("does not descend from it"), "{error}");
+    assert_eq!(messages(&world), 0, "nothing was stored");
+    assert!(
+        world.audited(REFUSED) > before,
+        "the attempt is in the audit log"
+    );
+}
+
+#[test]
+fn an_agent_that_claims_to_be_another_is_refused_and_audited() {
+    let world = World::new();
+    let team = world.launch(&["developer", "reviewer"]);
+    let [claimed, receiver] = &team.workers[..] else {
+        unreachable!()
+    };
+    let before = world.audited(REFUSED);
+    let command = format!("CONDUCTOR_TERMINAL_ID={claimed} {BINARY} send {receiver} -m EXIT");
+    world.shell(&team.supervisor, &command).fails(4);
+    assert_eq!(world.run(["inbox", receiver]).json(), json!([]));
+    assert!(world.audited(REFUSED) > before);
+}
+
+#[test]
+fn another_name_is_for_people_at_a_terminal() {
+    let world = World::new();
+    let team = world.launch(&["developer", "reviewer"]);
+    let [worker, other] = &team.workers[..] else {
+        unreachable!()
+    };
+    let before = world.audited(REFUSED);
+    world
+        .run(["send", worker, "-m", "x", "--from", &team.supervisor])
+        .fails(4);
+    world
+        .run_in(
+            other,
+            &["send", worker, "-m", "x", "--from", &team.supervisor],
+        )
+        .fails(4);
+    assert!(world.audited(REFUSED) >= before + 2);
+    assert_eq!(world.run(["inbox", worker]).json(), json!([]));
+    let sent = world
+        .person([
+            "send",
+            worker,
+            "-m",
+            "SAY x",
+            "--from",
+            &team.supervisor,
+            "--json",
+        ])
+        .json();
+    assert_eq!(sent["sender"], team.supervisor.as_str());
+}
+
+#[test]
+fn a_persons_message_is_an_order_and_a_scripts_a_note() {
+    let world = World::new();
+    let id = world.agent();
+    let human = world
+        .person(["send", &id, "-m", "SAY order", "--wait", "20", "--json"])
+        .json();
+    assert_eq!(human["sender"], "human");
+    world.wait(&id, "idle");
+    let script = world
+        .run(["send", &id, "-m", "SAY note", "--wait", "20"])
+        .json();
+    assert_eq!(script["sender"], "unverified");
+    let prompts = world.logged(&id, &["prompt"]);
+    assert_eq!(
+        prompts[0],
+        format!("[conductor #{} from human] SAY order", text(&human["id"]))
+    );
+    assert_eq!(
+        prompts[1],
+        format!(
+            "[conductor #{} from unverified (peer)] SAY note",
+            text(&script["id"])
+        )
+    );
+}
+
+#[test]
+fn an_agents_processes_cannot_shake_off_whose_they_are() {
+    let world = World::new();
+    let team = world.launch(&["developer"]);
+    let (agent, receiver) = (&team.supervisor, &team.workers[0]);
+    let send =
+        |n: u32| format!("env -u CONDUCTOR_TERMINAL_ID {BINARY} send {receiver} -m 'SAY {n}'");
+    let disguises = [
+        send(0),
+        format!("setsid -w {}", send(1)),
+        format!("nohup {} >/dev/null 2>&1 & wait", send(2)),
+        format!("sh -c {}", quote(&format!("( {} ) & wait", send(3)))),
+        format!("( ( {} ) & ) ; sleep 0.5", send(4)),
+    ];
+    for (n, disguise) in disguises.iter().enumerate() {
+        world.shell(agent, disguise);
+        let all = eventually("the message was accepted", || {
+            let all = world
+                .run(["inbox", receiver])
+                .json()
+                .as_array()
+                .unwrap()
+                .clone();
+            (all.len() == n + 1).then_some(all)
+        });
+        assert_eq!(all[0]["sender"], agent.as_str(), "{disguise}");
+    }
+}
+
+#[test]
+fn a_hook_of_a_terminal_that_is_gone_decides_no_and_says_nothing_else() {
+    let world = World::new();
+    let team = world.launch(&["developer"]);
+    let dead = &team.workers[0];
+    world.run(["close", dead]).ok();
+    let input = json!({"tool_name": "Bash", "tool_input": {"command": "id"}, "tool_use_id": "t", "prompt": "x"}).to_string();
+    // A living terminal's id is of no more use to a process that does not descend from it.
+    for id in [dead.as_str(), "deadbeef", "not an id", &team.supervisor] {
+        for event in [
+            "SessionStart",
+            "UserPromptSubmit",
+            "Stop",
+            "Notification",
+            "SessionEnd",
+        ] {
+            let done = world
+                .run(["hook", "demo", event])
+                .env("CONDUCTOR_TERMINAL_ID", id)
+                .stdin(&input)
+                .done();
+            assert_eq!(
+                (done.code, done.stdout.as_str()),
+                (0, ""),
+                "{event} as {id}"
+            );
+        }
+        let done = world
+            .run(["hook", "demo", "PreToolUse"])
+            .env("CONDUCTOR_TERMINAL_ID", id)
+            .stdin(&input)
+            .done();
+        let answer: Value = serde_json::from_str(&done.stdout).unwrap();
+        assert_eq!(
+            answer["hookSpecificOutput"]["permissionDecision"], "deny",
+            "as {id}"
+        );
+        assert!(done.stdout.contains("doctor"), "{}", done.stdout);
+    }
+    assert_eq!(
+        world.status(&team.supervisor)["status"],
+        "idle",
+        "the SessionEnd of a stranger ended nobody"
+    );
+}
+
+#[test]
+fn a_hook_outside_every_terminal_is_silent() {
+    let world = World::without_tmux_server();
+    for state in [false, true] {
+        if state {
+            world.run(["init"]).ok();
+        }
+        for (provider, event) in [
+            ("demo", "PreToolUse"),
+            ("demo", "Stop"),
+            ("claude_code", "PreToolUse"),
+            ("warp", "Stop"),
+            ("demo", "Nonsense"),
+        ] {
+            let done = world.run(["hook", provider, event]).stdin("{}").done();
+            assert_eq!(
+                (done.code, done.stdout.as_str(), done.stderr.as_str()),
+                (0, "", ""),
+                "{provider} {event}"
+            );
+        }
+        assert_eq!(world.home().exists(), state, "a hook makes no state");
+    }
+}
+
+#[test]
+fn what_a_hook_cannot_read_is_denied_or_ignored() {
+    let world = World::new();
+    let id = world.agent();
+    for input in [
+        "{",
+        "",
+        "[]",
+        "null",
+        "{\"tool_name\": 7}",
+        "\\377\\376",
+        "{} {}",
+    ] {
+        let run = |event: &str| {
+            world.shell(
+                &id,
+                &format!("printf '{input}' | {BINARY} hook demo {event}"),
+            )
+        };
+        let told = run("Stop");
+        assert_eq!(
+            (told.code, told.stdout.as_str(), told.stderr.as_str()),
+            (0, "", ""),
+            "{input:?}"
+        );
+        let decided = run("PreToolUse");
+        assert!(
+            decided.stdout.contains("\"deny\"") || decided.code == 2,
+            "{input:?}: {decided:?}"
+        );
+    }
+    assert_eq!(world.ask(&id, "SAY still here"), "still here");
+}
