@@ -196,6 +196,23 @@ impl Tx<'_> {
         Ok(rows.collect::<Result<_, _>>()?)
     }
 
+    /// Messages that `receiver` was given by `transport` and has not proven yet, in order.
+    pub fn placed_by(
+        &self,
+        receiver: &TerminalId,
+        transport: Transport,
+    ) -> Result<Vec<MessageId>, Error> {
+        // The first condition on the status is the index's own.
+        let mut statement = self.prepare_cached(
+            "SELECT id FROM messages WHERE receiver = ?1 AND status IN ('held', 'queued', 'claimed', 'placed')
+               AND status = 'placed' AND transport = ?2 ORDER BY seq",
+        )?;
+        let rows = statement.query_map([receiver.as_str(), transport.as_str()], |row| {
+            Ok(MessageId(row.get(0)?))
+        })?;
+        Ok(rows.collect::<Result<_, _>>()?)
+    }
+
     /// Number of messages that wait at `receiver`, or at all living terminals.
     pub fn open_count(&self, receiver: Option<&TerminalId>) -> Result<i64, Error> {
         Ok(self

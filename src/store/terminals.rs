@@ -82,6 +82,36 @@ fn terminal(row: &Row<'_>) -> rusqlite::Result<Terminal> {
     })
 }
 
+/// What tells the processes of a living terminal's agent from all others.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Living {
+    /// The terminal.
+    pub id: TerminalId,
+    /// The process that became the agent, once it has registered.
+    pub root: Option<Root>,
+    /// Device number of its controlling terminal, 0 when unknown.
+    pub tty: i32,
+    /// Process of its tmux server.
+    pub server_pid: Option<i32>,
+}
+
+fn living(row: &Row<'_>) -> rusqlite::Result<Option<Living>> {
+    let id: String = row.get(0)?;
+    let Ok(id) = TerminalId::parse(&id) else {
+        return Ok(None);
+    };
+    let root = match (row.get(1)?, row.get(2)?) {
+        (Some(pid), Some(start)) => Some(Root { pid, start }),
+        _ => None,
+    };
+    Ok(Some(Living {
+        id,
+        root,
+        tty: row.get(3)?,
+        server_pid: row.get(4)?,
+    }))
+}
+
 impl Tx<'_> {
     /// Stores a new terminal; `false` when its id is taken.
     pub fn insert_terminal(&self, t: &Terminal) -> Result<bool, Error> {
@@ -135,6 +165,17 @@ impl Tx<'_> {
         let mut statement = self.prepare_cached(&sql)?;
         let rows = statement.query_map([], terminal)?;
         Ok(rows.collect::<Result<_, _>>()?)
+    }
+
+    /// The processes of all living terminals, oldest first: each hook asks, so this reads no more than who they are.
+    pub fn living(&self) -> Result<Vec<Living>, Error> {
+        let mut statement = self.prepare_cached(
+            "SELECT id, root_pid, root_start, tty, server_pid FROM terminals WHERE status <> 'exited' ORDER BY created_at, id",
+        )?;
+        let rows = statement.query_map([], living)?;
+        rows.filter_map(Result::transpose)
+            .map(|row| row.map_err(Error::from))
+            .collect()
     }
 
     /// Living terminals, and those that ended after `since`; oldest first.
