@@ -76,6 +76,8 @@ pub enum Command {
     /// Send a message to an agent.
     #[command(visible_alias = "s")]
     Send(Send),
+    /// Send one message to each agent of a session.
+    Broadcast(Broadcast),
     /// List messages, or read, show, retry or cancel one.
     Inbox(Inbox),
     /// Wait until terminals are in a state.
@@ -298,6 +300,22 @@ pub struct Send {
     pub wait: Option<f64>,
 }
 
+/// Arguments of `broadcast`.
+#[derive(Debug, Args)]
+pub struct Broadcast {
+    /// The tmux session.
+    pub session: String,
+    /// The text; `-` reads standard input.
+    #[arg(short, long, value_name = "TEXT", required_unless_present = "file")]
+    pub message: Option<String>,
+    /// A file with the text.
+    #[arg(long, value_name = "PATH", conflicts_with = "message")]
+    pub file: Option<PathBuf>,
+    /// Only to those with this part: supervisor, or any other word for workers.
+    #[arg(long)]
+    pub role: Option<String>,
+}
+
 /// Arguments of `inbox`.
 #[derive(Debug, Args)]
 #[command(args_conflicts_with_subcommands = true)]
@@ -364,13 +382,14 @@ pub struct Wait {
 
 /// Arguments of `shutdown`.
 #[derive(Debug, Args)]
-#[group(required = true, multiple = false, id = "which")]
+#[command(group(clap::ArgGroup::new("which").required(true).args(["session", "all"])))]
+#[group(skip)]
 pub struct Shutdown {
     /// The session.
-    #[arg(long, value_name = "NAME", group = "which")]
+    #[arg(long, value_name = "NAME")]
     pub session: Option<String>,
     /// Every terminal of this state directory.
-    #[arg(long, group = "which")]
+    #[arg(long)]
     pub all: bool,
     /// Give the agents no time to say goodbye.
     #[arg(long)]

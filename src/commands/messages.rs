@@ -6,6 +6,7 @@ use crate::cli::{self, InboxCommand};
 use crate::clock::{self, Deadline};
 use crate::domain::ids::{MessageId, TerminalId};
 use crate::domain::message::{MAX_BODY, Message, MessageStatus};
+use crate::domain::terminal::Role;
 use crate::domain::text::one_line;
 use crate::error::{Failure, Kind, Result};
 use crate::fsx;
@@ -15,10 +16,11 @@ use crate::services::{find, inbox, recover, send, wait};
 use crate::store::Store;
 use crate::ui::json::{MessageDetail, MessageView};
 use crate::ui::table::{self, Table};
+use std::path::Path;
 use std::time::Duration;
 
-fn body(arguments: &cli::Send) -> Result<String> {
-    let bytes = match (&arguments.file, arguments.message.as_deref()) {
+fn body(file: Option<&Path>, message: Option<&str>) -> Result<String> {
+    let bytes = match (file, message) {
         (Some(path), _) => fsx::read_file_limited(path, MAX_BODY).map_err(|e| match e.kind() {
             std::io::ErrorKind::FileTooLarge => send::too_long(),
             std::io::ErrorKind::NotFound => {
@@ -36,7 +38,7 @@ fn body(arguments: &cli::Send) -> Result<String> {
 }
 
 pub(super) fn send(door: &mut Door<'_>, arguments: &cli::Send) -> Result<u8> {
-    let text = body(arguments)?;
+    let text = body(arguments.file.as_deref(), arguments.message.as_deref())?;
     let mut store = door.cx.existing_store()?;
     let mut receiver = find::terminal(&door.cx, &mut store, &arguments.terminal)?;
     if receiver.alive() {
@@ -105,6 +107,27 @@ pub(super) fn send(door: &mut Door<'_>, arguments: &cli::Send) -> Result<u8> {
         return Ok(Kind::Failed.exit_code());
     }
     Ok(0)
+}
+
+pub(super) fn broadcast(door: &mut Door<'_>, arguments: &cli::Broadcast) -> Result<()> {
+    let text = body(arguments.file.as_deref(), arguments.message.as_deref())?;
+    let mut store = existing(door)?;
+    let role = arguments.role.as_deref().map(Role::from_word);
+    let sent = send::broadcast(&door.cx, &mut store, &arguments.session, role, &text)?;
+    let views: Vec<MessageView> = sent.iter().map(MessageView::new).collect();
+    door.print(&views, |views| {
+        views
+            .iter()
+            .map(|m| {
+                format!(
+                    "message {} to {} is {}\n",
+                    m.id,
+                    m.receiver,
+                    m.status.as_str()
+                )
+            })
+            .collect()
+    })
 }
 
 pub(super) fn inbox(door: &mut Door<'_>, arguments: &cli::Inbox) -> Result<()> {

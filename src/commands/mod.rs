@@ -197,6 +197,7 @@ fn dispatch(cli: Cli, out: &mut dyn Write) -> Result<u8> {
         Command::Close { terminal, force } => agents::close(&mut door, &terminal, force)?,
         Command::Shutdown(arguments) => agents::shutdown(&mut door, &arguments)?,
         Command::Send(arguments) => return messages::send(&mut door, &arguments),
+        Command::Broadcast(arguments) => messages::broadcast(&mut door, &arguments)?,
         Command::Inbox(arguments) => messages::inbox(&mut door, &arguments)?,
         Command::Wait(arguments) => output::wait(&mut door, &arguments)?,
         Command::Output { terminal, mode } => output::output(&mut door, &terminal, mode)?,

@@ -6,6 +6,9 @@ use jiff::Timestamp;
 use serde::Serialize;
 use std::path::PathBuf;
 
+/// Longest piece of an agent's own words in a reason, in characters.
+const REASON_CHARS: usize = 200;
+
 /// The state of an agent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
 #[serde(rename_all = "lowercase")]
@@ -257,6 +260,47 @@ impl Terminal {
     }
 }
 
+#[cfg(test)]
+impl Terminal {
+    /// An idle worker that was never registered, for tests.
+    pub(crate) fn sample(id: TerminalId) -> Self {
+        let now = Timestamp::UNIX_EPOCH;
+        Self {
+            id,
+            session: "s".into(),
+            window: "w".into(),
+            pane: None,
+            server: None,
+            pane_pid: None,
+            root: None,
+            tty: 0,
+            provider: "demo".into(),
+            profile: "developer".into(),
+            role: Role::Worker,
+            state: State {
+                status: Status::Idle,
+                reason: "a test".into(),
+                source: Source::Event,
+                since: now,
+            },
+            caller: None,
+            cwd: "/".into(),
+            model: None,
+            created_at: now,
+            ended_at: None,
+            exit_code: None,
+            agent_session: None,
+            program: None,
+            last_event_at: None,
+            last_answer: None,
+            gate_seen_at: None,
+            session_owned: true,
+            env: Vec::new(),
+            settled: 0,
+        }
+    }
+}
+
 /// What an event makes of a state: `None` where nothing changes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Change {
@@ -316,12 +360,27 @@ pub fn next_state(status: Status, event: &AgentEvent) -> Option<Change> {
         AgentEvent::TurnEnded {
             background: false, ..
         } => change(Status::Idle, "the turn ended"),
-        AgentEvent::TurnFailed { .. } => change(Status::Error, "the turn failed"),
+        AgentEvent::TurnFailed { error } if error.trim().is_empty() => {
+            change(Status::Error, "the turn failed")
+        }
+        AgentEvent::TurnFailed { error } => change(
+            Status::Error,
+            &format!("the turn failed: {}", shortened(error)),
+        ),
         AgentEvent::LimitReached { .. } => change(Status::Parked, "a usage limit was reached"),
         AgentEvent::Interrupted => change(Status::Idle, "a person interrupted the turn"),
         AgentEvent::Ended { .. } => change(Status::Exited, "the agent ended"),
         AgentEvent::SignOfLife => None,
     }
+}
+
+/// The beginning of an agent's words on one line.
+fn shortened(words: &str) -> String {
+    let line = super::text::one_line(words.trim());
+    if line.chars().count() <= REASON_CHARS {
+        return line;
+    }
+    line.chars().take(REASON_CHARS - 1).chain(['…']).collect()
 }
 
 #[cfg(test)]
@@ -409,6 +468,22 @@ mod tests {
             status = next_state(status, &event).map_or(status, |change| change.status);
             assert_eq!(status, expected, "after {event:?}");
         }
+    }
+
+    #[test]
+    fn a_failed_turn_says_why_on_one_line() {
+        let reason = |error: &str| {
+            let event = AgentEvent::TurnFailed {
+                error: error.into(),
+            };
+            next_state(Status::Working, &event).unwrap().reason
+        };
+        assert_eq!(reason(" "), "the turn failed");
+        assert_eq!(
+            reason("API Error:\n400\n"),
+            "the turn failed: API Error:⏎400"
+        );
+        assert_eq!(reason(&"x".repeat(500)).chars().count(), 217);
     }
 
     #[test]

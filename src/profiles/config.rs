@@ -60,7 +60,7 @@ impl Default for Limits {
             queue_per_receiver: 200,
             messages_per_minute: 30,
             messages_per_hour: 300,
-            hops: 16,
+            hops: 50,
             workers_per_session: 12,
             depth: 3,
         }

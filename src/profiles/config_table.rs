@@ -124,7 +124,7 @@ pub const KEYS: &[Key] = &[
         "limits",
         "hops",
         number(1000),
-        "16",
+        "50",
         "Most messages that may follow from one another without a person's.",
     ),
     key(

@@ -67,12 +67,21 @@ pub(super) fn read(event: &str, bytes: &[u8]) -> Result<Option<Incoming>, String
             background: hook.background_tasks.iter().any(running),
         },
         "StopFailure" => {
-            let error = match &hook.error {
+            let kind = match &hook.error {
+                Some(Value::String(text)) if text == "unknown" => String::new(),
                 Some(Value::String(text)) => text.clone(),
                 Some(other) => other.to_string(),
-                None => hook.last_assistant_message.clone().unwrap_or_default(),
+                None => String::new(),
             };
-            if error == "usage_limit" {
+            // Its last words say more than the kind, e.g. "API Error: 400 …".
+            let words = hook.last_assistant_message.clone().unwrap_or_default();
+            let known = |text: &&str| !text.trim().is_empty();
+            let error = [kind.as_str(), words.as_str()]
+                .into_iter()
+                .filter(known)
+                .collect::<Vec<_>>()
+                .join(": ");
+            if kind == "usage_limit" {
                 AgentEvent::LimitReached {
                     until: hook
                         .limit_until
@@ -249,6 +258,13 @@ mod tests {
         assert_eq!(
             event("StopFailure", &json!({"error": "x"})),
             AgentEvent::TurnFailed { error: "x".into() }
+        );
+        let seen = json!({"error": "unknown", "last_assistant_message": "API Error: 400 no"});
+        assert_eq!(
+            event("StopFailure", &seen),
+            AgentEvent::TurnFailed {
+                error: "API Error: 400 no".into()
+            }
         );
     }
 

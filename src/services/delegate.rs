@@ -209,7 +209,7 @@ fn accept<T>(
     let sender = Sender::Terminal(caller.id.clone());
     let mut aftermath = Aftermath::default();
     let value = store.write(Durability::Power, Budget::Call, |tx| {
-        let message = send::in_transaction(tx, sender, &order, tag, trace)?;
+        let message = send::accept(tx, sender, &order, tag, trace, None)?;
         let value = with(message.id, tx)?;
         aftermath.arm(tx, caller, clock::now())?;
         Ok::<_, Failure>(value)
@@ -490,12 +490,13 @@ pub fn settle(cx: &Context, store: &mut Store, id: &str) -> Result<()> {
         if !tx.give_handoff(id, Given::Inbox)? {
             return Ok(false);
         }
-        send::in_transaction(
+        send::accept(
             tx,
             Sender::Terminal(handoff.worker.clone()),
             &order,
             tag,
             trace,
+            None,
         )?;
         Ok::<_, Failure>(true)
     })?;

@@ -1,6 +1,7 @@
 //! Accepting a message: durable before the caller hears "yes", then tried at once.
 
 use super::after::Aftermath;
+use super::brakes;
 use super::context::Context;
 use super::deliver;
 use super::identity::{self, Caller};
@@ -11,6 +12,7 @@ use crate::domain::terminal::{Role, Terminal};
 use crate::domain::text;
 use crate::error::{Failure, Result};
 use crate::fsx;
+use crate::profiles::config::Limits;
 use crate::store::{Budget, Durability, NewMessage, Store, Tx};
 use std::time::Duration;
 
@@ -102,28 +104,30 @@ fn refuse_identity(store: &mut Store, caller: &Caller, claimed: &str) -> Result<
 
 /// Sends `order` from a sender that has been established.
 pub fn send_as(cx: &Context, store: &mut Store, sender: Sender, order: &Order) -> Result<Message> {
-    let message = accept(store, sender, order)?;
+    let limits = crate::profiles::config::load(&cx.home)?.limits;
+    let (tag, trace) = (tag()?, tag_long()?);
+    let message = store.write(Durability::Power, Budget::Call, |tx| {
+        accept(tx, sender, order, tag, trace, Some(&limits))
+    })?;
     deliver::deliver(cx, store, &message.receiver)?;
     Ok(store.read(|tx| tx.message(message.id))?.unwrap_or(message))
 }
 
-/// Stores a message without trying to deliver it.
-pub fn accept(store: &mut Store, sender: Sender, order: &Order) -> Result<Message> {
-    let tag = tag()?;
-    let trace = tag_long()?;
-    store.write(Durability::Power, Budget::Call, |tx| {
-        in_transaction(tx, sender, order, tag, trace)
-    })
-}
-
-/// Stores a message inside a transaction.
-pub fn in_transaction(
+/// Stores a message inside a transaction. With `limits` the brakes are tested; what the product itself sends for an agent (a task, an
+/// answer) goes without.
+pub fn accept(
     tx: &Tx<'_>,
     sender: Sender,
     order: &Order,
     tag: String,
     trace: String,
+    limits: Option<&Limits>,
 ) -> Result<Message> {
+    if let Some(key) = &order.key
+        && let Some(first) = tx.message_by_key(&sender.to_string(), key)?
+    {
+        return Ok(first);
+    }
     let now = clock::now();
     let receiver = tx
         .terminal(&order.receiver)?
@@ -151,6 +155,10 @@ pub fn in_transaction(
         _ => None,
     };
     let (trace, hops) = cause.map_or((trace, 0), |(trace, hops)| (trace, hops + 1));
+    let held = match limits {
+        Some(limits) => brakes::test(tx, limits, sending.as_ref(), &receiver, hops, now)?,
+        None => None,
+    };
     let ttl = i64::try_from(order.ttl.unwrap_or(TTL).as_millis()).unwrap_or(i64::MAX);
     let new = NewMessage {
         sender_name: sending
@@ -165,8 +173,22 @@ pub fn in_transaction(
         key: order.key.clone(),
         trace,
         hops,
+        held,
     };
-    Ok(tx.accept_message(&new, now)?)
+    let message = tx.accept_message(&new, now)?;
+    if let Some(why) = &new.held {
+        let detail = serde_json::json!({"reason": why});
+        let actor = new.sender.to_string();
+        tx.audit(
+            now,
+            "message.held",
+            &message.id.to_string(),
+            &actor,
+            "brake",
+            detail,
+        )?;
+    }
+    Ok(message)
 }
 
 /// Whether the receiver shall take it as an order: from its caller, its session's supervisor, a person, or a flow.
@@ -236,8 +258,25 @@ pub fn retry(cx: &Context, store: &mut Store, id: MessageId) -> Result<Message> 
         clock::now(),
         i64::try_from(TTL.as_millis()).unwrap_or(i64::MAX),
     );
+    let held = message.status == MessageStatus::Held;
+    if held && !matches!(identity::whoami(store)?, Caller::Person { .. }) {
+        return Err(Failure::refused(format!(
+            "message {id} is held, and a person lets it go"
+        )));
+    }
     let queued = message.status == MessageStatus::Queued
         || store.write(Durability::Power, Budget::Call, |tx| {
+            if held {
+                tx.audit(
+                    clock::now(),
+                    "message.released",
+                    &id.to_string(),
+                    "human",
+                    "inbox",
+                    serde_json::json!({}),
+                )?;
+                return tx.release_message(&message);
+            }
             tx.retry_message(&message, Some(expires_at))
         })?;
     if !queued {
@@ -263,4 +302,40 @@ fn counted(cx: &Context, store: &mut Store, message: &Message) {
         aftermath.count(&t);
         aftermath.run(cx, store);
     }
+}
+
+/// Sends `body` to every living terminal of a session, or to those of one role, except the sender itself.
+pub fn broadcast(
+    cx: &Context,
+    store: &mut Store,
+    session: &str,
+    role: Option<Role>,
+    body: &str,
+) -> Result<Vec<Message>> {
+    let own = identity::whoami(store)?.sender();
+    let living = store.read(|tx| tx.live_terminals())?;
+    let receivers: Vec<TerminalId> = living
+        .iter()
+        .filter(|t| t.session == session && role.is_none_or(|role| t.role == role))
+        .filter(|t| own != Sender::Terminal(t.id.clone()))
+        .map(|t| t.id.clone())
+        .collect();
+    if receivers.is_empty() {
+        return Err(Failure::not_found(format!(
+            "no terminal of session {:?} would get it",
+            text::one_line(session)
+        ))
+        .hint("`conductor-hook sessions` lists them"));
+    }
+    let mut sent = Vec::new();
+    for receiver in receivers {
+        let order = Order {
+            receiver,
+            body: body.to_owned(),
+            key: None,
+            ttl: None,
+        };
+        sent.push(send(cx, store, &order, None)?);
+    }
+    Ok(sent)
 }

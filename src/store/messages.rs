@@ -36,6 +36,8 @@ pub struct NewMessage {
     pub trace: String,
     /// Hops of the trace.
     pub hops: i64,
+    /// Why it is held, if it is.
+    pub held: Option<String>,
 }
 
 /// One attempt to deliver a message.
@@ -102,8 +104,9 @@ impl Tx<'_> {
         }
         let seq = self.next_seq(&new.receiver)?;
         self.execute(
-            "INSERT INTO messages (sender, sender_name, is_order, receiver, body, status, seq, tag, queued_at, expires_at, key, trace, hops)
-             VALUES (?1, ?2, ?3, ?4, ?5, 'queued', ?6, ?7, ?8, ?9, ?10, ?11, ?12)",
+            "INSERT INTO messages (sender, sender_name, is_order, receiver, body, status, seq, tag, queued_at, expires_at, key, trace, hops,
+               last_error)
+             VALUES (?1, ?2, ?3, ?4, ?5, iif(?13 IS NULL, 'queued', 'held'), ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)",
             params![
                 sender,
                 new.sender_name,
@@ -117,6 +120,7 @@ impl Tx<'_> {
                 new.key,
                 new.trace,
                 new.hops,
+                new.held,
             ],
         )?;
         let id = MessageId(self.last_insert_rowid());
@@ -124,7 +128,8 @@ impl Tx<'_> {
             .ok_or_else(|| rusqlite::Error::QueryReturnedNoRows.into())
     }
 
-    fn message_by_key(&self, sender: &str, key: &str) -> Result<Option<Message>, Error> {
+    /// The message that `sender` sent with this idempotency key.
+    pub fn message_by_key(&self, sender: &str, key: &str) -> Result<Option<Message>, Error> {
         let sql = format!("SELECT {COLUMNS} FROM messages WHERE sender = ?1 AND key = ?2");
         Ok(self.query_row(&sql, [sender, key], message).optional()?)
     }
@@ -435,6 +440,56 @@ impl Tx<'_> {
             [id.0],
         )?;
         Ok(ended == 1)
+    }
+
+    /// Lets a held message go, to the end of the queue: it becomes claimable only now.
+    pub fn release_message(&self, message: &Message) -> Result<bool, Error> {
+        if message.status != MessageStatus::Held {
+            return Ok(false);
+        }
+        let seq = self.next_seq(&message.receiver)?;
+        let released = self.execute(
+            "UPDATE messages SET status = 'queued', last_error = NULL, seq = ?2 WHERE id = ?1 AND status = 'held'",
+            params![message.id.0, seq],
+        )?;
+        Ok(released == 1)
+    }
+
+    /// How many messages `a` sent to `b` since `since`.
+    pub fn sent_since(
+        &self,
+        a: &TerminalId,
+        b: &TerminalId,
+        since: Timestamp,
+    ) -> Result<i64, Error> {
+        Ok(self
+            .prepare_cached(
+                "SELECT count(*) FROM messages WHERE sender = ?1 AND receiver = ?2 AND queued_at >= ?3",
+            )?
+            .query_row(
+                params![a.as_str(), b.as_str(), since.as_millisecond()],
+                |row| row.get(0),
+            )?)
+    }
+
+    /// When somebody who is not an agent last wrote to `receiver`.
+    pub fn last_outside_word(&self, receiver: &TerminalId) -> Result<Option<Timestamp>, Error> {
+        let at: Option<i64> = self.query_row(
+            "SELECT max(queued_at) FROM messages WHERE receiver = ?1
+               AND (sender IN ('human', 'unverified') OR sender LIKE 'flow:%')",
+            [receiver.as_str()],
+            |row| row.get(0),
+        )?;
+        Ok(at.map(time))
+    }
+
+    /// How many messages agents of this session sent since `since`.
+    pub fn session_sent_since(&self, session: &str, since: Timestamp) -> Result<i64, Error> {
+        Ok(self
+            .prepare_cached(
+                "SELECT count(*) FROM messages m JOIN terminals t ON t.id = m.sender WHERE m.queued_at >= ?2 AND t.session = ?1",
+            )?
+            .query_row(params![session, since.as_millisecond()], |row| row.get(0))?)
     }
 
     /// Puts a dead, expired or cancelled message back into the queue, at its end.

@@ -33,7 +33,7 @@ pub(crate) fn say(words: &str) -> Step {
 pub(crate) fn place(message: &Message) -> String {
     let limits = Limits {
         inline_chars: 700,
-        context_chars: 9000,
+        context_units: 9000,
     };
     text::place(message, limits).line().to_owned()
 }

@@ -9,6 +9,8 @@
 )]
 
 mod delivery;
+mod ends;
 mod lifecycle;
+mod mcp;
 #[path = "../support/mod.rs"]
 mod support;

@@ -173,6 +173,16 @@ impl World {
         Run::new(command)
     }
 
+    /// Runs a shell command as a script would, with the program's surroundings.
+    pub(crate) fn run_shell(&self, command: &str) -> Done {
+        let mut shell = self.command("/bin/sh");
+        shell
+            .env("CONDUCTOR_HOME", self.home())
+            .env("CONDUCTOR_TMUX_SOCKET", self.socket())
+            .args(["-c", command]);
+        Run::new(shell).done()
+    }
+
     /// Runs tmux on the private server; it must succeed. What it prints, without the last line end.
     #[track_caller]
     pub(crate) fn tmux<I, S>(&self, arguments: I) -> String
