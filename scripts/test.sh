@@ -153,6 +153,8 @@ if [ -n "$CONDUCTOR_TEST_CLAUDE" ]; then
   export CONDUCTOR_TEST_CLAUDE
 else
   unset CONDUCTOR_TEST_CLAUDE
+  # Without it the tests of the real agent fail; offline that is known and said below.
+  [ -z "$offline" ] || export CONDUCTOR_TEST_OFFLINE=1
 fi
 
 step 'format' cargo fmt --check

@@ -61,9 +61,9 @@ pub(super) fn launch(door: &mut Door<'_>, arguments: &cli::Launch) -> Result<()>
             Role::Worker,
         )?);
     }
-    let (name, _) = launch::session(&cx, &mut store, arguments.session.as_deref(), &plans)?;
+    let (name, ids) = launch::session(&cx, &mut store, arguments.session.as_deref(), &plans)?;
     let socket = cx.tmux.socket_text();
-    let found = sessions_of(&mut store, false)?
+    let mut found = sessions_of(&mut store, false)?
         .into_iter()
         .find(|s| s.name == name && s.server.as_deref() == Some(&socket))
         .ok_or_else(|| {
@@ -71,6 +71,8 @@ pub(super) fn launch(door: &mut Door<'_>, arguments: &cli::Launch) -> Result<()>
                 "the session {name} ended while it was being started"
             ))
         })?;
+    // An earlier session of that name is none of this one's.
+    found.terminals.retain(|t| ids.contains(&t.id));
     door.print(&found, session_text)?;
     if arguments.attach {
         return attach_to(door, &name);
@@ -110,13 +112,13 @@ pub(super) fn sessions_of(store: &mut Store, all: bool) -> Result<Vec<SessionVie
             tx.recent_terminals(clock::after_ms(clock::now(), -RECENT_MS))?
         } else {
             let living = tx.live_terminals()?;
-            // Ended terminals of a session that lives belong to its picture.
+            // Ended terminals of a session that lives belong to its picture, those of an earlier one of that name do not.
             let mut recent = tx.recent_terminals(clock::after_ms(clock::now(), -RECENT_MS))?;
             recent.retain(|t| {
                 t.alive()
                     || living
                         .iter()
-                        .any(|l| l.session == t.session && same_server(l, t))
+                        .any(|l| l.session == t.session && same_server(l, t) && met(l, t))
             });
             recent
         };
@@ -127,6 +129,11 @@ pub(super) fn sessions_of(store: &mut Store, all: bool) -> Result<Vec<SessionVie
             .collect();
         Ok::<_, Failure>(SessionView::group(views))
     })
+}
+
+/// Whether `ended` was still there when `living` was started.
+fn met(living: &Terminal, ended: &Terminal) -> bool {
+    ended.ended_at.is_none_or(|at| at >= living.created_at)
 }
 
 fn same_server(a: &Terminal, b: &Terminal) -> bool {

@@ -13,9 +13,10 @@ use crate::error::{Failure, Kind, Result};
 use crate::paths::Home;
 use crate::services::context::Context;
 use crate::ui;
-use clap::Parser;
+use clap::{CommandFactory, FromArgMatches};
 use std::ffi::OsString;
 use std::io::{self, Write};
+use std::mem::ManuallyDrop;
 
 /// What a command needs to print its answer.
 struct Door<'a> {
@@ -57,8 +58,17 @@ impl Door<'_> {
 
 /// Runs one call of the binary: `arguments` include the program's name. Returns the exit code.
 pub fn run(arguments: &[OsString]) -> u8 {
+    if let Some((provider, event)) = plain_hook(arguments) {
+        return match Home::from_env() {
+            Ok(home) => hook(&home, provider, event, &mut io::stdout()),
+            Err(failure) => {
+                report(&failure, false);
+                failure.kind().exit_code()
+            }
+        };
+    }
     let json = arguments.iter().any(|argument| argument == "--json");
-    let cli = match Cli::try_parse_from(arguments) {
+    let cli = match parse(arguments) {
         Ok(cli) => cli,
         Err(error) => return usage(&error, json),
     };
@@ -70,6 +80,31 @@ pub fn run(arguments: &[OsString]) -> u8 {
             failure.kind().exit_code()
         }
     }
+}
+
+/// `hook PROVIDER EVENT` and nothing else: how agents call it, at each of their events. Building the tree of all commands would be a
+/// quarter of the whole call; anything else, wrong usage too, is the parser's.
+fn plain_hook(arguments: &[OsString]) -> Option<(&str, &str)> {
+    let [_, command, provider, event] = arguments else {
+        return None;
+    };
+    let provider = provider.to_str()?;
+    let event = event.to_str()?;
+    let plain = command == "hook" && !provider.starts_with('-') && !event.starts_with('-');
+    plain.then_some((provider, event))
+}
+
+fn hook(home: &Home, provider: &str, event: &str, out: &mut dyn Write) -> u8 {
+    // A hook never breaks its caller: whatever goes wrong is logged, and a decision is denied inside.
+    crate::log::start(home);
+    crate::services::observe::hook(home, provider, event, &mut io::stdin().lock(), out)
+}
+
+fn parse(arguments: &[OsString]) -> std::result::Result<Cli, clap::Error> {
+    // Not dropped: the process ends soon, and taking the tree of commands apart takes longer than reading the arguments.
+    let mut command = ManuallyDrop::new(Cli::command());
+    let mut matches = command.try_get_matches_from_mut(arguments)?;
+    Cli::from_arg_matches_mut(&mut matches).map_err(|error| error.format(&mut command))
 }
 
 fn usage(error: &clap::Error, json: bool) -> u8 {
@@ -141,11 +176,7 @@ fn dispatch(cli: Cli, out: &mut dyn Write) -> Result<u8> {
         None => Home::from_env()?,
     };
     if let Command::Hook { provider, event } = &cli.command {
-        // A hook never breaks its caller: whatever goes wrong is logged, and a decision is denied inside.
-        crate::log::start(&home);
-        let code =
-            crate::services::observe::hook(&home, provider, event, &mut io::stdin().lock(), out);
-        return Ok(code);
+        return Ok(hook(&home, provider, event, out));
     }
     crate::log::start(&home);
     let tmux = crate::tmux::locate(cli.socket_path.as_deref(), cli.socket_name.as_deref())?;

@@ -175,6 +175,13 @@ pub struct State {
     pub since: Timestamp,
 }
 
+impl State {
+    /// Whether `change` from `source` would say nothing new.
+    pub fn is(&self, change: &Change, source: Source) -> bool {
+        self.status == change.status && self.source == source && self.reason == change.reason
+    }
+}
+
 /// A process by pid and start time (clock ticks since boot).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Root {

@@ -9,7 +9,7 @@ use crate::domain::terminal::Terminal;
 use crate::error::Result;
 use crate::paths;
 use crate::proc::Process;
-use crate::store::{Store, Tx};
+use crate::store::{Living, Store, Tx};
 
 /// Who calls.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -61,7 +61,7 @@ struct Evidence<'a> {
     server_parents: Vec<i32>,
 }
 
-fn decide(evidence: &Evidence<'_>, living: &[Terminal]) -> Caller {
+fn decide(evidence: &Evidence<'_>, living: &[Living]) -> Caller {
     for process in evidence.chain {
         let found = living.iter().find(|t| {
             t.root.is_some_and(|root| {
@@ -110,7 +110,7 @@ pub fn whoami(store: &mut Store) -> Result<Caller> {
 
 /// Who calls this process, inside a transaction.
 pub fn caller(tx: &Tx<'_>) -> std::result::Result<Caller, crate::store::Error> {
-    let living = tx.live_terminals()?;
+    let living = tx.living()?;
     let chain = Process::own_ancestry();
     let claimed = paths::env(paths::name::TERMINAL_ID);
     let named = chain
@@ -118,11 +118,7 @@ pub fn caller(tx: &Tx<'_>) -> std::result::Result<Caller, crate::store::Error> {
         .filter_map(|process| process.initial_env(paths::name::TERMINAL_ID))
         .chain(claimed.clone())
         .collect();
-    let mut servers: Vec<i32> = living
-        .iter()
-        .filter_map(|t| t.server.as_ref())
-        .map(|server| server.pid)
-        .collect();
+    let mut servers: Vec<i32> = living.iter().filter_map(|t| t.server_pid).collect();
     servers.dedup();
     let server_parents = servers
         .into_iter()
@@ -147,7 +143,7 @@ pub fn caller(tx: &Tx<'_>) -> std::result::Result<Caller, crate::store::Error> {
 
 /// The living terminal that this process belongs to by ancestry alone; for hooks, which ask at every event.
 pub fn own_terminal(tx: &Tx<'_>) -> std::result::Result<Option<Terminal>, crate::store::Error> {
-    let living = tx.live_terminals()?;
+    let living = tx.living()?;
     if living.is_empty() {
         return Ok(None);
     }
@@ -160,8 +156,8 @@ pub fn own_terminal(tx: &Tx<'_>) -> std::result::Result<Option<Terminal>, crate:
                     || root.pid == process.session
             })
         });
-        if let Some(terminal) = found {
-            return Ok(Some(terminal.clone()));
+        if let Some(found) = found {
+            return tx.terminal(&found.id);
         }
         steps += 1;
         next = (process.parent > 1 && steps < 64)
@@ -190,11 +186,12 @@ mod tests {
         }
     }
 
-    fn terminal(pid: i32, start: i64) -> Terminal {
-        Terminal {
+    fn living(pid: i32, start: i64) -> Living {
+        Living {
+            id: TerminalId::parse("0123abcd").unwrap(),
             root: Some(Root { pid, start }),
             tty: 34816,
-            ..Terminal::sample(TerminalId::parse("0123abcd").unwrap())
+            server_pid: None,
         }
     }
 
@@ -204,7 +201,7 @@ mod tests {
             named: named.iter().map(|id| (*id).to_owned()).collect(),
             server_parents: vec![77],
         };
-        decide(&evidence, &[terminal(100, 1000)])
+        decide(&evidence, &[living(100, 1000)])
     }
 
     #[test]

@@ -111,9 +111,12 @@ pub fn hook(
             &Verdict::Allow("no policy gate is installed".to_owned()),
         );
         session.status_event(&incoming);
+        session.store.leave();
         return print(output, &answer);
     }
-    session.event(dialect, &incoming, output)
+    let code = session.event(dialect, &incoming, output);
+    session.store.leave();
+    code
 }
 
 fn print(output: &mut dyn Write, answer: &str) -> u8 {
@@ -422,18 +425,15 @@ fn carried(
 /// Whatever the agent does after a stop hook's answer proves that it took it.
 fn prove_handed(tx: &Tx<'_>, terminal: &Terminal, except: Option<&Message>) -> Result<bool, Error> {
     let mut proven = false;
-    for message in tx.open_messages(&terminal.id)? {
-        if message.status == MessageStatus::Placed
-            && message.transport == Some(Transport::StopHook)
-            && except.is_none_or(|other| other.id != message.id)
-        {
+    for message in tx.placed_by(&terminal.id, Transport::StopHook)? {
+        if except.is_none_or(|other| other.id != message) {
             proven |= tx.submit_message(
-                message.id,
+                message,
                 Transport::StopHook,
                 clock::now(),
                 "the agent went on after its stop hook",
             )?;
-            tx.clear_due(DueKind::Proof, &message.id.to_string())?;
+            tx.clear_due(DueKind::Proof, &message.to_string())?;
         }
     }
     Ok(proven)
@@ -499,6 +499,7 @@ fn store_event(
         aftermath.count(terminal);
     }
     if let Some(change) = next_state(terminal.state.status, &incoming.event)
+        && !terminal.state.is(&change, Source::Event)
         && tx.set_state(id, &change, Source::Event, at)?
     {
         aftermath.show(terminal, change.status);

@@ -118,9 +118,9 @@ impl Store {
         let connection = Connection::open_with_flags(home.db(), flags)?;
         connection.busy_timeout(Duration::from_secs(5))?;
         connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
-        connection.execute_batch(
-            "PRAGMA wal_autocheckpoint = 0; PRAGMA foreign_keys = ON; PRAGMA trusted_schema = OFF;",
-        )?;
+        connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_FKEY, true)?;
+        connection.set_db_config(DbConfig::SQLITE_DBCONFIG_TRUSTED_SCHEMA, false)?;
+        connection.execute_batch("PRAGMA wal_autocheckpoint = 0")?;
         let found = migrations::check(&connection)?;
         let store = Self {
             connection,
@@ -201,6 +201,12 @@ impl Store {
                 .query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))?;
         }
         Ok(())
+    }
+
+    /// Ends the use of the state by a process that is about to end. Closing would take apart what the kernel frees anyway, and locks end
+    /// with the process; nothing is checkpointed at a close.
+    pub fn leave(self) {
+        std::mem::forget(self);
     }
 
     /// Checks the whole database; returns what is wrong with it.

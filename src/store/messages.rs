@@ -2,7 +2,7 @@
 
 use super::db::Tx;
 use super::error::Error;
-use super::terminals::time;
+use super::terminals::{Cells, time};
 use crate::domain::ids::{MessageId, TerminalId};
 use crate::domain::message::{GateReason, Message, MessageStatus, Sender, Transport};
 use crate::proc::Identity;
@@ -53,7 +53,9 @@ pub struct Attempt {
     pub reason: Option<String>,
 }
 
+/// A message from [`COLUMNS`]; the fields are read in their order.
 fn message(row: &Row<'_>) -> rusqlite::Result<Message> {
+    let mut cells = Cells::of(row);
     let word = |name: &str, value: &str| {
         rusqlite::Error::FromSqlConversionFailure(
             0,
@@ -61,34 +63,33 @@ fn message(row: &Row<'_>) -> rusqlite::Result<Message> {
             format!("messages.{name} holds {value:?}").into(),
         )
     };
-    let when = |name: &str| Ok::<_, rusqlite::Error>(row.get::<_, Option<i64>>(name)?.map(time));
-    let receiver: String = row.get("receiver")?;
-    let status: String = row.get("status")?;
-    let sender: String = row.get("sender")?;
+    let parse_receiver = |id: String| TerminalId::parse(&id).map_err(|_| word("receiver", &id));
+    let parse_status =
+        |status: String| MessageStatus::parse(&status).ok_or_else(|| word("status", &status));
     Ok(Message {
-        id: MessageId(row.get("id")?),
-        sender: Sender::parse(&sender),
-        sender_name: row.get("sender_name")?,
-        order: row.get("is_order")?,
-        receiver: TerminalId::parse(&receiver).map_err(|_| word("receiver", &receiver))?,
-        body: row.get("body")?,
-        status: MessageStatus::parse(&status).ok_or_else(|| word("status", &status))?,
-        transport: row
-            .get::<_, Option<String>>("transport")?
+        id: MessageId(cells.take()?),
+        sender: Sender::parse(&cells.text()?),
+        sender_name: cells.text()?,
+        order: cells.take()?,
+        receiver: parse_receiver(cells.text()?)?,
+        body: cells.text()?,
+        status: parse_status(cells.text()?)?,
+        transport: cells
+            .take::<Option<String>>()?
             .and_then(|word| Transport::parse(&word)),
-        attempts: row.get("attempts")?,
-        seq: row.get("seq")?,
-        tag: row.get("tag")?,
-        queued_at: time(row.get("queued_at")?),
-        placed_at: when("placed_at")?,
-        submitted_at: when("submitted_at")?,
-        expires_at: when("expires_at")?,
-        last_error: row.get("last_error")?,
-        key: row.get("key")?,
-        trace: row.get("trace")?,
-        hops: row.get("hops")?,
-        again: row.get("again")?,
-        read_offset: row.get("read_offset")?,
+        attempts: cells.take()?,
+        seq: cells.take()?,
+        tag: cells.text()?,
+        queued_at: cells.time()?,
+        placed_at: cells.maybe_time()?,
+        submitted_at: cells.maybe_time()?,
+        expires_at: cells.maybe_time()?,
+        last_error: cells.take()?,
+        key: cells.take()?,
+        trace: cells.text()?,
+        hops: cells.take()?,
+        again: cells.take()?,
+        read_offset: cells.take()?,
     })
 }
 
@@ -198,6 +199,23 @@ impl Tx<'_> {
         );
         let mut statement = self.prepare_cached(&sql)?;
         let rows = statement.query_map([receiver.as_str()], message)?;
+        Ok(rows.collect::<Result<_, _>>()?)
+    }
+
+    /// Messages that `receiver` was given by `transport` and has not proven yet, in order.
+    pub fn placed_by(
+        &self,
+        receiver: &TerminalId,
+        transport: Transport,
+    ) -> Result<Vec<MessageId>, Error> {
+        // The first condition on the status is the index's own.
+        let mut statement = self.prepare_cached(
+            "SELECT id FROM messages WHERE receiver = ?1 AND status IN ('held', 'queued', 'claimed', 'placed')
+               AND status = 'placed' AND transport = ?2 ORDER BY seq",
+        )?;
+        let rows = statement.query_map([receiver.as_str(), transport.as_str()], |row| {
+            Ok(MessageId(row.get(0)?))
+        })?;
         Ok(rows.collect::<Result<_, _>>()?)
     }
 

@@ -22,4 +22,4 @@ pub use error::Error;
 pub use lock::TerminalLock;
 pub use messages::{Attempt, NewMessage};
 pub use spool::SpooledEvent;
-pub use terminals::Registration;
+pub use terminals::{Living, Registration};

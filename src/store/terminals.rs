@@ -5,6 +5,7 @@ use super::error::Error;
 use crate::domain::ids::TerminalId;
 use crate::domain::terminal::{Change, Role, Root, Server, Source, State, Status, Terminal};
 use jiff::Timestamp;
+use rusqlite::types::FromSql;
 use rusqlite::{OptionalExtension, Row, params};
 use std::path::PathBuf;
 
@@ -16,9 +17,39 @@ pub(super) fn time(ms: i64) -> Timestamp {
     Timestamp::from_millisecond(ms).unwrap_or(Timestamp::UNIX_EPOCH)
 }
 
+/// The columns of a row from left to right. Asking for each by its name would compare it with the names of all.
+pub(super) struct Cells<'r> {
+    row: &'r Row<'r>,
+    next: usize,
+}
+
+impl<'r> Cells<'r> {
+    pub(super) const fn of(row: &'r Row<'r>) -> Self {
+        Self { row, next: 0 }
+    }
+
+    pub(super) fn take<T: FromSql>(&mut self) -> rusqlite::Result<T> {
+        let index = self.next;
+        self.next += 1;
+        self.row.get(index)
+    }
+
+    pub(super) fn text(&mut self) -> rusqlite::Result<String> {
+        self.take()
+    }
+
+    pub(super) fn time(&mut self) -> rusqlite::Result<Timestamp> {
+        self.take().map(time)
+    }
+
+    pub(super) fn maybe_time(&mut self) -> rusqlite::Result<Option<Timestamp>> {
+        Ok(self.take::<Option<i64>>()?.map(time))
+    }
+}
+
+/// A terminal from [`COLUMNS`]; the fields are read in their order.
 fn terminal(row: &Row<'_>) -> rusqlite::Result<Terminal> {
-    let text = |name: &str| row.get::<_, String>(name);
-    let when = |name: &str| Ok::<_, rusqlite::Error>(row.get::<_, Option<i64>>(name)?.map(time));
+    let mut cells = Cells::of(row);
     let word = |name: &str, value: &str| {
         rusqlite::Error::FromSqlConversionFailure(
             0,
@@ -26,60 +57,90 @@ fn terminal(row: &Row<'_>) -> rusqlite::Result<Terminal> {
             format!("terminals.{name} holds {value:?}").into(),
         )
     };
-    let id = text("id")?;
-    let status = text("status")?;
-    let source = text("status_source")?;
-    let server = match (
-        row.get::<_, Option<String>>("server_socket")?,
-        row.get("server_pid")?,
-        row.get("server_start")?,
-    ) {
-        (Some(socket), Some(pid), Some(start)) => Some(Server {
-            socket: PathBuf::from(socket),
-            pid,
-            start,
-        }),
-        _ => None,
+    let parse_id = |id: String| TerminalId::parse(&id).map_err(|_| word("id", &id));
+    let parse_status =
+        |status: String| Status::parse(&status).ok_or_else(|| word("status", &status));
+    let parse_source =
+        |source: String| Source::parse(&source).ok_or_else(|| word("status_source", &source));
+    Ok(Terminal {
+        id: parse_id(cells.text()?)?,
+        session: cells.text()?,
+        window: cells.text()?,
+        pane: cells.take()?,
+        server: match (
+            cells.take::<Option<String>>()?,
+            cells.take()?,
+            cells.take()?,
+        ) {
+            (Some(socket), Some(pid), Some(start)) => Some(Server {
+                socket: PathBuf::from(socket),
+                pid,
+                start,
+            }),
+            _ => None,
+        },
+        pane_pid: cells.take()?,
+        root: match (cells.take()?, cells.take()?) {
+            (Some(pid), Some(start)) => Some(Root { pid, start }),
+            _ => None,
+        },
+        tty: cells.take()?,
+        provider: cells.text()?,
+        profile: cells.text()?,
+        role: Role::from_word(&cells.text()?),
+        state: State {
+            status: parse_status(cells.text()?)?,
+            reason: cells.text()?,
+            source: parse_source(cells.text()?)?,
+            since: cells.time()?,
+        },
+        caller: cells
+            .take::<Option<String>>()?
+            .and_then(|id| TerminalId::parse(&id).ok()),
+        cwd: PathBuf::from(cells.text()?),
+        model: cells.take()?,
+        created_at: cells.time()?,
+        ended_at: cells.maybe_time()?,
+        exit_code: cells.take()?,
+        agent_session: cells.take()?,
+        program: cells.take()?,
+        last_event_at: cells.maybe_time()?,
+        last_answer: cells.take()?,
+        gate_seen_at: cells.maybe_time()?,
+        session_owned: cells.take()?,
+        env: serde_json::from_str(&cells.text()?).unwrap_or_default(),
+        settled: cells.take()?,
+    })
+}
+
+/// What tells the processes of a living terminal's agent from all others.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Living {
+    /// The terminal.
+    pub id: TerminalId,
+    /// The process that became the agent, once it has registered.
+    pub root: Option<Root>,
+    /// Device number of its controlling terminal, 0 when unknown.
+    pub tty: i32,
+    /// Process of its tmux server.
+    pub server_pid: Option<i32>,
+}
+
+fn living(row: &Row<'_>) -> rusqlite::Result<Option<Living>> {
+    let id: String = row.get(0)?;
+    let Ok(id) = TerminalId::parse(&id) else {
+        return Ok(None);
     };
-    let root = match (row.get("root_pid")?, row.get("root_start")?) {
+    let root = match (row.get(1)?, row.get(2)?) {
         (Some(pid), Some(start)) => Some(Root { pid, start }),
         _ => None,
     };
-    Ok(Terminal {
-        id: TerminalId::parse(&id).map_err(|_| word("id", &id))?,
-        session: text("session")?,
-        window: text("window")?,
-        pane: row.get("pane")?,
-        server,
-        pane_pid: row.get("pane_pid")?,
+    Ok(Some(Living {
+        id,
         root,
-        tty: row.get("tty")?,
-        provider: text("provider")?,
-        profile: text("profile")?,
-        role: Role::from_word(&text("role")?),
-        state: State {
-            status: Status::parse(&status).ok_or_else(|| word("status", &status))?,
-            reason: text("status_reason")?,
-            source: Source::parse(&source).ok_or_else(|| word("status_source", &source))?,
-            since: time(row.get("status_since")?),
-        },
-        caller: row
-            .get::<_, Option<String>>("caller")?
-            .and_then(|id| TerminalId::parse(&id).ok()),
-        cwd: PathBuf::from(text("cwd")?),
-        model: row.get("model")?,
-        created_at: time(row.get("created_at")?),
-        ended_at: when("ended_at")?,
-        exit_code: row.get("exit_code")?,
-        agent_session: row.get("agent_session")?,
-        program: row.get("program")?,
-        last_event_at: when("last_event_at")?,
-        last_answer: row.get("last_answer")?,
-        gate_seen_at: when("gate_seen_at")?,
-        session_owned: row.get("session_owned")?,
-        env: serde_json::from_str(&text("env")?).unwrap_or_default(),
-        settled: row.get("settled")?,
-    })
+        tty: row.get(3)?,
+        server_pid: row.get(4)?,
+    }))
 }
 
 impl Tx<'_> {
@@ -135,6 +196,17 @@ impl Tx<'_> {
         let mut statement = self.prepare_cached(&sql)?;
         let rows = statement.query_map([], terminal)?;
         Ok(rows.collect::<Result<_, _>>()?)
+    }
+
+    /// The processes of all living terminals, oldest first: each hook asks, so this reads no more than who they are.
+    pub fn living(&self) -> Result<Vec<Living>, Error> {
+        let mut statement = self.prepare_cached(
+            "SELECT id, root_pid, root_start, tty, server_pid FROM terminals WHERE status <> 'exited' ORDER BY created_at, id",
+        )?;
+        let rows = statement.query_map([], living)?;
+        rows.filter_map(Result::transpose)
+            .map(|row| row.map_err(Error::from))
+            .collect()
     }
 
     /// Living terminals, and those that ended after `since`; oldest first.

@@ -173,6 +173,8 @@ exec env -u MODEL -u PORT -u ROOT -u PARENT tmux -S "$ROOT/tmux.sock" -f /dev/nu
             .env("CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC", "1")
             .env("DISABLE_AUTOUPDATER", "1")
             .env("IS_SANDBOX", "1")
+            // As in a home of everyday life: example prompts and guesses would stand in the input box.
+            .env("CLAUDE_CODE_ENABLE_PROMPT_SUGGESTION", "true")
             .output()
             .unwrap();
         assert!(
@@ -289,11 +291,12 @@ exec env -u MODEL -u PORT -u ROOT -u PARENT tmux -S "$ROOT/tmux.sock" -f /dev/nu
         })
     }
 
-    /// The requests that the model got, as its log tells them.
+    /// The requests of turns that the model got, as its log tells them; the agent asks for other things too, e.g. a title.
     pub(crate) fn requests(&self) -> Vec<Value> {
         let log = std::fs::read_to_string(self.root.join("model.jsonl")).unwrap_or_default();
         log.lines()
             .filter_map(|line| serde_json::from_str(line).ok())
+            .filter(|request: &Value| request["tools"].as_u64().is_some_and(|tools| tools > 0))
             .collect()
     }
 
