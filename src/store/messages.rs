@@ -150,9 +150,15 @@ impl Tx<'_> {
         status: Option<MessageStatus>,
         limit: u32,
     ) -> Result<Vec<Message>, Error> {
-        let sql = format!(
-            "SELECT {COLUMNS} FROM messages WHERE (?1 IS NULL OR receiver = ?1) AND (?2 IS NULL OR status = ?2) ORDER BY id DESC LIMIT ?3"
-        );
+        // Each filter has its index; one statement for all of them would read the whole table.
+        let filter = match (receiver.is_some(), status.is_some()) {
+            (false, false) => "?1 IS NULL AND ?2 IS NULL",
+            (true, false) => "receiver = ?1 AND ?2 IS NULL",
+            (false, true) => "?1 IS NULL AND status = ?2",
+            (true, true) => "receiver = ?1 AND status = ?2",
+        };
+        let sql =
+            format!("SELECT {COLUMNS} FROM messages WHERE {filter} ORDER BY id DESC LIMIT ?3");
         let mut statement = self.prepare_cached(&sql)?;
         let rows = statement.query_map(
             params![
@@ -184,7 +190,8 @@ impl Tx<'_> {
     /// The message that is next at `receiver`: the lowest one that is neither held nor settled.
     pub fn head_message(&self, receiver: &TerminalId) -> Result<Option<Message>, Error> {
         let sql = format!(
-            "SELECT {COLUMNS} FROM messages WHERE receiver = ?1 AND status IN ('queued', 'claimed', 'placed') ORDER BY seq LIMIT 1"
+            "SELECT {COLUMNS} FROM messages WHERE receiver = ?1 AND status IN ('held', 'queued', 'claimed', 'placed') AND status <> 'held'
+             ORDER BY seq LIMIT 1"
         );
         Ok(self
             .prepare_cached(&sql)?
@@ -472,12 +479,16 @@ impl Tx<'_> {
             )?)
     }
 
-    /// When somebody who is not an agent last wrote to `receiver`.
-    pub fn last_outside_word(&self, receiver: &TerminalId) -> Result<Option<Timestamp>, Error> {
+    /// When somebody who is not an agent last wrote to `receiver`, since `since`.
+    pub fn last_outside_word(
+        &self,
+        receiver: &TerminalId,
+        since: Timestamp,
+    ) -> Result<Option<Timestamp>, Error> {
         let at: Option<i64> = self.query_row(
-            "SELECT max(queued_at) FROM messages WHERE receiver = ?1
+            "SELECT max(queued_at) FROM messages WHERE receiver = ?1 AND queued_at >= ?2
                AND (sender IN ('human', 'unverified') OR sender LIKE 'flow:%')",
-            [receiver.as_str()],
+            params![receiver.as_str(), since.as_millisecond()],
             |row| row.get(0),
         )?;
         Ok(at.map(time))
