@@ -508,6 +508,18 @@ fn check_handed(
     if age < 60_000 {
         return again_in(cx, store, message, 15_000, None);
     }
+    // A long thought makes no event either. Only an empty prompt says that the agent is not at it.
+    let idle = match place(terminal) {
+        Some((tmux, pane)) => {
+            let manifest = Catalogue::of(&cx.home).get(&terminal.provider)?;
+            let screen = tmux.screen(pane).unwrap_or_default();
+            providers::look(&manifest, &screen) == Seen::Idle
+        }
+        None => false,
+    };
+    if !idle {
+        return again_in(cx, store, message, 60_000, None);
+    }
     give_up_or_repeat(cx, store, message, terminal)
 }
 
