@@ -5,7 +5,7 @@ use super::tool::{Call, ToolDef, ToolHost, ToolResult};
 use crate::clock::{self, Deadline};
 use crate::domain::handoff::{Handoff, HandoffStatus};
 use crate::domain::ids::{MessageId, TerminalId};
-use crate::domain::message::{Message, Sender};
+use crate::domain::message::{Message, MessageStatus, Sender};
 use crate::domain::terminal::{Role, Status, Terminal};
 use crate::domain::text;
 use crate::error::{Failure, Result};
@@ -256,14 +256,19 @@ impl Host {
             next = part.next.map_or(Value::Null, |next| json!(next));
             messages.push(shown(&part.message, &part.text, part.offset, part.next));
         } else {
-            let mut room = PAGE;
+            let mut room = PAGE_UNITS;
             for message in store.read(|tx| tx.open_messages(&own.id))? {
+                if message.status == MessageStatus::Held {
+                    continue;
+                }
                 // Each whole message counts; one that does not fit is read alone, by its id.
-                if !messages.is_empty() && message.body.chars().count() > room {
+                let whole = shown(&message, &message.body, 0, None).to_string();
+                let units = whole.encode_utf16().count();
+                if !messages.is_empty() && units > room {
                     break;
                 }
                 let part = part(&cx, &mut store, &own.id, message.id, 0)?;
-                room = room.saturating_sub(part.text.chars().count());
+                room = room.saturating_sub(units);
                 messages.push(shown(&part.message, &part.text, 0, part.next));
                 if part.next.is_some() {
                     next = json!(part.next);

@@ -129,6 +129,9 @@ pub struct Screen {
     /// In a turn.
     #[serde(default)]
     pub working: Option<String>,
+    /// At the prompt, with a text in the input box.
+    #[serde(default)]
+    pub draft: Option<String>,
 }
 
 /// A dialog that is known by its text.
@@ -153,6 +156,7 @@ impl Manifest {
             .map(|dialog| &dialog.pattern)
             .chain(&manifest.screen.idle)
             .chain(&manifest.screen.working)
+            .chain(&manifest.screen.draft)
         {
             regex_lite::Regex::new(pattern).map_err(|e| format!("pattern {pattern:?}: {e}"))?;
         }

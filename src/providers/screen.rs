@@ -10,6 +10,8 @@ pub enum Seen {
     Idle,
     /// Signs of a turn.
     Working,
+    /// The prompt, with a text that nobody has sent.
+    Draft,
     /// A dialog: its kind, and what a person does about it.
     Dialog {
         /// Kind, e.g. `trust`.
@@ -43,6 +45,9 @@ pub fn look(manifest: &Manifest, screen: &str) -> Seen {
     if manifest.screen.idle.as_deref().is_some_and(matches) {
         return Seen::Idle;
     }
+    if manifest.screen.draft.as_deref().is_some_and(matches) {
+        return Seen::Draft;
+    }
     Seen::Unknown
 }
 
@@ -53,6 +58,13 @@ mod tests {
     const IDLE: &str = "● done\n\n──────\n❯\u{a0}\n──────\n  ⏸ manual mode on · ? for shortcuts\n";
     const WORKING: &str =
         "✶ Billowing… (1s)\n──────\n❯ \n──────\n  ⏸ manual mode on · esc to interrupt\n";
+    /// With vim keys, a draft, or a narrow pane nothing speaks of Esc.
+    const WORKING_VIM: &str = "●\n\n✢ Deciphering… (4s · ↓ 7 tokens)\n──────\n❯\u{a0}\n──────\n  -- INSERT -- ⏸ manual mode on\n";
+    const RETRYING: &str =
+        "✻ 529 mock failure · retrying in 16s · attempt 6/10\n──────\n❯\u{a0}\n──────\n";
+    const DONE: &str = "✻ Baked for 4s · done 6:05 AM\n──────\n❯\u{a0}\n──────\n";
+    const DRAFT: &str = "● done\n──────\n❯\u{a0}[conductor #18 from x] SLOW: 30\n  and more\n──────\n  ⏸ manual mode on\n";
+    const DRAFT_WORKING: &str = "● tick\n✶ Thinking… (3s · ↓ 5 tokens)\n──────\n❯\u{a0}my draft\n──────\n  ⏸ manual mode on\n";
     const PERMISSION: &str =
         " Do you want to proceed?\n ❯ 1. Yes\n   4. No\n\n Esc to cancel · Tab to amend\n";
     const TRUST: &str = " Quick safety check: Is this a project you created\n ❯ No, exit\n   Yes, I trust this folder\n";
@@ -62,7 +74,11 @@ mod tests {
         let manifest =
             Manifest::parse(include_str!("../../agent_store/providers/claude_code.toml")).unwrap();
         assert_eq!(look(&manifest, IDLE), Seen::Idle);
-        assert_eq!(look(&manifest, WORKING), Seen::Working);
+        assert_eq!(look(&manifest, DONE), Seen::Idle);
+        for screen in [WORKING, WORKING_VIM, RETRYING, DRAFT_WORKING] {
+            assert_eq!(look(&manifest, screen), Seen::Working, "{screen}");
+        }
+        assert_eq!(look(&manifest, DRAFT), Seen::Draft);
         assert!(
             matches!(look(&manifest, PERMISSION), Seen::Dialog { kind, .. } if kind == "permission")
         );

@@ -345,7 +345,7 @@ fn ripe(store: &mut Store, handoff: &Handoff, now: Timestamp) -> Result<Option<H
     if now >= handoff.deadline_at {
         let text = "the worker did not finish in its time; it is still there";
         store.write(Durability::Process, Budget::Call, |tx| {
-            tx.answer_handoff(
+            tx.answer_handoff_if_none(
                 &handoff.id,
                 HandoffStatus::Timeout,
                 text,
@@ -385,7 +385,7 @@ fn missed(store: &mut Store, handoff: &Handoff, now: Timestamp) -> Result<Option
     };
     let answer = crate::domain::text::sanitise(&answer);
     store.write(Durability::Process, Budget::Call, |tx| {
-        tx.answer_handoff(
+        tx.answer_handoff_if_none(
             &handoff.id,
             status,
             &answer,
@@ -477,7 +477,10 @@ pub fn settle(cx: &Context, store: &mut Store, id: &str) -> Result<()> {
         "Answer to handoff {id} ({status}), from worker {worker}:\n{answer}",
         status = handoff.status.as_str(),
         worker = handoff.worker,
-        answer = handoff.answer.as_deref().unwrap_or_default(),
+        answer = cut(
+            handoff.answer.as_deref().unwrap_or_default(),
+            &handoff.worker
+        ),
     );
     let order = Order {
         receiver: caller.id.clone(),
@@ -505,6 +508,18 @@ pub fn settle(cx: &Context, store: &mut Store, id: &str) -> Result<()> {
         super::deliver::deliver(cx, store, &caller.id)?;
     }
     Ok(())
+}
+
+/// An answer as it fits into a message; the rest is in the worker's record.
+fn cut(answer: &str, worker: &TerminalId) -> String {
+    const MOST: usize = 200_000;
+    match answer.char_indices().nth(MOST) {
+        None => answer.to_owned(),
+        Some((at, _)) => format!(
+            "{}\n[cut after {MOST} characters; `conductor-hook output {worker}` prints all of it]",
+            &answer[..at]
+        ),
+    }
 }
 
 /// An answer was taken for a call. Where the process that took it is gone and the caller lives, its client may never have read it:

@@ -22,8 +22,11 @@ use std::time::Duration;
 /// How long a placed message may be without proof before it is looked for, in milliseconds.
 pub const PROOF_MS: i64 = 3_000;
 
+/// How long a terminal is quiet before its screen is asked, in milliseconds.
+const LOOK_MS: i64 = 5_000;
+
 /// How often a message may be put into the pane before it is given up.
-const MAX_ATTEMPTS: i64 = 4;
+const MAX_ATTEMPTS: usize = 4;
 
 /// What one look at a queue came to.
 enum Step {
@@ -78,6 +81,15 @@ fn once(cx: &Context, store: &mut Store, id: &TerminalId) -> Result<Step> {
     }
 }
 
+/// How long nothing has been heard of a terminal and its state has not changed, in milliseconds.
+fn quiet_ms(terminal: &Terminal) -> i64 {
+    let last = terminal
+        .last_event_at
+        .unwrap_or(terminal.state.since)
+        .max(terminal.state.since);
+    clock::now().as_millisecond() - last.as_millisecond()
+}
+
 /// The pane of a terminal and the server that it is in.
 pub fn place(terminal: &Terminal) -> Option<(Tmux, PaneId)> {
     let server = terminal.server.as_ref()?;
@@ -107,20 +119,15 @@ fn attempt(cx: &Context, store: &mut Store, terminal: &Terminal, head: &Message)
     let mut terminal = terminal.clone();
     match terminal.state.status {
         Status::Idle | Status::Error => {}
-        Status::Starting => return wait_for(cx, store, &terminal, head, GateReason::Starting),
         Status::Parked => return wait_for(cx, store, &terminal, head, GateReason::Paused),
-        Status::Working | Status::Waiting | Status::Unknown => {
-            let reason = if terminal.state.status == Status::Waiting {
-                GateReason::Dialog
-            } else {
-                GateReason::Working
+        Status::Starting | Status::Working | Status::Waiting | Status::Unknown => {
+            let reason = match terminal.state.status {
+                Status::Starting => GateReason::Starting,
+                Status::Waiting => GateReason::Dialog,
+                _ => GateReason::Working,
             };
             // Hooks miss some ends of a turn (Esc, No in a dialog): after 5 s without an event one look at the screen confirms.
-            let silent = terminal
-                .last_event_at
-                .unwrap_or(terminal.state.since)
-                .max(terminal.state.since);
-            if clock::now().as_millisecond() - silent.as_millisecond() < 5_000 {
+            if quiet_ms(&terminal) < LOOK_MS {
                 return wait_for(cx, store, &terminal, head, reason);
             }
             if confirm_idle(cx, store, &terminal, &manifest, &tmux, pane)? {
@@ -130,6 +137,10 @@ fn attempt(cx: &Context, store: &mut Store, terminal: &Terminal, head: &Message)
             }
         }
         Status::Exited => return Ok(Step::Empty),
+    }
+    // Nothing would prove what is pasted, and it would be pasted again.
+    if manifest.proves() && terminal.last_event_at.is_none() {
+        return wait_for(cx, store, &terminal, head, GateReason::HooksSilent);
     }
     if terminal.program.is_none() {
         match tmux.foreground(pane, manifest.submit.prompt_row.as_deref()) {
@@ -197,6 +208,14 @@ fn paste(
             store.write(Durability::Process, Budget::Call, |tx| {
                 tx.refuse_message(head.id, reason)
             })?;
+            // A mark that no event took away: where the screen shows the prompt, there is no dialog.
+            if reason == GateReason::Dialog
+                && quiet_ms(terminal) >= LOOK_MS
+                && let Ok(screen) = tmux.screen(pane)
+                && providers::look(manifest, &screen) == Seen::Idle
+            {
+                let _ = tmux.mark_dialog(pane, false);
+            }
             wait_for(cx, store, terminal, head, reason)
         }
     }
@@ -297,21 +316,34 @@ pub fn confirm_idle(
             status: Status::Waiting,
             reason: format!("the screen shows a {kind} dialog"),
         },
+        Seen::Draft => Change {
+            status: Status::Idle,
+            reason: "the screen shows a draft at the prompt".to_owned(),
+        },
+        // The dialog was answered, and no event tells before the tool is done.
+        Seen::Working if terminal.state.status == Status::Waiting => Change {
+            status: Status::Working,
+            reason: "the screen shows signs of a turn".to_owned(),
+        },
         Seen::Working | Seen::Unknown => return Ok(false),
     };
     let mut aftermath = Aftermath::default();
     let moved = store.write(Durability::Process, Budget::Call, |tx| {
-        let moved = tx.set_state(&terminal.id, &change, Source::Screen, clock::now())?;
+        // What the agent has said since the look counts for more.
+        let heard = tx
+            .terminal(&terminal.id)?
+            .is_none_or(|now| now.last_event_at != terminal.last_event_at);
+        let moved = !heard && tx.set_state(&terminal.id, &change, Source::Screen, clock::now())?;
         if moved {
             aftermath.show(terminal, change.status);
         }
         Ok::<_, crate::store::Error>(moved)
     })?;
-    if moved && matches!(seen, Seen::Idle) {
+    if moved && change.status != Status::Waiting {
         let _ = tmux.mark_dialog(pane, false);
     }
     aftermath.run(cx, store);
-    Ok(matches!(seen, Seen::Idle))
+    Ok(change.status == Status::Idle)
 }
 
 /// A claim whose process is gone (the caller holds the terminal's lock): the receipt says what became of it.
@@ -346,7 +378,10 @@ fn settle_claim(
         }
         Err(error) => return Err(error.into()),
     };
-    if receipts.seq >= head.seq || !tmux.burn(pane, head.seq)? {
+    // Whoever burnt the number may have been killed before it could say so.
+    let burnt =
+        receipts.burnt == head.seq || (receipts.seq < head.seq && tmux.burn(pane, head.seq)?);
+    if !burnt {
         placed(cx, store, terminal, head, 0)?;
         return Ok(Step::Waits);
     }
@@ -424,12 +459,14 @@ pub fn check_proof(
     }
     let screen = tmux.screen(pane).unwrap_or_default();
     let header = format!("[conductor #{} from ", message.id);
-    let in_box = matches!(providers::look(&manifest, &screen), Seen::Unknown)
-        && screen
-            .lines()
-            .rev()
-            .take(12)
-            .any(|row| row.contains(&header));
+    let in_box = matches!(
+        providers::look(&manifest, &screen),
+        Seen::Draft | Seen::Unknown
+    ) && screen
+        .lines()
+        .rev()
+        .take(12)
+        .any(|row| row.contains(&header));
     if in_box && tmux.second_enter(&target, message.seq)? {
         return again_in(
             cx,
@@ -471,6 +508,18 @@ fn check_handed(
     if age < 60_000 {
         return again_in(cx, store, message, 15_000, None);
     }
+    // A long thought makes no event either. Only an empty prompt says that the agent is not at it.
+    let idle = match place(terminal) {
+        Some((tmux, pane)) => {
+            let manifest = Catalogue::of(&cx.home).get(&terminal.provider)?;
+            let screen = tmux.screen(pane).unwrap_or_default();
+            providers::look(&manifest, &screen) == Seen::Idle
+        }
+        None => false,
+    };
+    if !idle {
+        return again_in(cx, store, message, 60_000, None);
+    }
     give_up_or_repeat(cx, store, message, terminal)
 }
 
@@ -483,7 +532,10 @@ fn give_up_or_repeat(
     let mut aftermath = Aftermath::default();
     store.write(Durability::Process, Budget::Call, |tx| {
         let now = clock::now();
-        if message.attempts >= MAX_ATTEMPTS {
+        // What the gate refused was never in the pane.
+        let tries = tx.attempts(message.id)?;
+        let pasted = tries.iter().filter(|one| one.outcome != "refused").count();
+        if pasted >= MAX_ATTEMPTS {
             let reason = match message.transport {
                 Some(Transport::McpRead) => "the agent did not read it",
                 _ => "no event of the agent proved it",

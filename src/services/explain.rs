@@ -70,9 +70,17 @@ pub fn explain(cx: &Context, store: &mut Store, terminal: &Terminal) -> Result<E
                     remedy = Some(what);
                     format!("a {kind} dialog")
                 }
+                Seen::Draft => "a draft in the input box".to_owned(),
                 Seen::Unknown => "nothing that is known".to_owned(),
             })
         });
+    if terminal.alive() && terminal.last_event_at.is_none() && terminal.state.status == Status::Idle
+    {
+        remedy.get_or_insert_with(|| {
+            "its hooks have not been heard from: see that its settings do not switch them off (disableAllHooks)"
+                .to_owned()
+        });
+    }
     let age = |at: jiff::Timestamp| (now.as_millisecond() - at.as_millisecond()) / 1000;
     Ok(Explanation {
         id: terminal.id.to_string(),

@@ -40,6 +40,12 @@ pub fn tick(cx: &Context, store: &mut Store) -> Result<()> {
         })?;
         if let Err(failure) = one(cx, store, due) {
             tracing::warn!(%failure, kind = ?due.kind, subject = %due.subject, "do what is due");
+            // What failed in passing is tried again.
+            let socket = socket.to_string_lossy();
+            store.write(Durability::Process, Budget::Call, |tx| {
+                let at = clock::after_ms(clock::now(), 10_000);
+                tx.set_due(due.kind, &due.subject, Some(&socket), at)
+            })?;
         }
     }
     recover::all(cx, store)?;

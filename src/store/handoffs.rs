@@ -147,6 +147,32 @@ impl Tx<'_> {
         Ok(())
     }
 
+    /// As [`Self::answer_handoff`], unless an answer came meanwhile.
+    pub fn answer_handoff_if_none(
+        &self,
+        id: &str,
+        status: HandoffStatus,
+        answer: &str,
+        at: Timestamp,
+    ) -> Result<bool, Error> {
+        let changed = self.execute(
+            "UPDATE handoffs SET status = ?2, answer = ?3, answered_at = ?4
+             WHERE id = ?1 AND given IS NULL AND answered_at IS NULL",
+            params![id, status.as_str(), answer, at.as_millisecond()],
+        )?;
+        Ok(changed == 1)
+    }
+
+    /// Handoffs whose answer is there, or whose time is up, and which nobody has got: they must be due.
+    pub fn waiting_handoffs(&self, now: Timestamp) -> Result<Vec<(String, String)>, Error> {
+        let mut statement = self.prepare_cached(
+            "SELECT id, caller FROM handoffs WHERE given IS NULL AND (answered_at IS NOT NULL OR deadline_at <= ?1)",
+        )?;
+        let rows =
+            statement.query_map([now.as_millisecond()], |row| Ok((row.get(0)?, row.get(1)?)))?;
+        Ok(rows.collect::<Result<_, _>>()?)
+    }
+
     /// Takes the answer: true for exactly one taker.
     pub fn give_handoff(&self, id: &str, to: Given) -> Result<bool, Error> {
         let given = self.execute(

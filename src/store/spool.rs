@@ -7,6 +7,9 @@ use crate::paths::Home;
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 
+/// Largest file in the spool, in bytes.
+const MAX_FILE: usize = 4 * 1024 * 1024;
+
 /// A status event that waits to be stored.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct SpooledEvent {
@@ -26,8 +29,19 @@ pub struct SpooledEvent {
 
 impl SpooledEvent {
     /// Keeps the event in a file of its own, which appears whole or not at all; names sort by time.
+    ///
+    /// An answer that is too long for the spool is left out of it.
     pub fn keep(&self, home: &Home) -> Result<(), Error> {
-        let bytes = serde_json::to_vec(self).map_err(|e| Error::io("spool an event")(e.into()))?;
+        let mut bytes =
+            serde_json::to_vec(self).map_err(|e| Error::io("spool an event")(e.into()))?;
+        if bytes.len() > MAX_FILE {
+            let short = Self {
+                answer: None,
+                ..self.clone()
+            };
+            bytes =
+                serde_json::to_vec(&short).map_err(|e| Error::io("spool an event")(e.into()))?;
+        }
         let random = fsx::random_bytes::<4>().map_err(Error::io("spool an event"))?;
         let name = format!("{:015}-{}.json", self.at.max(0), fsx::hex(&random));
         fsx::write_atomic(&home.spool().join(name), &bytes).map_err(Error::io("spool an event"))
@@ -64,10 +78,16 @@ pub(super) fn drain(home: &Home, tx: &Tx<'_>) -> Result<Drained, Error> {
     }
     files.sort();
     for path in &files {
-        let bytes =
-            fsx::read_file_limited(path, 4 * 1024 * 1024).map_err(Error::io("read the spool"))?;
-        if let Ok(event) = serde_json::from_slice::<SpooledEvent>(&bytes) {
-            tx.apply_spooled(&event)?;
+        // A file that cannot be read must never keep a writer from its work: it is set aside.
+        let event = fsx::read_file_limited(path, MAX_FILE)
+            .ok()
+            .and_then(|bytes| serde_json::from_slice::<SpooledEvent>(&bytes).ok());
+        match event {
+            Some(event) => tx.apply_spooled(&event)?,
+            None => {
+                tracing::warn!(file = %path.display(), "an event in the spool cannot be read");
+                let _ = std::fs::rename(path, path.with_extension("bad"));
+            }
         }
     }
     Ok(Drained(files))
@@ -81,10 +101,16 @@ impl Tx<'_> {
              WHERE id = ?1 AND status <> 'exited'",
             rusqlite::params![event.terminal, event.at, event.answer],
         )?;
-        if let Some(status) = &event.status {
+        // Whatever the agent does after a stop hook's answer proves that it took it.
+        self.execute(
+            "UPDATE messages SET status = 'submitted', submitted_at = ?2, last_error = NULL
+             WHERE receiver = ?1 AND status = 'placed' AND transport = 'stop_hook' AND placed_at <= ?2",
+            rusqlite::params![event.terminal, event.at],
+        )?;
+        // An end has consequences beyond the row; the comparison with the panes finds it and does them all.
+        if let Some(status) = event.status.as_deref().filter(|status| *status != "exited") {
             self.execute(
-                "UPDATE terminals SET status = ?2, status_reason = ?3, status_source = 'event', status_since = ?4,
-                   ended_at = CASE WHEN ?2 = 'exited' THEN ?4 ELSE ended_at END
+                "UPDATE terminals SET status = ?2, status_reason = ?3, status_source = 'event', status_since = ?4
                  WHERE id = ?1 AND status <> 'exited' AND status_since <= ?4",
                 rusqlite::params![event.terminal, status, event.reason, event.at],
             )?;

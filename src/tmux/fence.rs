@@ -48,6 +48,8 @@ pub struct Receipts {
     pub seq: i64,
     /// Number of the last Enter.
     pub entered: i64,
+    /// Number of the last paste that was made impossible: it never happened, whatever the other two say.
+    pub burnt: i64,
 }
 
 fn all(tests: &[String]) -> String {
@@ -265,7 +267,7 @@ impl Tmux {
     pub fn receipts(&self, pane: PaneId, id: &TerminalId) -> Result<Option<Receipts>, Error> {
         let text = self.display(
             Some(pane),
-            "#{@conductor_id}\t#{@conductor_seq}\t#{@conductor_entered}",
+            "#{@conductor_id}\t#{@conductor_seq}\t#{@conductor_entered}\t#{@conductor_burnt}",
         )?;
         let mut fields = text.split('\t');
         if fields.next() != Some(id.as_str()) {
@@ -275,6 +277,7 @@ impl Tmux {
         Ok(Some(Receipts {
             seq: number(),
             entered: number(),
+            burnt: number(),
         }))
     }
 
@@ -332,7 +335,7 @@ impl Tmux {
                 &pane.to_string(),
                 &format!("#{{e|<:#{{@conductor_seq}},{seq}}}"),
                 &format!(
-                    "set-option -p -t '{pane}' @conductor_seq {seq} ; set-option -p -t '{pane}' @conductor_entered {seq} ; display-message -p burnt"
+                    "set-option -p -t '{pane}' @conductor_seq {seq} ; set-option -p -t '{pane}' @conductor_entered {seq} ; set-option -p -t '{pane}' @conductor_burnt {seq} ; display-message -p burnt"
                 ),
                 "display-message -p pasted",
             ]),

@@ -37,10 +37,11 @@ pub const GLOBAL_OPTIONS: [&str; 12] = [
 ];
 
 /// Options of a pane without which nothing can be delivered to its agent.
-const FENCE_OPTIONS: [&str; 5] = [
+const FENCE_OPTIONS: [&str; 6] = [
     "@conductor_id",
     "@conductor_seq",
     "@conductor_entered",
+    "@conductor_burnt",
     "@conductor_second",
     "@conductor_dialog",
 ];

@@ -134,6 +134,8 @@ impl Tmux {
             .then(set("@conductor_id", id.as_str()))
             .then(set("@conductor_seq", "0"))
             .then(set("@conductor_entered", "0"))
+            .then(set("@conductor_burnt", "0"))
+            .then(set("@conductor_second", "0"))
             .then(set("@conductor_dialog", ""));
         if let Some(log) = log {
             list = list

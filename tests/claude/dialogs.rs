@@ -72,13 +72,17 @@ fn nothing_is_typed_into_a_permission_dialog() {
     boss.wait_event("idle", 20);
     assert!(!world.work().join("denied").exists());
 
-    boss.send("BASH: touch granted\nSAY: it ran");
+    boss.send("BASH: touch granted && sleep 9\nSAY: it ran");
     boss.wait_event("waiting", 20);
     boss.shows("Do you want to", 10);
     let queued = boss.send("SAY: after yes");
     sleep(Duration::from_secs(1));
     assert_eq!(world.message(&queued)["status"], "queued");
     choose(&world, &boss, "Yes");
+    // No hook tells that either before the command is done.
+    world
+        .conductor(&["wait", &boss.id, "--for", "working", "--timeout", "8"])
+        .done();
     let message = world.wait_message(&queued, "submitted", 30);
     assert_eq!(message["transport"], "stop_hook", "{message}");
     boss.wait_event("idle", 20);

@@ -3,6 +3,8 @@
 use crate::world::{Trust, World};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
+use std::thread::sleep;
+use std::time::Duration;
 
 /// The results of all tool calls in a request, as text.
 fn results(body: &Value) -> Vec<String> {
@@ -184,4 +186,51 @@ fn closing_leaves_nothing_running() {
             .count(),
         0
     );
+}
+
+#[test]
+fn the_answer_of_an_interrupted_handoff_comes_once_by_inbox() {
+    let Some(world) = World::new(Trust::Given) else {
+        return;
+    };
+    let boss = world.launch("conductor");
+    boss.wait_event("idle", 30);
+    boss.send(
+        r#"MCP: handoff {"agent_profile":"tester-bash","message":"SLOW: 5\nSAY: late answer","timeout":120}"#,
+    );
+    world.until("the worker to work", 40, || {
+        world
+            .terminals()
+            .iter()
+            .any(|t| t["profile"] == "tester-bash" && t["status"] == "working")
+            .then_some(())
+    });
+    boss.keys(&["Escape"]);
+    let message = world.until("the answer in the inbox", 30, || {
+        let all = world.json(&["inbox", &boss.id]);
+        let found = all.as_array().unwrap().iter().find(|m| {
+            let body = m["body"].as_str().unwrap();
+            body.starts_with("Answer to handoff") && body.contains("late answer")
+        })?;
+        Some(found["id"].as_str().unwrap().to_owned())
+    });
+    world.wait_message(&message, "submitted", 30);
+    boss.wait_event("idle", 20);
+    sleep(Duration::from_secs(3));
+    let heard = world.heard().pop().unwrap();
+    assert!(heard.contains("late answer"), "{heard}");
+    let answers = world.json(&["inbox", &boss.id]);
+    let answers = answers.as_array().unwrap().iter();
+    assert_eq!(
+        answers
+            .filter(|m| m["body"].as_str().unwrap().starts_with("Answer"))
+            .count(),
+        1
+    );
+    let living = world
+        .terminals()
+        .iter()
+        .filter(|t| t["status"] != "exited")
+        .count();
+    assert_eq!(living, 1);
 }

@@ -99,3 +99,77 @@ fn an_exit_by_the_person_ends_the_terminal() {
     let refused = world.conductor(&["send", &boss.id, "-m", "too late"]);
     assert_eq!(refused.code(), Some(4), "{:?}", refused.output);
 }
+
+#[test]
+fn a_prompt_that_was_taken_back_is_a_draft() {
+    let Some(world) = World::new(Trust::Given) else {
+        return;
+    };
+    let boss = world.launch("conductor");
+    boss.wait_event("idle", 30);
+    boss.send("SLOW: 60");
+    boss.wait_event("working", 10);
+    // Before the answer begins, Esc puts the prompt back into the box.
+    boss.keys(&["Escape"]);
+    let queued = boss.send("SAY: after the draft");
+    world
+        .conductor(&["wait", &boss.id, "--for", "idle", "--timeout", "13"])
+        .done();
+    world.until("the draft to be named", 10, || {
+        (boss.explain()["queue"][0]["reason"] == "DRAFT").then_some(())
+    });
+    assert_eq!(boss.explain()["screen"], "a draft in the input box");
+    boss.keys(&["C-u"]);
+    let message = world.wait_message(&queued, "submitted", 25);
+    let tries = message["tries"].as_array().unwrap();
+    let (last, refused) = tries.split_last().unwrap();
+    assert_eq!(last["outcome"], "submitted", "{message}");
+    assert!(
+        refused.iter().all(|one| one["outcome"] == "refused"),
+        "{message}"
+    );
+    boss.wait_event("idle", 10);
+    let heard = world.heard().pop().unwrap();
+    assert!(!heard.contains("SLOW"), "{heard}");
+}
+
+#[test]
+fn a_turn_is_seen_where_the_footer_does_not_speak_of_it() {
+    let Some(world) = World::new(Trust::Given) else {
+        return;
+    };
+    world.home_file(".claude/settings.json", r#"{"editorMode":"vim"}"#);
+    let boss = world.launch("conductor");
+    boss.wait_event("idle", 30);
+    boss.shows("-- INSERT --", 10);
+    boss.send("SLOW: 11\nSAY: done at last");
+    boss.wait_event("working", 10);
+    let queued = boss.send("SAY: next");
+    let waited = world.conductor(&["wait", &boss.id, "--for", "idle", "--timeout", "8"]);
+    assert_eq!(waited.code(), Some(5), "{:?}", waited.output);
+    let message = world.wait_message(&queued, "submitted", 20);
+    assert_eq!(message["transport"], "stop_hook", "{message}");
+}
+
+#[test]
+fn nothing_is_pasted_where_no_hook_would_prove_it() {
+    let Some(world) = World::new(Trust::Given) else {
+        return;
+    };
+    world.home_file(".claude/settings.json", r#"{"disableAllHooks":true}"#);
+    let boss = world.launch("conductor");
+    let queued = boss.send("SAY: never");
+    let told = world.until("the silence to be named", 30, || {
+        Some(boss.explain()).filter(|told| told["queue"][0]["reason"] == "HOOKS_SILENT")
+    });
+    assert_eq!(
+        (&told["source"], &told["hooks_alive"]),
+        (&"screen".into(), &false.into())
+    );
+    assert!(
+        told["remedy"].as_str().unwrap().contains("disableAllHooks"),
+        "{told}"
+    );
+    assert_eq!(world.message(&queued)["status"], "queued");
+    assert!(world.requests().is_empty());
+}

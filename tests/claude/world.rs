@@ -122,6 +122,13 @@ impl World {
         Some(world)
     }
 
+    /// Writes a file of the agent's, below its home.
+    pub(crate) fn home_file(&self, name: &str, text: &str) {
+        let file = self.root.join("home").join(name);
+        std::fs::create_dir_all(file.parent().unwrap()).unwrap();
+        std::fs::write(file, text).unwrap();
+    }
+
     fn write_settings(&self, trust: Trust) {
         let mut projects = serde_json::Map::new();
         if trust == Trust::Given {
@@ -132,7 +139,7 @@ impl World {
             "hasCompletedOnboarding": true, "hasSeenAutoDefaultNotice": true, "bypassPermissionsModeAccepted": true,
             "customApiKeyResponses": {"approved": [&KEY[KEY.len() - 20..]], "rejected": []}, "projects": projects,
         });
-        std::fs::write(self.root.join("home/.claude.json"), settings.to_string()).unwrap();
+        self.home_file(".claude.json", &settings.to_string());
         let profile = "---\nname: tester-bash\ndescription: Runs commands without asking\nallowedTools: [Bash]\n---\nYou run commands.\n";
         let file = self.root.join("state/agent-context/tester-bash.md");
         std::fs::write(file, profile).unwrap();

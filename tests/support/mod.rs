@@ -443,10 +443,22 @@ impl Drop for World {
                 self.tail("state/logs/conductor.log", 20)
             );
             eprintln!("-- demo.log\n{}", self.tail("demo.log", 20));
+            let _ = self.run(["inbox", "--json"]).try_done().map(|done| {
+                let open = serde_json::from_str::<Vec<Value>>(&done.stdout).unwrap_or_default();
+                for message in open.iter().filter(|m| m["status"] != "submitted") {
+                    eprintln!("-- message {message}");
+                }
+            });
             let _ = self
                 .run(["sessions", "--all", "--json"])
                 .try_done()
                 .map(|done| eprintln!("-- sessions\n{}", done.stdout));
+        }
+        // CONDUCTOR_TEST_KEEP=DIR keeps what a failed test leaves.
+        if let (true, Some(keep)) = (failed, std::env::var_os("CONDUCTOR_TEST_KEEP")) {
+            let mut copy = Command::new("cp");
+            copy.arg("-r").arg(self.dir.path()).arg(keep);
+            let _ = copy.stderr(Stdio::null()).status();
         }
         let mut command = self.command("tmux");
         command.arg("-S").arg(self.socket()).arg("kill-server");
