@@ -1,0 +1,288 @@
+//! What runs inside an agent's process tree, so that the program under test finds its terminal by ancestry.
+
+use crate::measure::{Samples, timed};
+use serde_json::{Value, json};
+use std::io::{BufRead, BufReader, Write};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+/// The arguments of a task.
+pub(crate) struct Inside<'a> {
+    binary: &'a Path,
+    floor: &'a Path,
+    rest: &'a [String],
+}
+
+/// Runs one task and writes what it found.
+pub(crate) fn run(arguments: &[String]) {
+    let [task, binary, floor, out, rest @ ..] = arguments else {
+        panic!("inside TASK BINARY FLOOR OUT …");
+    };
+    let inside = Inside {
+        binary: Path::new(binary),
+        floor: Path::new(floor),
+        rest,
+    };
+    let found = match task.as_str() {
+        "hook" => inside.hook(),
+        "mcp" => inside.mcp(),
+        "rows" => inside.rows(),
+        "wal" => inside.wal(),
+        other => panic!("no task {other}"),
+    };
+    let out = PathBuf::from(out);
+    std::fs::write(out.with_extension("part"), found.to_string()).unwrap();
+    std::fs::rename(out.with_extension("part"), out).unwrap();
+}
+
+impl Inside<'_> {
+    fn number(&self, index: usize) -> usize {
+        self.rest[index].parse().unwrap()
+    }
+
+    /// A tool has ended: the commonest event of an agent. The tool's name alternates, so that each call has something to store.
+    fn hook_command(&self, round: usize) -> Command {
+        let tool = if round.is_multiple_of(2) {
+            "Bash"
+        } else {
+            "Read"
+        };
+        let input =
+            std::env::temp_dir().join(format!("budgets-{tool}-{}.json", std::process::id()));
+        if !input.exists() {
+            let event = json!({"session_id": "x", "hook_event_name": "PostToolUse", "tool_name": tool, "tool_input": {}, "tool_response": {}});
+            std::fs::write(&input, event.to_string()).unwrap();
+        }
+        let mut command = Command::new(self.binary);
+        command
+            .args(["hook", "demo", "PostToolUse"])
+            .stdin(std::fs::File::open(input).unwrap());
+        command
+    }
+
+    fn hook(&self) -> Value {
+        let rounds = self.number(0);
+        let (mut floor, mut hook) = (Samples::default(), Samples::default());
+        for round in 0..rounds {
+            let mut pair = [Command::new(self.floor), self.hook_command(round)];
+            // Whoever is second finds the caches as the first one left them.
+            let order = if round.is_multiple_of(2) {
+                [0, 1]
+            } else {
+                [1, 0]
+            };
+            let mut took = [Duration::ZERO; 2];
+            for which in order {
+                let done = timed(&mut pair[which]);
+                assert!(done.ok, "a hook failed");
+                took[which] = done.took;
+            }
+            floor.push_ms(took[0]);
+            hook.push_ms(took[1]);
+        }
+        json!({"floor_ms": floor.values(), "hook_ms": hook.values(), "counted": self.counted(), "instructions": self.instructions()})
+    }
+
+    /// Calls that reach the disk or another program, over 100 hooks.
+    fn counted(&self) -> Value {
+        let trace = std::env::temp_dir().join(format!("budgets-{}.strace", std::process::id()));
+        let (mut fsyncs, mut connects, mut started) = (0, 0, 0);
+        let calls = 100;
+        for round in 0..calls {
+            let plain = self.hook_command(round);
+            let mut command = Command::new("strace");
+            command
+                .args([
+                    "-f",
+                    "-qq",
+                    "-e",
+                    "trace=fsync,fdatasync,connect,execve",
+                    "-o",
+                ])
+                .arg(&trace)
+                .arg(plain.get_program())
+                .args(plain.get_args());
+            let input = std::env::temp_dir().join(format!(
+                "budgets-{}-{}.json",
+                if round.is_multiple_of(2) {
+                    "Bash"
+                } else {
+                    "Read"
+                },
+                std::process::id()
+            ));
+            command.stdin(std::fs::File::open(input).unwrap());
+            let Ok(status) = command.stdout(Stdio::null()).stderr(Stdio::null()).status() else {
+                return Value::Null;
+            };
+            if !status.success() {
+                return Value::Null;
+            }
+            let text = std::fs::read_to_string(&trace).unwrap();
+            fsyncs += text.lines().filter(|line| line.contains("sync(")).count();
+            connects += text
+                .lines()
+                .filter(|line| line.contains("connect(") && !line.contains("journal"))
+                .count();
+            started += text.lines().filter(|line| line.contains("execve(")).count() - 1;
+        }
+        json!({"calls": calls, "fsyncs": fsyncs, "connects": connects, "started": started})
+    }
+
+    /// Instructions of one hook, where valgrind is there.
+    fn instructions(&self) -> Option<u64> {
+        let plain = self.hook_command(0);
+        let input = std::env::temp_dir().join(format!("budgets-Bash-{}.json", std::process::id()));
+        let out = Command::new("valgrind")
+            .args(["--tool=callgrind", "--callgrind-out-file=/dev/null"])
+            .arg(plain.get_program())
+            .args(plain.get_args())
+            .stdin(std::fs::File::open(input).ok()?)
+            .output()
+            .ok()?;
+        let text = String::from_utf8_lossy(&out.stderr).into_owned();
+        let line = text.lines().find(|line| line.contains("refs:"))?;
+        line.rsplit(' ').next()?.replace(',', "").parse().ok()
+    }
+
+    /// The MCP server: how soon it greets, what it holds, whether it sleeps.
+    fn mcp(&self) -> Value {
+        let rounds = self.number(0);
+        let seconds = self.number(1);
+        let mut greet = Samples::default();
+        let mut last = json!({});
+        for round in 0..rounds {
+            let start = Instant::now();
+            let mut server = Command::new(self.binary)
+                .arg("mcp")
+                .stdin(Stdio::piped())
+                .stdout(Stdio::piped())
+                .spawn()
+                .unwrap();
+            let mut to = server.stdin.take().unwrap();
+            let mut from = BufReader::new(server.stdout.take().unwrap());
+            let mut ask = |request: Value, answered: bool| {
+                to.write_all(format!("{request}\n").as_bytes()).unwrap();
+                let mut line = String::new();
+                if answered {
+                    from.read_line(&mut line).unwrap();
+                    assert!(line.contains("\"result\""), "{line}");
+                }
+            };
+            ask(
+                json!({"jsonrpc": "2.0", "id": 1, "method": "initialize", "params": {"protocolVersion": "2025-06-18", "capabilities": {},
+                    "clientInfo": {"name": "bench", "version": "0"}}}),
+                true,
+            );
+            greet.push_ms(start.elapsed());
+            if round + 1 == rounds {
+                ask(
+                    json!({"jsonrpc": "2.0", "method": "notifications/initialized"}),
+                    false,
+                );
+                ask(
+                    json!({"jsonrpc": "2.0", "id": 2, "method": "tools/list"}),
+                    true,
+                );
+                ask(
+                    json!({"jsonrpc": "2.0", "id": 3, "method": "tools/call", "params": {"name": "list_terminals", "arguments": {}}}),
+                    true,
+                );
+                std::thread::sleep(Duration::from_millis(200));
+                let before = switches(server.id());
+                std::thread::sleep(Duration::from_secs(u64::try_from(seconds).unwrap()));
+                let wakes = switches(server.id()) - before;
+                last = json!({"pss_kb": field(&format!("/proc/{}/smaps_rollup", server.id()), "Pss:"),
+                    "rss_kb": field(&format!("/proc/{}/smaps_rollup", server.id()), "Rss:"), "wakes": wakes});
+            }
+            drop(to);
+            server.wait().unwrap();
+        }
+        last["greet_ms"] = json!(greet.values());
+        last
+    }
+
+    /// The same calls on two copies of the state, one with few messages and one with many.
+    fn rows(&self) -> Value {
+        let rounds = self.number(0);
+        let own = &self.rest[1];
+        let mut found = json!({});
+        for name in ["hook", "inbox", "inbox_of", "send", "sessions"] {
+            let mut sides = [Samples::default(), Samples::default()];
+            for round in 0..rounds {
+                let order = if round.is_multiple_of(2) {
+                    [0, 1]
+                } else {
+                    [1, 0]
+                };
+                for which in order {
+                    let mut command = match name {
+                        "hook" => self.hook_command(round),
+                        "inbox" => self.call(&["inbox", "--limit", "20"]),
+                        "inbox_of" => self.call(&["inbox", own, "--limit", "20"]),
+                        "send" => self.call(&["send", own, "-m", "SAY hello"]),
+                        _ => self.call(&["sessions"]),
+                    };
+                    command.env("CONDUCTOR_HOME", &self.rest[2 + which]);
+                    let done = timed(&mut command);
+                    assert!(done.ok, "{name} failed");
+                    sides[which].push_ms(done.took);
+                }
+            }
+            found[name] = json!([sides[0].values(), sides[1].values()]);
+        }
+        found
+    }
+
+    fn call(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(self.binary);
+        command.args(arguments).stdin(Stdio::null());
+        command
+    }
+
+    /// Mixed calls from four sides at once: the largest write-ahead log seen.
+    fn wal(&self) -> Value {
+        let calls = self.number(0);
+        let receiver = &self.rest[1];
+        let log = PathBuf::from(&self.rest[2]).join("db/conductor.db-wal");
+        let (largest, failed) = (AtomicU64::new(0), AtomicU64::new(0));
+        std::thread::scope(|scope| {
+            for side in 0..4 {
+                let (largest, failed, log) = (&largest, &failed, &log);
+                scope.spawn(move || {
+                    for round in 0..calls / 4 {
+                        let mut command = match (round + side) % 6 {
+                            0 => self.call(&["send", receiver, "-m", "SAY x"]),
+                            1 => self.call(&["inbox", "--limit", "20"]),
+                            2 => self.call(&["sessions"]),
+                            _ => self.hook_command(round),
+                        };
+                        if !timed(&mut command).ok {
+                            failed.fetch_add(1, Ordering::Relaxed);
+                        }
+                        let size = std::fs::metadata(log).map_or(0, |meta| meta.len());
+                        largest.fetch_max(size, Ordering::Relaxed);
+                    }
+                });
+            }
+        });
+        json!({"calls": calls, "largest": largest.into_inner(), "failed": failed.into_inner()})
+    }
+}
+
+/// How often a process went to sleep by itself.
+fn switches(pid: u32) -> u64 {
+    field(&format!("/proc/{pid}/status"), "voluntary_ctxt_switches:")
+}
+
+fn field(path: &str, name: &str) -> u64 {
+    std::fs::read_to_string(path)
+        .unwrap()
+        .lines()
+        .find_map(|line| line.strip_prefix(name))
+        .and_then(|rest| rest.split_whitespace().next())
+        .and_then(|number| number.parse().ok())
+        .unwrap()
+}

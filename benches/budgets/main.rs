@@ -1,0 +1,132 @@
+//! The budgets: each path measured against a floor in the same run.
+//!
+//! Two floors: a static C program that returns, and one tmux command list (`set-buffer ; paste-buffer ; send-keys Enter`) by the tmux
+//! program. Floor and ours take turns, a ratio is of two samples of one round, and the figure is the median of the ratios; counts
+//! (fsyncs, connections, processes, lost messages) need no clock. `scripts/bench` builds the binary and runs this.
+
+#![expect(
+    clippy::disallowed_methods,
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::print_stdout,
+    reason = "a bench starts programs, writes files, prints a table, and fails loudly"
+)]
+
+mod crowd;
+mod idle;
+mod inside;
+mod inside_rows;
+mod kills;
+mod measure;
+mod report;
+mod rows;
+mod talk;
+mod world;
+
+use report::Row;
+use rows::Size;
+use serde_json::json;
+use std::io::Write;
+use std::path::PathBuf;
+use world::World;
+
+const HELP: &str =
+    "cargo bench --bench budgets -- [--quick] [--binary FILE] [--out FILE] [--only WORD]…";
+
+type Outside = fn(&World, Size) -> Vec<Row>;
+type Inside = fn(&World, &world::Agent, Size) -> Vec<Row>;
+
+struct Options {
+    size: Size,
+    binary: PathBuf,
+    out: Option<PathBuf>,
+    only: Vec<String>,
+}
+
+fn main() {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    match arguments.first().map(String::as_str) {
+        Some("inside") => return inside::run(&arguments[1..]),
+        Some("tap") => return talk::tap(&arguments[1]),
+        _ => {}
+    }
+    let options = options(&arguments);
+    let world = World::new(&options.binary);
+    let wanted =
+        |name: &str| options.only.is_empty() || options.only.iter().any(|word| word == name);
+    let mut out = options
+        .out
+        .as_ref()
+        .map(|path| std::fs::File::create(path).unwrap());
+    let mut missed = 0;
+    let mut show = |found: Vec<Row>| {
+        for row in found {
+            println!("{}", row.line());
+            missed += usize::from(!row.met());
+            if let Some(out) = &mut out {
+                out.write_all(format!("{}\n", row.json()).as_bytes())
+                    .unwrap();
+            }
+        }
+    };
+    let size = options.size;
+    let plain: [(&str, Outside); 7] = [
+        ("binary", |world, _| rows::binary(world)),
+        ("version", rows::version),
+        ("latency", talk::latency),
+        ("rate", talk::rate),
+        ("crowd", crowd::crowd),
+        ("idle", idle::idle),
+        ("kills", kills::kills),
+    ];
+    for (name, measure) in plain {
+        if wanted(name) {
+            show(measure(&world, size));
+        }
+    }
+    let inner: [(&str, Inside); 4] = [
+        ("hook", inside_rows::hook),
+        ("mcp", inside_rows::mcp),
+        ("rows", inside_rows::grown),
+        ("wal", inside_rows::wal),
+    ];
+    if inner.iter().any(|(name, _)| wanted(name)) {
+        let agent = world.launch("runner", "runner", 0, false).remove(0);
+        for (name, measure) in inner {
+            if wanted(name) {
+                show(measure(&world, &agent, size));
+            }
+        }
+    }
+    let load = std::fs::read_to_string("/proc/loadavg").unwrap_or_default();
+    let tmux = world.tmux(&["display-message", "-p", "#{version}"]);
+    let load = load.split(' ').next().unwrap_or_default();
+    println!("tmux {tmux}, load {load} at the end, {missed} missed");
+    if let Some(out) = &mut out {
+        let about = json!({"tmux": tmux, "load": load, "quick": size.quick, "version": env!("CARGO_PKG_VERSION")});
+        out.write_all(format!("{about}\n").as_bytes()).unwrap();
+    }
+}
+
+fn options(arguments: &[String]) -> Options {
+    let mut options = Options {
+        size: Size { quick: false },
+        binary: PathBuf::from(env!("CARGO_BIN_EXE_conductor-hook")),
+        out: None,
+        only: Vec::new(),
+    };
+    let mut words = arguments.iter();
+    while let Some(word) = words.next() {
+        let mut value = || words.next().unwrap_or_else(|| panic!("{HELP}")).clone();
+        match word.as_str() {
+            "--quick" => options.size.quick = true,
+            // cargo gives this to every bench.
+            "--bench" => {}
+            "--binary" => options.binary = PathBuf::from(value()),
+            "--out" => options.out = Some(PathBuf::from(value())),
+            "--only" => options.only.push(value()),
+            _ => panic!("{HELP}"),
+        }
+    }
+    options
+}

@@ -1,0 +1,60 @@
+#!/bin/sh
+# Measures the release binary against the budgets of docs/performance.md.
+set -eu
+root=$(CDPATH='' cd -- "$(dirname -- "$0")/.." && pwd -P)
+. "$root/scripts/lib.sh"
+
+usage() {
+  cat <<'TEXT'
+Usage: scripts/bench.sh [--quick] [--only ROW]… [--out FILE]
+
+Builds the binary as scripts/install.sh does, measures it in a world of its own (temporary home, private tmux server, demo agents),
+prints one table, and writes one JSON line a figure to FILE (default: target/budgets.jsonl).
+
+  --quick     fewer rounds: two minutes instead of twenty
+  --only ROW  binary, version, latency, rate, crowd, idle, kills, hook, mcp, rows or wal; may be repeated
+TEXT
+}
+
+out=$root/target/budgets.jsonl
+given=''
+while [ $# -gt 0 ]; do
+  case $1 in
+    --quick) given="$given --quick" ;;
+    --only)
+      case ${2-} in
+        binary | version | latency | rate | crowd | idle | kills | hook | mcp | rows | wal) given="$given --only $2" ;;
+        *)
+          usage >&2
+          exit 2
+          ;;
+      esac
+      shift
+      ;;
+    --out)
+      out=${2-}
+      [ -n "$out" ] || die "--out wants a file"
+      shift
+      ;;
+    -h | --help)
+      usage
+      exit 0
+      ;;
+    *)
+      usage >&2
+      exit 2
+      ;;
+  esac
+  shift
+done
+case $out in /*) ;; *) out=$PWD/$out ;; esac
+
+need_tmux
+have cc || need gcc cc
+build release
+say "Measuring $built ($linked)"
+mkdir -p -- "$(dirname -- "$out")"
+cd "$root"
+# The bench itself is built for development: what is measured are other processes.
+# shellcheck disable=SC2086 # several words
+exec cargo bench --quiet --locked --profile dev --bench budgets -- $given --binary "$built" --out "$out"
