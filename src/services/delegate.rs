@@ -14,6 +14,7 @@ use crate::domain::ids::{MessageId, TerminalId};
 use crate::domain::message::{Message, Sender};
 use crate::domain::terminal::{Role, Root, Source, Status, Terminal};
 use crate::error::{Failure, Result};
+use crate::failpoint;
 use crate::fsx;
 use crate::proc::Identity;
 use crate::store::{Budget, DueKind, Durability, Store};
@@ -313,6 +314,7 @@ fn take(cx: &Context, store: &mut Store, handoff: &Handoff) -> Result<bool> {
         }
         Ok::<_, crate::store::Error>(taken)
     })?;
+    failpoint::hit("handoff.taken");
     aftermath.run(cx, store);
     Ok(taken)
 }
@@ -500,6 +502,7 @@ pub fn settle(cx: &Context, store: &mut Store, id: &str) -> Result<()> {
         )?;
         Ok::<_, Failure>(true)
     })?;
+    failpoint::hit("handoff.given");
     if given {
         finish(cx, store, &handoff);
         super::deliver::deliver(cx, store, &caller.id)?;

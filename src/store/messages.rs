@@ -87,7 +87,8 @@ fn message(row: &Row<'_>) -> rusqlite::Result<Message> {
         key: row.get("key")?,
         trace: row.get("trace")?,
         hops: row.get("hops")?,
-        again: row.get("again")?,
+        // What was given out and not proven may have been seen.
+        again: row.get("again")? || (status == "queued" && row.get::<_, i64>("read_offset")? > 0),
         read_offset: row.get("read_offset")?,
     })
 }
@@ -228,7 +229,8 @@ impl Tx<'_> {
         at: Timestamp,
     ) -> Result<bool, Error> {
         let claimed = self.execute(
-            "UPDATE messages SET status = 'claimed', transport = ?2, attempts = attempts + 1, lease_pid = ?3, lease_start = ?4
+            "UPDATE messages SET status = 'claimed', transport = ?2, attempts = attempts + 1, again = max(again, read_offset > 0),
+               lease_pid = ?3, lease_start = ?4
              WHERE id = ?1 AND status = 'queued'",
             params![id.0, transport.as_str(), lease.pid, lease.start],
         )?;
@@ -529,6 +531,12 @@ impl Tx<'_> {
             "UPDATE messages SET read_offset = max(read_offset, ?2) WHERE id = ?1",
             params![id.0, offset],
         )?;
+        Ok(())
+    }
+
+    /// The receiver gets it although it may have seen it, and is told.
+    pub fn note_again(&self, id: MessageId) -> Result<(), Error> {
+        self.execute("UPDATE messages SET again = 1 WHERE id = ?1", [id.0])?;
         Ok(())
     }
 

@@ -6,7 +6,7 @@ use std::fs;
 use std::time::{Duration, Instant};
 
 /// The bodies under which message `id` reached the agent, without our envelope, in order.
-fn received(world: &World, agent: &str, id: &str) -> Vec<String> {
+pub(crate) fn received(world: &World, agent: &str, id: &str) -> Vec<String> {
     world
         .demo_log(agent)
         .iter()
@@ -32,7 +32,7 @@ fn body(event: &str, received: &str) -> Option<String> {
 }
 
 /// Every body that reached the agent, in order.
-fn bodies(world: &World, agent: &str) -> Vec<String> {
+pub(crate) fn bodies(world: &World, agent: &str) -> Vec<String> {
     let log = world.demo_log(agent);
     let texts = log
         .iter()

@@ -10,6 +10,7 @@
 
 mod delivery;
 mod ends;
+mod failpoints;
 mod lifecycle;
 mod mcp;
 #[path = "../support/mod.rs"]
