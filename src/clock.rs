@@ -9,8 +9,21 @@ use std::time::{Duration, Instant};
     reason = "this is the one place that reads the wall clock"
 )]
 pub fn now() -> Timestamp {
-    let now = Timestamp::now();
+    let now = skewed(Timestamp::now());
     Timestamp::from_millisecond(now.as_millisecond()).unwrap_or(now)
+}
+
+/// A test may set the clock of one process wrong (debug builds only).
+#[cfg(debug_assertions)]
+fn skewed(at: Timestamp) -> Timestamp {
+    crate::paths::env(crate::paths::name::CLOCK_SKEW)
+        .and_then(|ms| ms.parse().ok())
+        .map_or(at, |ms| after_ms(at, ms))
+}
+
+#[cfg(not(debug_assertions))]
+const fn skewed(at: Timestamp) -> Timestamp {
+    at
 }
 
 /// `at` plus `ms` milliseconds; saturates at the end of time.

@@ -12,7 +12,7 @@
 //! | [`store`], [`tmux`], [`providers`], [`profiles`] | adapters: `SQLite`, tmux, agent programs, files people write |
 //! | [`ui`] | everything printed; imports [`domain`] alone |
 //! | [`domain`] | what things are: pure, no IO, no clock, no SQL, no tmux |
-//! | the ground: [`clock`], [`error`], [`fsx`], [`log`], [`paths`], [`proc`] | one owner each for time, errors, disk, logging, environment, processes |
+//! | the ground: [`clock`], [`error`], [`failpoint`], [`fsx`], [`log`], [`paths`], [`proc`] | one owner each for time, errors, crashes on cue, disk, logging, environment, processes |
 
 pub mod cli;
 pub mod clock;
@@ -20,6 +20,7 @@ pub mod commands;
 pub mod demo;
 pub mod domain;
 pub mod error;
+pub mod failpoint;
 pub mod fsx;
 pub mod log;
 pub mod mcp;

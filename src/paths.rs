@@ -24,6 +24,12 @@ pub mod name {
     pub const DEMO_LOG: &str = "CONDUCTOR_DEMO_LOG";
     /// Makes the demo agent run a tool when its gate does not answer.
     pub const DEMO_FAIL_OPEN: &str = "CONDUCTOR_DEMO_FAIL_OPEN";
+    /// Where a test lets this process die (debug builds only).
+    pub const FAILPOINT: &str = "CONDUCTOR_FAILPOINT";
+    /// File that names where one process shall die (debug builds only).
+    pub const FAILPOINT_FILE: &str = "CONDUCTOR_FAILPOINT_FILE";
+    /// Milliseconds by which this process's clock is wrong (debug builds only).
+    pub const CLOCK_SKEW: &str = "CONDUCTOR_CLOCK_SKEW";
 }
 
 /// An environment variable as text; unset, empty, and not UTF-8 are all `None`.

@@ -250,7 +250,7 @@ fn read(door: &mut Door<'_>, store: &mut Store) -> Result<()> {
                 .hint("`conductor-hook inbox show ID` prints a message"),
         );
     };
-    let messages = inbox::read_all(&door.cx, store, &id)?;
+    let messages = inbox::read_all(store, &id)?;
     let views: Vec<MessageView> = messages.iter().map(MessageView::new).collect();
     let text: String = messages
         .iter()
@@ -262,5 +262,6 @@ fn read(door: &mut Door<'_>, store: &mut Store) -> Result<()> {
         } else {
             text
         }
-    })
+    })?;
+    inbox::have_read(&door.cx, store, &messages)
 }

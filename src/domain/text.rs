@@ -158,8 +158,9 @@ pub fn place(message: &Message, limits: Limits) -> Placement {
     }
     if framed(message).encode_utf16().count() <= limits.context_units {
         return Placement::WithContext(format!(
-            "{head} The text of this message ({}) is in the context added to this prompt, between the lines that carry its tag.",
-            size(body)
+            "{head} The text of this message ({}) is in the context added to this prompt, between the lines that carry its tag; if it is not there, read it with the MCP tool read_inbox, message_id \"{}\".",
+            size(body),
+            message.id
         ));
     }
     Placement::Pointer(format!(

@@ -6,6 +6,7 @@ use crate::domain::handoff::HandoffStatus;
 use crate::domain::ids::TerminalId;
 use crate::domain::message::MessageStatus;
 use crate::domain::terminal::{Change, Source, Status, Terminal};
+use crate::failpoint;
 use crate::store::{Arm, Budget, DueKind, Durability, Error, Store, Tx};
 use crate::tmux::status_line::Counts;
 use crate::tmux::{CommandList, PaneId, Tmux};
@@ -67,6 +68,9 @@ impl Aftermath {
     /// Does it. What fails is logged and found again by the next entry; a hook never fails because of it.
     pub fn run(self, cx: &Context, store: &mut Store) {
         let now = clock::now();
+        if !self.timers.is_empty() {
+            failpoint::hit("timer.before_arm");
+        }
         for (socket, arm) in self.timers {
             let tmux = Tmux::at(&socket);
             let done = match arm {

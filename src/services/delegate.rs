@@ -14,6 +14,7 @@ use crate::domain::ids::{MessageId, TerminalId};
 use crate::domain::message::{Message, Sender};
 use crate::domain::terminal::{Role, Root, Source, Status, Terminal};
 use crate::error::{Failure, Result};
+use crate::failpoint;
 use crate::fsx;
 use crate::proc::Identity;
 use crate::store::{Budget, DueKind, Durability, Store};
@@ -315,6 +316,7 @@ fn take(cx: &Context, store: &mut Store, handoff: &Handoff) -> Result<bool> {
         }
         Ok::<_, crate::store::Error>(taken)
     })?;
+    failpoint::hit("handoff.taken");
     aftermath.run(cx, store);
     Ok(taken)
 }
@@ -505,6 +507,7 @@ pub fn settle(cx: &Context, store: &mut Store, id: &str) -> Result<()> {
         )?;
         Ok::<_, Failure>(true)
     })?;
+    failpoint::hit("handoff.given");
     if given {
         finish(cx, store, &handoff);
         send::attempt(cx, store, &caller.id);

@@ -11,6 +11,7 @@ use crate::domain::message::{GateReason, Message, MessageStatus, Transport};
 use crate::domain::terminal::{Change, Source, Status, Terminal};
 use crate::domain::text::{self, Placement};
 use crate::error::Result;
+use crate::failpoint;
 use crate::proc::Identity;
 use crate::providers::{self, Catalogue, Manifest, Seen};
 use crate::store::{Budget, DueKind, Durability, Store, TerminalLock};
@@ -44,6 +45,7 @@ pub fn deliver(cx: &Context, store: &mut Store, id: &TerminalId) -> Result<()> {
         let Some(lock) = TerminalLock::acquire(&cx.home, id.as_str(), Duration::ZERO)? else {
             return Ok(());
         };
+        failpoint::hit("deliver.locked");
         let mut step = Step::Again;
         for _ in 0..8 {
             step = once(cx, store, id)?;
@@ -52,6 +54,7 @@ pub fn deliver(cx: &Context, store: &mut Store, id: &TerminalId) -> Result<()> {
             }
         }
         drop(lock);
+        failpoint::hit("deliver.unlocked");
         let more = match step {
             Step::Empty => store.read(|tx| tx.head_message(id))?.is_some(),
             Step::Again => true,
@@ -179,12 +182,14 @@ fn paste(
         return Ok(Step::Waits);
     };
     let now = clock::now();
+    failpoint::hit("deliver.before_claim");
     let claimed = store.write(Durability::Process, Budget::Call, |tx| {
         tx.claim_message(head.id, transport, own, now)
     })?;
     if !claimed {
         return Ok(Step::Again);
     }
+    failpoint::hit("deliver.claimed");
     let target = target(terminal, manifest, pane);
     let outcome = tmux.fenced_paste(
         &target,
@@ -193,6 +198,7 @@ fn paste(
         now.as_second(),
         manifest.submit.enter_ms,
     );
+    failpoint::hit("deliver.pasted");
     let outcome = match outcome {
         Ok(outcome) => outcome,
         Err(crate::tmux::Error::NoServer(_)) => Outcome::Refused(GateReason::Dead),
@@ -216,6 +222,7 @@ fn paste(
             {
                 let _ = tmux.mark_dialog(pane, false);
             }
+            failpoint::hit("deliver.refused");
             wait_for(cx, store, terminal, head, reason)
         }
     }
@@ -243,7 +250,9 @@ fn placed(
         aftermath.count(terminal);
         aftermath.arm(tx, terminal, now)
     })?;
+    failpoint::hit("deliver.placed");
     aftermath.run(cx, store);
+    failpoint::hit("deliver.armed");
     Ok(())
 }
 
@@ -378,6 +387,7 @@ fn settle_claim(
         }
         Err(error) => return Err(error.into()),
     };
+    failpoint::hit("settle.receipts");
     // Whoever burnt the number may have been killed before it could say so.
     let burnt =
         receipts.burnt == head.seq || (receipts.seq < head.seq && tmux.burn(pane, head.seq)?);
@@ -385,11 +395,13 @@ fn settle_claim(
         placed(cx, store, terminal, head, 0)?;
         return Ok(Step::Waits);
     }
+    failpoint::hit("settle.burnt");
     store.write(Durability::Process, Budget::Call, |tx| {
         tx.requeue_message(head, "the helper was killed before it pasted", false)?;
         tx.note_settled(&terminal.id, head.seq)?;
         tx.renumber_head(head)
     })?;
+    failpoint::hit("settle.requeued");
     Ok(Step::Again)
 }
 
@@ -424,7 +436,7 @@ pub fn check_proof(
     };
     let manifest = Catalogue::of(&cx.home).get(&terminal.provider)?;
     if message.transport == Some(Transport::StopHook) {
-        return check_handed(cx, store, &message, &terminal);
+        return check_handed(cx, store, &message, &terminal, &manifest, (&tmux, pane));
     }
     let receipts = match tmux.receipts(pane, &terminal.id) {
         Ok(Some(receipts)) => receipts,
@@ -436,7 +448,9 @@ pub fn check_proof(
     };
     let target = target(&terminal, &manifest, pane);
     if receipts.entered < message.seq {
+        failpoint::hit("enter.before");
         let sent = tmux.late_enter(&target, message.seq)?;
+        failpoint::hit("enter.sent");
         let note = if sent {
             "the Enter was late"
         } else {
@@ -481,7 +495,13 @@ pub fn check_proof(
             .placed_at
             .unwrap_or(message.queued_at)
             .as_millisecond();
-    if age < 20_000 {
+    // At an empty prompt nothing is under way any more.
+    let patience = if matches!(providers::look(&manifest, &screen), Seen::Idle) {
+        8_000
+    } else {
+        20_000
+    };
+    if age < patience {
         return again_in(
             cx,
             store,
@@ -493,34 +513,36 @@ pub fn check_proof(
     give_up_or_repeat(cx, store, &message, &terminal)
 }
 
-/// A message that a stop hook handed over is proven by the agent's next event; without one it was perhaps not taken.
+/// A message that a stop hook handed over is proven by the agent's next event. Without one the screen says whether the agent went on: an
+/// agent does not take the answer of a hook that was killed at its end.
 fn check_handed(
     cx: &Context,
     store: &mut Store,
     message: &Message,
     terminal: &Terminal,
+    manifest: &Manifest,
+    (tmux, pane): (&Tmux, PaneId),
 ) -> Result<()> {
-    let age = clock::now().as_millisecond()
-        - message
-            .placed_at
-            .unwrap_or(message.queued_at)
-            .as_millisecond();
-    if age < 60_000 {
-        return again_in(cx, store, message, 15_000, None);
-    }
-    // A long thought makes no event either. Only an empty prompt says that the agent is not at it.
-    let idle = match place(terminal) {
-        Some((tmux, pane)) => {
-            let manifest = Catalogue::of(&cx.home).get(&terminal.provider)?;
-            let screen = tmux.screen(pane).unwrap_or_default();
-            providers::look(&manifest, &screen) == Seen::Idle
+    let placed = message.placed_at.unwrap_or(message.queued_at);
+    let heard = terminal.last_event_at.is_some_and(|at| at > placed);
+    match providers::look(manifest, &tmux.screen(pane).unwrap_or_default()) {
+        Seen::Working | Seen::Dialog { .. } if !heard => {
+            let mut aftermath = Aftermath::default();
+            store.write(Durability::Process, Budget::Call, |tx| {
+                let proof = "the screen shows that the agent went on";
+                tx.submit_message(message.id, Transport::StopHook, clock::now(), proof)?;
+                aftermath.count(terminal);
+                Ok::<_, crate::store::Error>(())
+            })?;
+            aftermath.run(cx, store);
+            Ok(())
         }
-        None => false,
-    };
-    if !idle {
-        return again_in(cx, store, message, 60_000, None);
+        Seen::Idle if !heard => give_up_or_repeat(cx, store, message, terminal),
+        _ if clock::now().as_millisecond() - placed.as_millisecond() < 60_000 => {
+            again_in(cx, store, message, 15_000, None)
+        }
+        _ => give_up_or_repeat(cx, store, message, terminal),
     }
-    give_up_or_repeat(cx, store, message, terminal)
 }
 
 fn give_up_or_repeat(

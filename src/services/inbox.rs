@@ -7,6 +7,7 @@ use crate::clock;
 use crate::domain::ids::{MessageId, TerminalId};
 use crate::domain::message::{Message, MessageStatus, Transport};
 use crate::error::{Failure, Result};
+use crate::failpoint;
 use crate::store::{Budget, DueKind, Durability, Store, TerminalLock};
 use std::time::Duration;
 
@@ -61,16 +62,56 @@ pub fn read_part(
     })
 }
 
-/// Everything that waits for `reader`, whole, in order; proven by being read.
-pub fn read_all(cx: &Context, store: &mut Store, reader: &TerminalId) -> Result<Vec<Message>> {
+/// Everything that waits for `reader`, whole, in order. It is proven by [`have_read`], once it has been printed; if this process is killed
+/// before that, the receiver is told that it may have seen it.
+pub fn read_all(store: &mut Store, reader: &TerminalId) -> Result<Vec<Message>> {
     let open = store.read(|tx| tx.open_messages(reader))?;
-    let mut read = Vec::new();
-    for message in open.into_iter().filter(|m| m.status != MessageStatus::Held) {
-        let length = i64::try_from(message.body.len()).unwrap_or(i64::MAX);
-        settle(cx, store, &message, length, true)?;
-        read.push(message);
+    let read: Vec<Message> = open
+        .into_iter()
+        .filter(|m| m.status != MessageStatus::Held)
+        .collect();
+    for message in &read {
+        burn(store, message)?;
     }
+    if !read.is_empty() {
+        store.write(Durability::Process, Budget::Call, |tx| {
+            for message in &read {
+                if message.again {
+                    tx.note_again(message.id)?;
+                }
+                tx.note_read(message.id, length(message))?;
+            }
+            Ok::<_, crate::store::Error>(())
+        })?;
+    }
+    failpoint::hit("inbox.noted");
     Ok(read)
+}
+
+/// The agent has what [`read_all`] returned.
+pub fn have_read(cx: &Context, store: &mut Store, messages: &[Message]) -> Result<()> {
+    failpoint::hit("inbox.printed");
+    for message in messages {
+        settle(cx, store, message, length(message), true)?;
+    }
+    Ok(())
+}
+
+fn length(message: &Message) -> i64 {
+    i64::try_from(message.body.len()).unwrap_or(i64::MAX)
+}
+
+/// A paste that is under way could still land: its number is burnt first, so that it cannot come twice.
+fn burn(store: &mut Store, message: &Message) -> Result<()> {
+    if let Some(now) = store.read(|tx| tx.message(message.id))?
+        && now.status == MessageStatus::Claimed
+        && let Some(terminal) = store.read(|tx| tx.terminal(&message.receiver))?
+        && let Some((tmux, pane)) = place(&terminal)
+        && !tmux.burn(pane, message.seq)?
+    {
+        tracing::info!(message = %message.id, "read while it was being pasted");
+    }
+    Ok(())
 }
 
 fn settle(
@@ -86,15 +127,10 @@ fn settle(
     } else {
         None
     };
-    if whole
-        && let Some(now) = store.read(|tx| tx.message(message.id))?
-        && now.status == MessageStatus::Claimed
-        && let Some(terminal) = store.read(|tx| tx.terminal(&message.receiver))?
-        && let Some((tmux, pane)) = place(&terminal)
-        && !tmux.burn(pane, message.seq)?
-    {
-        tracing::info!(message = %message.id, "read while it was being pasted");
+    if whole {
+        burn(store, message)?;
     }
+    failpoint::hit("inbox.before");
     let mut aftermath = Aftermath::default();
     store.write(Durability::Process, Budget::Call, |tx| {
         tx.note_read(message.id, reached)?;
@@ -109,6 +145,7 @@ fn settle(
         Ok::<_, crate::store::Error>(())
     })?;
     drop(lock);
+    failpoint::hit("inbox.read");
     aftermath.run(cx, store);
     Ok(())
 }

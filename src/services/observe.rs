@@ -14,6 +14,7 @@ use crate::domain::ids::TerminalId;
 use crate::domain::message::{Message, MessageStatus, Transport};
 use crate::domain::terminal::{Change, Source, Status, Terminal, next_state};
 use crate::domain::text::{self, Placement};
+use crate::failpoint;
 use crate::fsx;
 use crate::paths::{self, Home};
 use crate::proc::Identity;
@@ -25,8 +26,14 @@ use std::time::Duration;
 /// Largest hook input, in bytes, that is read; a longer one is an event without details.
 const MAX_INPUT: usize = 8 * 1024 * 1024;
 
+/// A message that a stop hook handed over is looked after when the agent has not been heard from for this long, in milliseconds.
+const HANDED_MS: i64 = 5_100;
+
 /// Quiet time after the end of a turn before something is pasted: the agent may go on by itself.
 const QUIET_MS: i64 = 500;
+
+/// What proves a message that was pasted.
+const PROMPT_PROOF: &str = "the agent's prompt hook carried its id";
 
 /// What a hook prints and how it ends.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -193,9 +200,50 @@ impl Session {
             .map(text::framed)
             .collect::<Vec<_>>()
             .join("\n\n");
-        dialect
+        failpoint::hit("prompt.before_print");
+        let code = dialect
             .context(&text)
-            .map_or(0, |answer| print(output, &answer))
+            .map_or(0, |answer| print(output, &answer));
+        failpoint::hit("prompt.printed");
+        if code == 0 {
+            self.prove_added(&contexts);
+        }
+        code
+    }
+
+    /// The bodies have been printed: they are proven. Marked after the print, so that a hook that is killed before loses nothing, and as
+    /// the last thing: an agent does not take the answer of a hook that is killed after. What the person sees follows with the timer.
+    fn prove_added(&mut self, contexts: &[Message]) {
+        let at = clock::now();
+        let stored: Result<(), Error> =
+            self.store
+                .write(Durability::Process, Budget::Decision, |tx| {
+                    for message in contexts {
+                        let transport = message.transport.unwrap_or(Transport::PromptHook);
+                        tx.submit_message(message.id, transport, at, PROMPT_PROOF)?;
+                    }
+                    Ok(())
+                });
+        match stored {
+            Ok(()) => {}
+            Err(Error::Locked) => {
+                let event = SpooledEvent {
+                    terminal: self.terminal.id.to_string(),
+                    at: at.as_millisecond(),
+                    status: None,
+                    reason: String::new(),
+                    answer: None,
+                    proves: contexts.iter().map(|message| message.id.0).collect(),
+                };
+                if let Err(error) = event.keep(&self.cx.home) {
+                    tracing::warn!(%error, terminal = %self.terminal.id, "spool a proof");
+                }
+            }
+            Err(error) => {
+                tracing::warn!(%error, terminal = %self.terminal.id, "mark a body as handed over");
+            }
+        }
+        failpoint::hit("prompt.marked");
     }
 
     fn mark_dialog(&self, open: bool) {
@@ -218,19 +266,37 @@ impl Session {
         let lock =
             TerminalLock::acquire(&self.cx.home, id.as_str(), Duration::from_millis(20)).ok()??;
         let own = Identity::own()?;
+        failpoint::hit("stop.before_claim");
+        let mut aftermath = Aftermath::default();
         let claimed: Result<_, Error> =
             self.store.write(Durability::Process, Budget::Status, |tx| {
                 let Some(head) = tx.head_message(&id)? else {
                     return Ok(None);
                 };
+                let now = clock::now();
                 let claimed = head.status == MessageStatus::Queued
-                    && tx.claim_message(head.id, Transport::StopHook, own, clock::now())?;
+                    && tx.claim_message(head.id, Transport::StopHook, own, now)?;
+                if claimed {
+                    // Whatever becomes of this process, somebody looks.
+                    let at = clock::after_ms(now, HANDED_MS);
+                    tx.set_due(
+                        DueKind::Deliver,
+                        id.as_str(),
+                        socket(&self.terminal).as_deref(),
+                        at,
+                    )?;
+                    aftermath.arm(tx, &self.terminal, now)?;
+                }
                 Ok(claimed.then_some(head))
             });
-        Some((lock, claimed.ok()??))
+        let message = claimed.ok()??;
+        failpoint::hit("stop.claimed");
+        aftermath.run(&self.cx, &mut self.store);
+        Some((lock, message))
     }
 
-    /// Claim, print, mark: a crash between the last two repeats this one message, and the receiver is told.
+    /// Claim, print, mark: a crash between the last two repeats this one message, and the receiver is told. The mark is the last thing that
+    /// this process does, because an agent does not take the answer of a hook that is killed.
     fn continue_with(
         &mut self,
         dialect: Dialect,
@@ -257,6 +323,7 @@ impl Session {
         let code = dialect
             .continuation(&text)
             .map_or(0, |answer| print(output, &answer));
+        failpoint::hit("stop.printed");
         let handed = code == 0;
         let at = clock::now();
         let mut aftermath = Aftermath::default();
@@ -273,7 +340,6 @@ impl Session {
                         )?;
                         return Ok(());
                     }
-                    prove_handed(tx, &terminal, Some(message))?;
                     tx.place_message(message.id, at)?;
                     if pointer {
                         tx.set_transport(message.id, Transport::McpRead)?;
@@ -299,15 +365,17 @@ impl Session {
                         DueKind::Proof,
                         &message.id.to_string(),
                         socket(&terminal).as_deref(),
-                        clock::after_ms(at, 60_000),
+                        clock::after_ms(at, HANDED_MS),
                     )?;
-                    aftermath.count(&terminal);
-                    aftermath.arm(tx, &terminal, at)
+                    // The timer of the claim is early enough.
+                    tx.clear_due(DueKind::Deliver, id.as_str())
                 });
         if let Err(error) = stored {
             tracing::warn!(%error, message = %message.id, "mark a message as handed over");
         }
+        failpoint::hit("stop.marked");
         aftermath.run(&self.cx, &mut self.store);
+        failpoint::hit("stop.done");
         code
     }
 
@@ -331,6 +399,12 @@ impl Session {
             Budget::Status
         };
         let id = self.terminal.id.clone();
+        let (before, after) = if limits.is_some() {
+            ("prompt.before_commit", "prompt.committed")
+        } else {
+            ("event.before_commit", "event.committed")
+        };
+        failpoint::hit(before);
         let stored: Result<Vec<Message>, Error> =
             self.store.write(Durability::Process, budget, |tx| {
                 let Some(terminal) = tx.terminal(&id)? else {
@@ -340,6 +414,7 @@ impl Session {
                 aftermath.arm(tx, &terminal, at)?;
                 Ok(contexts)
             });
+        failpoint::hit(after);
         match stored {
             Ok(contexts) => {
                 aftermath.run(&self.cx, &mut self.store);
@@ -369,7 +444,8 @@ impl Session {
                 .unwrap_or_default(),
             _ => Vec::new(),
         };
-        let pointer = |c: &&(Message, Placement)| !matches!(c.1, Placement::Pointer(_));
+        // A body that is still to be printed is proven after that.
+        let inline = |c: &&(Message, Placement)| matches!(c.1, Placement::Inline(_));
         let event = SpooledEvent {
             terminal: id.to_string(),
             at: at.as_millisecond(),
@@ -383,7 +459,7 @@ impl Session {
             },
             proves: carried
                 .iter()
-                .filter(pointer)
+                .filter(inline)
                 .map(|(message, _)| message.id.0)
                 .collect(),
         };
@@ -422,21 +498,48 @@ fn carried(
     Ok(found)
 }
 
-/// Whatever the agent does after a stop hook's answer proves that it took it.
-fn prove_handed(tx: &Tx<'_>, terminal: &Terminal, except: Option<&Message>) -> Result<bool, Error> {
-    let mut proven = false;
-    for message in tx.placed_by(&terminal.id, Transport::StopHook)? {
-        if except.is_none_or(|other| other.id != message) {
-            proven |= tx.submit_message(
-                message,
-                Transport::StopHook,
-                clock::now(),
-                "the agent went on after its stop hook",
-            )?;
-            tx.clear_due(DueKind::Proof, &message.to_string())?;
+/// What an event says about the answer of the stop hook before it: a turn that goes on took it; one that was not continued, and a prompt
+/// that is shown, mean that it was not taken (the hook was killed at its end). A prompt may be a person's, queued meanwhile: it says nothing.
+fn settle_handed(
+    tx: &Tx<'_>,
+    terminal: &Terminal,
+    event: &AgentEvent,
+    at: jiff::Timestamp,
+) -> Result<bool, Error> {
+    let taken = match event {
+        AgentEvent::TurnEnded {
+            continued: true, ..
         }
+        | AgentEvent::ToolStarting(_)
+        | AgentEvent::ToolFinished(_)
+        | AgentEvent::PermissionAsked(_)
+        | AgentEvent::DialogShown(_)
+        | AgentEvent::TurnFailed { .. }
+        | AgentEvent::LimitReached { .. }
+        | AgentEvent::Interrupted => true,
+        AgentEvent::TurnEnded {
+            background: false, ..
+        }
+        | AgentEvent::AtPrompt
+        | AgentEvent::Started => false,
+        _ => return Ok(false),
+    };
+    let Some(message) = tx.head_message(&terminal.id)?.filter(|message| {
+        message.status == MessageStatus::Placed && message.transport == Some(Transport::StopHook)
+    }) else {
+        return Ok(false);
+    };
+    tx.clear_due(DueKind::Proof, &message.id.to_string())?;
+    if taken {
+        let proof = "the agent went on after its stop hook";
+        return tx.submit_message(message.id, Transport::StopHook, at, proof);
     }
-    Ok(proven)
+    tx.requeue_message(
+        &message,
+        "the agent did not go on after its stop hook; it may have been seen",
+        true,
+    )?;
+    Ok(false)
 }
 
 fn store_event(
@@ -468,7 +571,7 @@ fn store_event(
         )?;
         return Ok(contexts);
     }
-    let mut proven = prove_handed(tx, terminal, None)?;
+    let mut proven = settle_handed(tx, terminal, &incoming.event, at)?;
     if let (AgentEvent::PromptSubmitted { text }, Some(limits)) = (&incoming.event, limits) {
         for (message, placement) in carried(tx, id, text, limits)? {
             match placement {
@@ -482,16 +585,16 @@ fn store_event(
                     tx.note_settled(id, message.seq)?;
                     continue;
                 }
-                Placement::WithContext(_) => contexts.push(message.clone()),
+                // Its body is not in yet: it is proven when this hook has printed it.
+                Placement::WithContext(_) => {
+                    tx.place_message(message.id, at)?;
+                    contexts.push(message);
+                    continue;
+                }
                 Placement::Inline(_) => {}
             }
             let transport = message.transport.unwrap_or(Transport::Paste);
-            proven |= tx.submit_message(
-                message.id,
-                transport,
-                at,
-                "the agent's prompt hook carried its id",
-            )?;
+            proven |= tx.submit_message(message.id, transport, at, PROMPT_PROOF)?;
             tx.clear_due(DueKind::Proof, &message.id.to_string())?;
         }
     }

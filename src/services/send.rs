@@ -11,6 +11,7 @@ use crate::domain::message::{MAX_BODY, Message, MessageStatus, Sender};
 use crate::domain::terminal::{Role, Terminal};
 use crate::domain::text;
 use crate::error::{Failure, Result};
+use crate::failpoint;
 use crate::fsx;
 use crate::profiles::config::Limits;
 use crate::store::{Budget, DueKind, Durability, NewMessage, Store, Tx};
@@ -108,13 +109,17 @@ fn refuse_identity(store: &mut Store, caller: &Caller, claimed: &str) -> Result<
 
 /// Sends `order` from a sender that has been established.
 pub fn send_as(cx: &Context, store: &mut Store, sender: Sender, order: &Order) -> Result<Message> {
+    failpoint::hit("send.arguments");
     let limits = crate::profiles::config::load(&cx.home)?.limits;
     let (tag, trace) = (tag()?, tag_long()?);
     let message = store.write(Durability::Power, Budget::Call, |tx| {
         accept(tx, sender, order, tag, trace, Some(&limits))
     })?;
+    failpoint::hit("send.accepted");
     attempt(cx, store, &message.receiver);
-    Ok(store.read(|tx| tx.message(message.id))?.unwrap_or(message))
+    failpoint::hit("send.delivered");
+    let now = store.read(|tx| tx.message(message.id)).ok().flatten();
+    Ok(now.unwrap_or(message))
 }
 
 /// Stores a message inside a transaction. With `limits` the brakes are tested; what the product itself sends for an agent (a task, an

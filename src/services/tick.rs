@@ -1,11 +1,12 @@
 //! The timer fired: do what is due, arm the next.
 
-use super::after::Aftermath;
+use super::after::{self, Aftermath};
 use super::context::Context;
 use super::{delegate, deliver, recover};
 use crate::clock;
 use crate::domain::ids::{MessageId, TerminalId};
 use crate::error::Result;
+use crate::failpoint;
 use crate::store::{Budget, Due, DueKind, Durability, Store};
 
 /// Does everything that is due by now. What is due is taken out of the table in one transaction, so that of two ticks at once each thing
@@ -21,23 +22,26 @@ pub fn tick(cx: &Context, store: &mut Store) -> Result<()> {
         for id in tx.expire_messages(now)? {
             tx.clear_due(DueKind::Proof, &id.to_string())?;
         }
-        // Until the work below is done, a tick in 30 s would do it again.
+        // If this process is killed before it has done the work below, a tick soon does it; twice does no harm.
         for due in &due {
             tx.set_due(
                 due.kind,
                 &due.subject,
                 Some(&socket.to_string_lossy()),
-                clock::after_ms(now, 30_000),
+                clock::after_ms(now, 5_000),
             )?;
         }
         aftermath.arm_at(tx, socket.clone(), now)?;
         Ok::<_, crate::store::Error>(due)
     })?;
+    failpoint::hit("tick.taken");
     aftermath.run(cx, store);
+    failpoint::hit("tick.armed");
     for due in &due {
         store.write(Durability::Process, Budget::Call, |tx| {
             tx.clear_due(due.kind, &due.subject)
         })?;
+        failpoint::hit("tick.cleared");
         if let Err(failure) = one(cx, store, due) {
             tracing::warn!(%failure, kind = ?due.kind, subject = %due.subject, "do what is due");
             // What failed in passing is tried again.
@@ -48,7 +52,12 @@ pub fn tick(cx: &Context, store: &mut Store) -> Result<()> {
             })?;
         }
     }
+    failpoint::hit("tick.worked");
     recover::all(cx, store)?;
+    // A hook leaves what it changed last to the timer.
+    if let Err(failure) = after::show_counts(store, &cx.tmux) {
+        tracing::debug!(%failure, "show the counts");
+    }
     let mut aftermath = Aftermath::default();
     store.write(Durability::Process, Budget::Call, |tx| {
         aftermath.arm_at(tx, socket.clone(), clock::now())

@@ -7,6 +7,7 @@ use super::error::Error;
 use super::lock::WriterLock;
 use super::{migrations, spool};
 use crate::clock;
+use crate::failpoint;
 use crate::fsx;
 use crate::paths::Home;
 use rusqlite::config::DbConfig;
@@ -196,11 +197,16 @@ impl Store {
             let tx = Tx { inner };
             let drained = spool::drain(&self.home, &tx)?;
             let value = body(&tx)?;
+            failpoint::fail("db.before_commit").map_err(Error::io("store"))?;
             tx.inner.commit().map_err(Error::from)?;
+            failpoint::hit("db.committed");
             drained.forget();
             value
         };
-        self.checkpoint_if_large()?;
+        // What is committed is stored, and the caller must hear so; the next writer tries again.
+        if let Err(error) = self.checkpoint_if_large() {
+            tracing::debug!(%error, "checkpoint");
+        }
         drop(lock);
         Ok(value)
     }

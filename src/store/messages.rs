@@ -66,7 +66,7 @@ fn message(row: &Row<'_>) -> rusqlite::Result<Message> {
     let parse_receiver = |id: String| TerminalId::parse(&id).map_err(|_| word("receiver", &id));
     let parse_status =
         |status: String| MessageStatus::parse(&status).ok_or_else(|| word("status", &status));
-    Ok(Message {
+    let mut message = Message {
         id: MessageId(cells.take()?),
         sender: Sender::parse(&cells.text()?),
         sender_name: cells.text()?,
@@ -90,7 +90,10 @@ fn message(row: &Row<'_>) -> rusqlite::Result<Message> {
         hops: cells.take()?,
         again: cells.take()?,
         read_offset: cells.take()?,
-    })
+    };
+    // What was given out and not proven may have been seen.
+    message.again |= message.status == MessageStatus::Queued && message.read_offset > 0;
+    Ok(message)
 }
 
 impl Tx<'_> {
@@ -209,23 +212,6 @@ impl Tx<'_> {
         Ok(rows.collect::<Result<_, _>>()?)
     }
 
-    /// Messages that `receiver` was given by `transport` and has not proven yet, in order.
-    pub fn placed_by(
-        &self,
-        receiver: &TerminalId,
-        transport: Transport,
-    ) -> Result<Vec<MessageId>, Error> {
-        // The first condition on the status is the index's own.
-        let mut statement = self.prepare_cached(
-            "SELECT id FROM messages WHERE receiver = ?1 AND status IN ('held', 'queued', 'claimed', 'placed')
-               AND status = 'placed' AND transport = ?2 ORDER BY seq",
-        )?;
-        let rows = statement.query_map([receiver.as_str(), transport.as_str()], |row| {
-            Ok(MessageId(row.get(0)?))
-        })?;
-        Ok(rows.collect::<Result<_, _>>()?)
-    }
-
     /// Number of messages that wait at `receiver`, or at all living terminals.
     pub fn open_count(&self, receiver: Option<&TerminalId>) -> Result<i64, Error> {
         Ok(self
@@ -253,7 +239,8 @@ impl Tx<'_> {
         at: Timestamp,
     ) -> Result<bool, Error> {
         let claimed = self.execute(
-            "UPDATE messages SET status = 'claimed', transport = ?2, attempts = attempts + 1, lease_pid = ?3, lease_start = ?4
+            "UPDATE messages SET status = 'claimed', transport = ?2, attempts = attempts + 1, again = max(again, read_offset > 0),
+               lease_pid = ?3, lease_start = ?4
              WHERE id = ?1 AND status = 'queued'",
             params![id.0, transport.as_str(), lease.pid, lease.start],
         )?;
@@ -558,6 +545,12 @@ impl Tx<'_> {
             "UPDATE messages SET read_offset = max(read_offset, ?2) WHERE id = ?1",
             params![id.0, offset],
         )?;
+        Ok(())
+    }
+
+    /// The receiver gets it although it may have seen it, and is told.
+    pub fn note_again(&self, id: MessageId) -> Result<(), Error> {
+        self.execute("UPDATE messages SET again = 1 WHERE id = ?1", [id.0])?;
         Ok(())
     }
 

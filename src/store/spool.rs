@@ -2,6 +2,7 @@
 
 use super::db::Tx;
 use super::error::Error;
+use crate::failpoint;
 use crate::fsx;
 use crate::paths::Home;
 use serde::{Deserialize, Serialize};
@@ -44,7 +45,10 @@ impl SpooledEvent {
         }
         let random = fsx::random_bytes::<4>().map_err(Error::io("spool an event"))?;
         let name = format!("{:015}-{}.json", self.at.max(0), fsx::hex(&random));
-        fsx::write_atomic(&home.spool().join(name), &bytes).map_err(Error::io("spool an event"))
+        failpoint::hit("spool.before");
+        fsx::write_atomic(&home.spool().join(name), &bytes).map_err(Error::io("spool an event"))?;
+        failpoint::hit("spool.kept");
+        Ok(())
     }
 }
 

@@ -20,6 +20,7 @@ mod streams;
 #[cfg(test)]
 mod tests;
 
+use crate::failpoint;
 use frame::kind;
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
@@ -127,6 +128,7 @@ pub fn run(
     let (hello, command) = greeting(argv)?;
     let deadline = Deadline::after(timeout);
     let socket = open(socket, deadline)?;
+    failpoint::hit("wire.connected");
     let mut client = Client {
         socket,
         deadline,
@@ -269,6 +271,7 @@ impl Client<'_> {
         let mut buffer = [0_u8; frame::LIMIT];
         loop {
             self.speak()?;
+            failpoint::hit("wire.sent");
             self.wait()?;
             let got = match recv(self.socket.as_raw_fd(), &mut buffer, MsgFlags::empty()) {
                 Ok(0) | Err(Errno::ECONNRESET | Errno::EPIPE) => {

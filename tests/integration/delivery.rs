@@ -6,7 +6,7 @@ use std::fs;
 use std::time::{Duration, Instant};
 
 /// The bodies under which message `id` reached the agent, without our envelope, in order.
-fn received(world: &World, agent: &str, id: &str) -> Vec<String> {
+pub(crate) fn received(world: &World, agent: &str, id: &str) -> Vec<String> {
     world
         .demo_log(agent)
         .iter()
@@ -32,7 +32,7 @@ fn body(event: &str, received: &str) -> Option<String> {
 }
 
 /// Every body that reached the agent, in order.
-fn bodies(world: &World, agent: &str) -> Vec<String> {
+pub(crate) fn bodies(world: &World, agent: &str) -> Vec<String> {
     let log = world.demo_log(agent);
     let texts = log
         .iter()
@@ -225,11 +225,7 @@ fn a_busy_agent_gets_its_messages_at_the_end_of_its_turn_in_order() {
         .collect();
     // A turn that a hook has prolonged is not prolonged again: the agent comes to its prompt, and the next message is pasted there.
     assert_eq!(done[0]["transport"], "stop_hook", "{}", done[0]);
-    assert!(
-        done.iter()
-            .all(|m| m["again"] == false),
-        "{done:?}"
-    );
+    assert!(done.iter().all(|m| m["again"] == false), "{done:?}");
     world.wait(&id, "idle");
     assert_eq!(
         bodies(&world, &id),

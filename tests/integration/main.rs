@@ -12,6 +12,7 @@ mod bad_input;
 mod delivery;
 mod ends;
 mod errors;
+mod failpoints;
 mod identity;
 mod lifecycle;
 mod mcp;

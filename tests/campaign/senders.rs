@@ -1,0 +1,180 @@
+//! Who sends: several at once, half of them killed on the way.
+
+use crate::random::{Random, body};
+use crate::world::{World, start};
+use conductor::domain::text::sanitise;
+use serde_json::Value;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+/// One message as it was meant.
+pub(crate) struct Sent {
+    pub(crate) number: usize,
+    pub(crate) sender: usize,
+    pub(crate) receiver: String,
+    /// The text as it must arrive.
+    pub(crate) clean: String,
+    /// Its id, where the sender heard "yes".
+    pub(crate) accepted: Option<u64>,
+}
+
+/// What happens to the senders.
+#[derive(Default)]
+pub(crate) struct Tally {
+    pub(crate) killed: AtomicUsize,
+    pub(crate) refused: AtomicUsize,
+    pub(crate) skewed: AtomicUsize,
+    pub(crate) short_of_disk: AtomicUsize,
+    pub(crate) other: Mutex<Vec<String>>,
+    pub(crate) latencies: Mutex<Vec<u128>>,
+    accepted: AtomicUsize,
+    received: AtomicUsize,
+}
+
+pub(crate) struct Plan {
+    pub(crate) seed: u64,
+    pub(crate) messages: usize,
+    pub(crate) end: Option<Instant>,
+    pub(crate) debug: bool,
+}
+
+/// Sends the messages whose turn it is until all are sent or time is up.
+pub(crate) fn run(
+    world: &World,
+    plan: &Plan,
+    sender: usize,
+    next: &AtomicUsize,
+    all: &Mutex<Vec<Sent>>,
+    tally: &Tally,
+    stop: &AtomicBool,
+) {
+    let mut random = Random::new(plan.seed ^ (sender as u64 + 1) << 20);
+    loop {
+        if stop.load(Ordering::Relaxed) || plan.end.is_some_and(|end| Instant::now() > end) {
+            return;
+        }
+
+        let patience = Instant::now() + Duration::from_secs(2);
+        let ahead = || {
+            let agents = world.agents.lock().unwrap().len();
+            let sent = tally.accepted.load(Ordering::Relaxed);
+            sent.saturating_sub(tally.received.load(Ordering::Relaxed)) > agents * 2
+        };
+        while ahead() && Instant::now() < patience {
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        let number = next.fetch_add(1, Ordering::Relaxed);
+        if number >= plan.messages {
+            return;
+        }
+        let text = body(
+            &mut Random::new(plan.seed.wrapping_add(number as u64 * 7919)),
+            number,
+        );
+        let receiver = loop {
+            let agents = world.agents.lock().unwrap();
+            if let Some(id) = random.pick(&agents) {
+                break id.clone();
+            }
+            drop(agents);
+            std::thread::sleep(Duration::from_millis(20));
+        };
+        let key = format!("k{number}");
+        let once = |random: &mut Random, kill: bool| {
+            let mut command = world.helper(["send", &receiver, "--json", "--key", &key, "-m", "-"]);
+            if plan.debug && random.chance(10) {
+                let skew = ["3600000", "-3600000", "90000", "-90000"][random.below(4)];
+                command.env("CONDUCTOR_CLOCK_SKEW", skew);
+                tally.skewed.fetch_add(1, Ordering::Relaxed);
+            }
+            if random.chance(2) {
+                // A helper that may not write: as on a full disk.
+                command = limited(world, &command);
+                tally.short_of_disk.fetch_add(1, Ordering::Relaxed);
+            }
+            let begun = Instant::now();
+            let mut running = start(command, &text);
+            if kill {
+                // Most of a helper's life is within its first milliseconds.
+                let most = if random.chance(60) { 25_000 } else { 300_000 };
+                let at = Duration::from_micros(random.below(most) as u64);
+                std::thread::sleep(at);
+                running.kill();
+            }
+            let done = running.done(Duration::from_secs(60));
+            tally
+                .latencies
+                .lock()
+                .unwrap()
+                .push(begun.elapsed().as_millis());
+            if done.code == 137 {
+                tally.killed.fetch_add(1, Ordering::Relaxed);
+            }
+            if done.code == 0 {
+                return serde_json::from_str::<Value>(&done.out)
+                    .ok()
+                    .and_then(|m| m["id"].as_str()?.parse().ok());
+            }
+            match done.code {
+                // The receiver has ended, the disk is full, tmux is gone, or it was killed.
+                3 | 4 | 6 | 7 => {
+                    tally.refused.fetch_add(1, Ordering::Relaxed);
+                }
+                137 | 153 => {}
+                code => tally
+                    .other
+                    .lock()
+                    .unwrap()
+                    .push(format!("exit {code}: {}", done.err.trim())),
+            }
+            None
+        };
+        let kill = random.chance(50);
+        let mut accepted = once(&mut random, kill);
+        if kill && accepted.is_none() && random.chance(50) {
+            // Who heard nothing asks again with the same key.
+            accepted = once(&mut random, false);
+        }
+
+        if accepted.is_some() {
+            tally.accepted.fetch_add(1, Ordering::Relaxed);
+        }
+        let clean = sanitise(text.trim_end_matches(['\n', '\r']));
+        all.lock().unwrap().push(Sent {
+            number,
+            sender,
+            receiver,
+            clean,
+            accepted,
+        });
+    }
+}
+
+/// What stands in every line of the agents' log that belongs to a message.
+const NUMBERED: &str = "\"message_id\":\"";
+
+/// Counts what the agents have received, so that the queues stay short and a killed agent takes few messages with it.
+pub(crate) fn pace(world: &World, tally: &Tally, stop: &AtomicBool) {
+    while !stop.load(Ordering::Relaxed) {
+        let log = std::fs::read_to_string(world.at("demo.log")).unwrap_or_default();
+        tally
+            .received
+            .store(log.matches(NUMBERED).count(), Ordering::Relaxed);
+        std::thread::sleep(Duration::from_millis(100));
+    }
+}
+
+/// The same command in a shell that may write nothing to files.
+fn limited(world: &World, command: &std::process::Command) -> std::process::Command {
+    let mut shell = world.command("/bin/sh");
+    shell.args(["-c", "ulimit -f 0; trap '' XFSZ; exec \"$@\"", "sh"]);
+    shell.arg(command.get_program());
+    shell.args(command.get_args());
+    for (name, value) in command.get_envs() {
+        if let Some(value) = value {
+            shell.env(name, value);
+        }
+    }
+    shell
+}
