@@ -1,11 +1,12 @@
 //! The tools behind the server: arguments to the same services that people's commands use.
 
 use super::definitions::definitions;
+use super::pages::{PAGE_UNITS, page_end, part, result, shown};
 use super::tool::{Call, ToolDef, ToolHost, ToolResult};
 use crate::clock::{self, Deadline};
 use crate::domain::handoff::{Handoff, HandoffStatus};
 use crate::domain::ids::{MessageId, TerminalId};
-use crate::domain::message::{Message, MessageStatus, Sender};
+use crate::domain::message::{MessageStatus, Sender};
 use crate::domain::terminal::{Role, Status, Terminal};
 use crate::domain::text;
 use crate::error::{Failure, Result};
@@ -18,17 +19,11 @@ use crate::services::launch::{self, Wish};
 use crate::services::output::{self, Mode};
 use crate::services::profile::{Trusted, with_catalogue};
 use crate::services::send::{self, Order};
-use crate::services::{close, find, inbox, recover, wait};
+use crate::services::{close, find, recover, wait};
 use crate::store::Store;
 use serde_json::{Map, Value, json};
 use std::path::PathBuf;
 use std::time::Duration;
-
-/// Longest text in one result, in characters.
-const PAGE: usize = 30_000;
-
-/// Longest text in one result, in UTF-16 units of its JSON form: above 50,000 Claude Code replaces a result by a preview.
-const PAGE_UNITS: usize = 44_000;
 
 /// Default wait of a handoff, in seconds, for a client that is not known.
 const DEFAULT_WAIT: u64 = 45;
@@ -418,70 +413,6 @@ impl Host {
     }
 }
 
-/// The end of the longest page of `text` that fits into one result, in bytes.
-fn page_end(text: &str) -> usize {
-    let mut units = 0;
-    for (count, (at, c)) in text.char_indices().enumerate() {
-        units += match c {
-            '"' | '\\' | '\n' | '\t' | '\r' => 2,
-            c if c < ' ' => 6,
-            c => c.len_utf16(),
-        };
-        if count >= PAGE || units > PAGE_UNITS {
-            return at;
-        }
-    }
-    text.len()
-}
-
-/// A part of a message that fits into one result.
-fn part(
-    cx: &Context,
-    store: &mut Store,
-    own: &TerminalId,
-    id: MessageId,
-    offset: usize,
-) -> Result<inbox::Part> {
-    let message = store.read(|tx| tx.message(id))?;
-    let limit = message
-        .as_ref()
-        .and_then(|m| m.body.get(offset..))
-        .map_or(PAGE, |rest| rest[..page_end(rest)].chars().count());
-    inbox::read_part(cx, store, own, id, offset, limit)
-}
-
-fn shown(message: &Message, text: &str, offset: usize, next: Option<usize>) -> Value {
-    json!({
-        "message_id": message.id, "from": text::header_name(&message.sender_name), "sender_id": message.sender.to_string(),
-        "kind": if message.order { "order" } else { "note from a peer" }, "again": message.again,
-        "queued_at": message.queued_at, "body": text, "offset": offset, "next": next,
-    })
-}
-
-/// The result of a handoff whose answer was taken.
-fn result(handoff: &Handoff) -> Value {
-    let answer = handoff.answer.as_deref().unwrap_or_default();
-    let end = page_end(answer);
-    let message = match handoff.status {
-        HandoffStatus::Done => "The worker answered and was closed.",
-        HandoffStatus::Timeout => {
-            "The worker did not finish in its time and is still there: wait for it with wait, read it with get_output, or close it with close_terminal."
-        }
-        HandoffStatus::Error | HandoffStatus::Running => {
-            "The worker failed and was left as it is: look at it with get_output, or close it with close_terminal."
-        }
-    };
-    let mut value = json!({
-        "success": handoff.status == HandoffStatus::Done, "status": handoff.status.as_str(), "output": &answer[..end],
-        "terminal_id": handoff.worker, "handoff_id": handoff.id, "message": message,
-    });
-    if end < answer.len() {
-        value["more"] = json!(true);
-        value["next"] = json!(end);
-    }
-    value
-}
-
 /// Checked arguments of a call.
 struct Arguments<'a>(&'a Map<String, Value>);
 
@@ -572,7 +503,6 @@ impl ToolHost for Host {
 mod tests {
     use super::*;
     use crate::services::launch::AGENT_TOOLS;
-    use proptest::prelude::*;
 
     #[test]
     fn every_agent_is_allowed_exactly_these_tools() {
@@ -595,20 +525,6 @@ mod tests {
                     "{name} names {word}"
                 );
             }
-        }
-    }
-
-    proptest! {
-        #[test]
-        fn pages_fit_and_make_progress(text in "[a\"\\\\\n\u{1F600}中]{0,400}") {
-            let long = text.repeat(200);
-            let end = page_end(&long);
-            prop_assert!(long.is_char_boundary(end));
-            prop_assert!(long.is_empty() || end > 0);
-            let page = &long[..end];
-            prop_assert!(page.chars().count() <= PAGE);
-            let json = serde_json::to_string(page).unwrap();
-            prop_assert!(json.encode_utf16().count() <= PAGE_UNITS + 2);
         }
     }
 }

@@ -12,7 +12,7 @@
 //! | `calls` | calls under way and the one writer: who is answered, exactly once |
 //! | `server` | the loop: reads, dispatches, ends |
 //! | `tool` | the interface to the tools |
-//! | `definitions`, `host` | the tools: what agents see, and the services behind |
+//! | `definitions`, `host`, `pages` | the tools: what agents see, the services behind, results that fit |
 //!
 //! Only `host` knows what a tool does, and nothing but JSON lines reaches the output.
 
@@ -22,6 +22,7 @@ mod definitions;
 mod eras;
 mod host;
 mod lines;
+mod pages;
 mod protocol;
 mod server;
 mod tool;

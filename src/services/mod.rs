@@ -17,6 +17,7 @@ pub mod observe;
 pub mod output;
 pub mod plugin;
 pub mod profile;
+pub mod prove;
 pub mod recover;
 pub mod send;
 pub mod start;

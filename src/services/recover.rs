@@ -201,7 +201,7 @@ pub fn retry_waiting(cx: &Context, store: &mut Store) -> Result<()> {
     })?;
     for (terminal, head) in waiting {
         if head.status == MessageStatus::Placed {
-            super::deliver::check_proof(cx, store, head.id)?;
+            super::prove::check_proof(cx, store, head.id)?;
         } else if !matches!(terminal.state.status, Status::Working) {
             super::deliver::deliver(cx, store, &terminal.id)?;
         }

@@ -2,7 +2,7 @@
 
 use super::after::{self, Aftermath};
 use super::context::Context;
-use super::{delegate, deliver, recover};
+use super::{delegate, deliver, prove, recover};
 use crate::clock;
 use crate::domain::ids::{MessageId, TerminalId};
 use crate::error::Result;
@@ -73,7 +73,7 @@ fn one(cx: &Context, store: &mut Store, due: &Due) -> Result<()> {
             Err(_) => Ok(()),
         },
         DueKind::Proof => match MessageId::parse(&due.subject) {
-            Ok(id) => deliver::check_proof(cx, store, id),
+            Ok(id) => prove::check_proof(cx, store, id),
             Err(_) => Ok(()),
         },
         DueKind::Handoff => delegate::settle(cx, store, &due.subject),

@@ -27,7 +27,8 @@ impl Verdict {
     }
 
     /// A violation: counted, and its evidence kept.
-    pub(crate) fn wrong(&mut self, what: &'static str, evidence: String) {
+    pub(crate) fn wrong(&mut self, what: &'static str, evidence: impl Into<String>) {
+        let evidence: String = evidence.into();
         self.count(what);
         self.evidence.push(format!("{what}: {evidence}"));
     }

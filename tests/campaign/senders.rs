@@ -102,7 +102,7 @@ pub(crate) fn run(
                 std::thread::sleep(at);
                 running.kill();
             }
-            let done = running.done(Duration::from_secs(60));
+            let done = running.done(Duration::from_mins(1));
             tally
                 .latencies
                 .lock()

@@ -110,7 +110,7 @@ impl World {
     }
 
     pub(crate) fn run<S: AsRef<OsStr>>(&self, arguments: impl IntoIterator<Item = S>) -> Done {
-        start(self.helper(arguments), "").done(Duration::from_secs(60))
+        start(self.helper(arguments), "").done(Duration::from_mins(1))
     }
 
     pub(crate) fn tmux<S: AsRef<OsStr>>(&self, arguments: impl IntoIterator<Item = S>) -> Done {

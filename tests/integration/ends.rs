@@ -111,7 +111,7 @@ fn the_agent_crashes() {
     let world = World::new();
     let id = world.agent();
     world
-        .run(["send", &id, "--wait", "20", "-m", "SLEEP 0.5\nCRASH"])
+        .run(["send", &id, "--wait", "20", "-m", "SLEEP 2\nCRASH"])
         .ok();
     let waiting = text(&world.send(&id, "SAY never heard")["id"]);
     world.wait(&id, "exited");

@@ -7,7 +7,7 @@ use std::fs;
 use std::time::{Duration, Instant};
 
 /// How long what a crash left behind may take. A prompt hook that was killed takes the proof with it: that takes longest.
-const LIMIT: Duration = Duration::from_secs(60);
+const LIMIT: Duration = Duration::from_mins(1);
 
 /// A world whose agents, hooks and timers die where [`arm`] says.
 fn world() -> (World, String) {

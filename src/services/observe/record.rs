@@ -1,0 +1,228 @@
+//! Storing an agent's event in one transaction: what it proves, what it changes, what becomes due.
+
+use super::super::after::{self, Aftermath};
+use super::super::deliver::socket;
+use crate::clock;
+use crate::domain::event::AgentEvent;
+use crate::domain::handoff::HandoffStatus;
+use crate::domain::ids::TerminalId;
+use crate::domain::message::{Message, MessageStatus, Transport};
+use crate::domain::terminal::{Source, Terminal, next_state};
+use crate::domain::text::{self, Placement};
+use crate::providers::Incoming;
+use crate::store::{DueKind, Error, Tx};
+
+/// Quiet time after the end of a turn before something is pasted: the agent may go on by itself.
+const QUIET_MS: i64 = 500;
+
+/// The messages that were on their way to terminal `id` and whose headers stand in a submitted prompt, and how each was put there.
+pub(super) fn carried(
+    tx: &Tx<'_>,
+    id: &TerminalId,
+    prompt: &str,
+    limits: text::Limits,
+) -> Result<Vec<(Message, Placement)>, Error> {
+    let mut found = Vec::new();
+    for message in text::header_ids(prompt) {
+        let Some(message) = tx.message(message)? else {
+            continue;
+        };
+        let open = matches!(
+            message.status,
+            MessageStatus::Claimed | MessageStatus::Placed
+        );
+        if message.receiver == *id && open {
+            let placement = text::place(&message, limits);
+            found.push((message, placement));
+        }
+    }
+    Ok(found)
+}
+
+/// What an event says about the answer of the stop hook before it: a turn that goes on took it; one that was not continued, and a prompt
+/// that is shown, mean that it was not taken (the hook was killed at its end). A prompt may be a person's, queued meanwhile: it says nothing.
+pub(super) fn settle_handed(
+    tx: &Tx<'_>,
+    terminal: &Terminal,
+    event: &AgentEvent,
+    at: jiff::Timestamp,
+) -> Result<bool, Error> {
+    let taken = match event {
+        AgentEvent::TurnEnded {
+            continued: true, ..
+        }
+        | AgentEvent::ToolStarting(_)
+        | AgentEvent::ToolFinished(_)
+        | AgentEvent::PermissionAsked(_)
+        | AgentEvent::DialogShown(_)
+        | AgentEvent::TurnFailed { .. }
+        | AgentEvent::LimitReached { .. }
+        | AgentEvent::Interrupted => true,
+        AgentEvent::TurnEnded {
+            background: false, ..
+        }
+        | AgentEvent::AtPrompt
+        | AgentEvent::Started => false,
+        _ => return Ok(false),
+    };
+    let Some(message) = tx.head_message(&terminal.id)?.filter(|message| {
+        message.status == MessageStatus::Placed && message.transport == Some(Transport::StopHook)
+    }) else {
+        return Ok(false);
+    };
+    tx.clear_due(DueKind::Proof, &message.id.to_string())?;
+    if taken {
+        let proof = "the agent went on after its stop hook";
+        return tx.submit_message(message.id, Transport::StopHook, at, proof);
+    }
+    tx.requeue_message(
+        &message,
+        "the agent did not go on after its stop hook; it may have been seen",
+        true,
+    )?;
+    Ok(false)
+}
+
+pub(super) fn store_event(
+    tx: &Tx<'_>,
+    terminal: &Terminal,
+    incoming: &Incoming,
+    limits: Option<text::Limits>,
+    at: jiff::Timestamp,
+    aftermath: &mut Aftermath,
+) -> Result<Vec<Message>, Error> {
+    let id = &terminal.id;
+    let answer = match &incoming.event {
+        AgentEvent::TurnEnded { answer, .. } => answer.as_deref(),
+        _ => None,
+    };
+    tx.note_event(id, at, incoming.agent_session.as_deref(), answer)?;
+    let mut contexts = Vec::new();
+    if let AgentEvent::Ended { reason } = &incoming.event {
+        if let Some(code) = incoming.exit_code {
+            tx.note_exit_code(id, code)?;
+        }
+        after::end(
+            tx,
+            terminal,
+            &format!("the agent ended: {}", text::one_line(reason)),
+            Source::Event,
+            at,
+            aftermath,
+        )?;
+        return Ok(contexts);
+    }
+    let mut proven = settle_handed(tx, terminal, &incoming.event, at)?;
+    if let (AgentEvent::PromptSubmitted { text }, Some(limits)) = (&incoming.event, limits) {
+        for (message, placement) in carried(tx, id, text, limits)? {
+            match placement {
+                // The line is in, the body is not: reading it is the proof.
+                Placement::Pointer(_) => {
+                    tx.place_message(message.id, at)?;
+                    tx.note_unproven(
+                        message.id,
+                        "the agent has been told, and has not read it yet",
+                    )?;
+                    tx.note_settled(id, message.seq)?;
+                    continue;
+                }
+                // Its body is not in yet: it is proven when this hook has printed it.
+                Placement::WithContext(_) => {
+                    tx.place_message(message.id, at)?;
+                    contexts.push(message);
+                    continue;
+                }
+                Placement::Inline(_) => {}
+            }
+            let transport = message.transport.unwrap_or(Transport::Paste);
+            proven |= tx.submit_message(message.id, transport, at, super::PROMPT_PROOF)?;
+            tx.clear_due(DueKind::Proof, &message.id.to_string())?;
+        }
+    }
+    if proven {
+        aftermath.count(terminal);
+    }
+    if let Some(change) = next_state(terminal.state.status, &incoming.event)
+        && !terminal.state.is(&change, Source::Event)
+        && tx.set_state(id, &change, Source::Event, at)?
+    {
+        aftermath.show(terminal, change.status);
+    }
+    let server = socket(terminal);
+    match &incoming.event {
+        AgentEvent::TurnEnded {
+            answer,
+            background: false,
+            ..
+        } => {
+            settle_handoff(
+                tx,
+                terminal,
+                HandoffStatus::Done,
+                answer.as_deref().unwrap_or_default(),
+                at,
+            )?;
+        }
+        AgentEvent::TurnFailed { error } => {
+            settle_handoff(
+                tx,
+                terminal,
+                HandoffStatus::Error,
+                &format!("the worker's turn failed: {error}"),
+                at,
+            )?;
+        }
+        AgentEvent::PromptSubmitted { .. } | AgentEvent::ToolStarting(_) => {
+            if let Some(handoff) = tx.handoff_of_worker(id)? {
+                tx.reopen_handoff(&handoff.id)?;
+            }
+        }
+        _ => {}
+    }
+    let rests = matches!(
+        incoming.event,
+        AgentEvent::Started
+            | AgentEvent::AtPrompt
+            | AgentEvent::Interrupted
+            | AgentEvent::TurnEnded {
+                background: false,
+                ..
+            }
+            | AgentEvent::TurnFailed { .. }
+    );
+    if rests && tx.head_message(id)?.is_some() {
+        tx.set_due(
+            DueKind::Deliver,
+            id.as_str(),
+            server.as_deref(),
+            clock::after_ms(at, QUIET_MS),
+        )?;
+    }
+    Ok(contexts)
+}
+
+/// The worker's turn is over: if its task reached it, this is the answer, unless it goes on within the quiet time.
+fn settle_handoff(
+    tx: &Tx<'_>,
+    terminal: &Terminal,
+    status: HandoffStatus,
+    answer: &str,
+    at: jiff::Timestamp,
+) -> Result<(), Error> {
+    let Some(handoff) = tx.handoff_of_worker(&terminal.id)? else {
+        return Ok(());
+    };
+    let taken = tx
+        .message(handoff.message)?
+        .is_some_and(|message| message.status == MessageStatus::Submitted);
+    if !taken || tx.head_message(&terminal.id)?.is_some() {
+        return Ok(());
+    }
+    tx.answer_handoff(&handoff.id, status, &text::sanitise(answer), at)?;
+    tx.set_due(
+        DueKind::Handoff,
+        &handoff.id,
+        socket(terminal).as_deref(),
+        clock::after_ms(at, 2 * QUIET_MS),
+    )
+}
