@@ -63,7 +63,7 @@ pub fn test(
     }
     let outside = [&sending.id, &receiver.id]
         .into_iter()
-        .map(|id| tx.last_outside_word(id))
+        .map(|id| tx.last_outside_word(id, clock::after_ms(now, -LOOP_MS)))
         .collect::<std::result::Result<Vec<_>, _>>()?
         .into_iter()
         .flatten()

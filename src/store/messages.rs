@@ -13,6 +13,9 @@ use serde::Serialize;
 const COLUMNS: &str = "id, sender, sender_name, is_order, receiver, body, status, transport, attempts, seq, tag, queued_at, placed_at,
   submitted_at, expires_at, last_error, key, trace, hops, again, read_offset";
 
+/// What has to be done with; the index of open messages has the same words, and `SQLite` uses it only where they stand as they are.
+const OPEN: &str = "status IN ('held', 'queued', 'claimed', 'placed')";
+
 /// A message to be accepted.
 #[derive(Debug, Clone)]
 pub struct NewMessage {
@@ -150,8 +153,18 @@ impl Tx<'_> {
         status: Option<MessageStatus>,
         limit: u32,
     ) -> Result<Vec<Message>, Error> {
+        // Each case in words of its own: SQLite finds no index in "no receiver, or this one".
+        let (which, order) = match receiver {
+            Some(_) => ("receiver = ?1", "queued_at DESC, id DESC"),
+            None => ("?1 IS NULL", "id DESC"),
+        };
+        let state = match status {
+            Some(status) if status.open() => format!("status = ?2 AND {OPEN}"),
+            Some(_) => "status = ?2".to_owned(),
+            None => "?2 IS NULL".to_owned(),
+        };
         let sql = format!(
-            "SELECT {COLUMNS} FROM messages WHERE (?1 IS NULL OR receiver = ?1) AND (?2 IS NULL OR status = ?2) ORDER BY id DESC LIMIT ?3"
+            "SELECT {COLUMNS} FROM messages WHERE {which} AND {state} ORDER BY {order} LIMIT ?3"
         );
         let mut statement = self.prepare_cached(&sql)?;
         let rows = statement.query_map(
@@ -184,7 +197,7 @@ impl Tx<'_> {
     /// The message that is next at `receiver`: the lowest one that is neither held nor settled.
     pub fn head_message(&self, receiver: &TerminalId) -> Result<Option<Message>, Error> {
         let sql = format!(
-            "SELECT {COLUMNS} FROM messages WHERE receiver = ?1 AND status IN ('queued', 'claimed', 'placed') ORDER BY seq LIMIT 1"
+            "SELECT {COLUMNS} FROM messages WHERE receiver = ?1 AND {OPEN} AND status <> 'held' ORDER BY seq LIMIT 1"
         );
         Ok(self
             .prepare_cached(&sql)?
@@ -194,9 +207,8 @@ impl Tx<'_> {
 
     /// Messages of `receiver` that wait for delivery or proof, in order.
     pub fn open_messages(&self, receiver: &TerminalId) -> Result<Vec<Message>, Error> {
-        let sql = format!(
-            "SELECT {COLUMNS} FROM messages WHERE receiver = ?1 AND status IN ('held', 'queued', 'claimed', 'placed') ORDER BY seq"
-        );
+        let sql =
+            format!("SELECT {COLUMNS} FROM messages WHERE receiver = ?1 AND {OPEN} ORDER BY seq");
         let mut statement = self.prepare_cached(&sql)?;
         let rows = statement.query_map([receiver.as_str()], message)?;
         Ok(rows.collect::<Result<_, _>>()?)
@@ -208,11 +220,10 @@ impl Tx<'_> {
         receiver: &TerminalId,
         transport: Transport,
     ) -> Result<Vec<MessageId>, Error> {
-        // The first condition on the status is the index's own.
-        let mut statement = self.prepare_cached(
-            "SELECT id FROM messages WHERE receiver = ?1 AND status IN ('held', 'queued', 'claimed', 'placed')
-               AND status = 'placed' AND transport = ?2 ORDER BY seq",
-        )?;
+        let sql = format!(
+            "SELECT id FROM messages WHERE receiver = ?1 AND {OPEN} AND status = 'placed' AND transport = ?2 ORDER BY seq"
+        );
+        let mut statement = self.prepare_cached(&sql)?;
         let rows = statement.query_map([receiver.as_str(), transport.as_str()], |row| {
             Ok(MessageId(row.get(0)?))
         })?;
@@ -472,12 +483,16 @@ impl Tx<'_> {
             )?)
     }
 
-    /// When somebody who is not an agent last wrote to `receiver`.
-    pub fn last_outside_word(&self, receiver: &TerminalId) -> Result<Option<Timestamp>, Error> {
+    /// When somebody who is not an agent last wrote to `receiver`, if that was after `since`.
+    pub fn last_outside_word(
+        &self,
+        receiver: &TerminalId,
+        since: Timestamp,
+    ) -> Result<Option<Timestamp>, Error> {
         let at: Option<i64> = self.query_row(
-            "SELECT max(queued_at) FROM messages WHERE receiver = ?1
+            "SELECT max(queued_at) FROM messages WHERE receiver = ?1 AND queued_at > ?2
                AND (sender IN ('human', 'unverified') OR sender LIKE 'flow:%')",
-            [receiver.as_str()],
+            params![receiver.as_str(), since.as_millisecond()],
             |row| row.get(0),
         )?;
         Ok(at.map(time))
@@ -520,7 +535,7 @@ impl Tx<'_> {
     pub fn renumber_head(&self, message: &Message) -> Result<i64, Error> {
         let open: Vec<(i64, i64)> = {
             let mut statement = self.prepare_cached(
-                "SELECT id, seq FROM messages WHERE receiver = ?1 AND status IN ('held', 'queued') ORDER BY seq",
+                &format!("SELECT id, seq FROM messages WHERE receiver = ?1 AND {OPEN} AND status IN ('held', 'queued') ORDER BY seq"),
             )?;
             let rows = statement.query_map([message.receiver.as_str()], |row| {
                 Ok((row.get(0)?, row.get(1)?))
@@ -576,11 +591,11 @@ impl Tx<'_> {
         Ok(rows.collect::<Result<_, _>>()?)
     }
 
-    /// The latest message that an agent is known to have taken: the cause of what it sends now.
+    /// The latest message that an agent is known to have taken: the cause of what it sends now. Numbers are in the order of delivery.
     pub fn latest_cause(&self, receiver: &TerminalId) -> Result<Option<(String, i64)>, Error> {
         Ok(self
             .query_row(
-                "SELECT trace, hops FROM messages WHERE receiver = ?1 AND status = 'submitted' ORDER BY submitted_at DESC LIMIT 1",
+                "SELECT trace, hops FROM messages WHERE receiver = ?1 AND status = 'submitted' ORDER BY seq DESC LIMIT 1",
                 [receiver.as_str()],
                 |row| Ok((row.get(0)?, row.get(1)?)),
             )
