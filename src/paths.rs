@@ -16,6 +16,8 @@ pub mod name {
     pub const HOOK: &str = "CONDUCTOR_HOOK";
     /// Path of the tmux socket.
     pub const TMUX_SOCKET: &str = "CONDUCTOR_TMUX_SOCKET";
+    /// What is set for an agent, and for nobody else.
+    pub const AGENT: [&str; 5] = [TERMINAL_ID, SESSION, HOOK, HOME, TMUX_SOCKET];
     /// Log filter.
     pub const LOG: &str = "CONDUCTOR_LOG";
     /// The demo agent's log file.

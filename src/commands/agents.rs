@@ -7,6 +7,7 @@ use crate::domain::terminal::{Role, Terminal};
 use crate::domain::text::one_line;
 use crate::error::{Failure, Result};
 use crate::proc;
+use crate::services::identity::{self, Caller};
 use crate::services::launch::{self, Wish};
 use crate::services::{close, explain, find, recover};
 use crate::store::Store;
@@ -90,7 +91,7 @@ pub(super) fn worker(door: &mut Door<'_>, arguments: &cli::Worker) -> Result<()>
     let living = store.read(|tx| tx.live_terminals())?;
     let supervisor = living
         .iter()
-        .find(|t| t.session == arguments.session && t.role == Role::Supervisor);
+        .find(|t| t.is_in(&arguments.session, cx.tmux.socket()) && t.role == Role::Supervisor);
     wish.fallback = supervisor.map(|t| t.provider.clone());
     let mut plan = launch::plan(&cx, &mut store, &wish, "developer", role)?;
     plan.caller = supervisor.map(|t| t.id.clone());
@@ -357,9 +358,31 @@ fn attach_to(door: &Door<'_>, name: &str) -> Result<()> {
     Err(proc::exec(command))
 }
 
+/// What an agent may end: workers of its own session, as over MCP; not itself, and no supervisor.
+fn may_end(store: &mut Store, terminal: &Terminal) -> Result<()> {
+    let id = match identity::whoami(store)? {
+        Caller::Person { .. } => return Ok(()),
+        Caller::Agent(id) => id,
+        Caller::Orphan | Caller::Mismatch(_) => {
+            return Err(Failure::refused("this process may not end agents")
+                .hint("a person ends them, or an agent those of its own session"));
+        }
+    };
+    let own = store.read(|tx| tx.terminal(&id))?;
+    let in_session =
+        own.is_some_and(|own| own.session == terminal.session && own.server == terminal.server);
+    if id == terminal.id || terminal.role == Role::Supervisor || !in_session {
+        return Err(Failure::refused(
+            "an agent may end workers of its own session only",
+        ));
+    }
+    Ok(())
+}
+
 pub(super) fn close(door: &mut Door<'_>, terminal: &str, force: bool) -> Result<()> {
     let mut store = existing(door)?;
     let found = find::terminal(&door.cx, &mut store, terminal)?;
+    may_end(&mut store, &found)?;
     let closed = close::close(&door.cx, &mut store, &found, force)?;
     print_terminal(door, &mut store, &closed)
 }

@@ -113,7 +113,7 @@ pub(super) fn broadcast(door: &mut Door<'_>, arguments: &cli::Broadcast) -> Resu
     let text = body(arguments.file.as_deref(), arguments.message.as_deref())?;
     let mut store = existing(door)?;
     let role = arguments.role.as_deref().map(Role::from_word);
-    let sent = send::broadcast(&door.cx, &mut store, &arguments.session, role, &text)?;
+    let (sent, failed) = send::broadcast(&door.cx, &mut store, &arguments.session, role, &text)?;
     let views: Vec<MessageView> = sent.iter().map(MessageView::new).collect();
     door.print(&views, |views| {
         views
@@ -127,7 +127,15 @@ pub(super) fn broadcast(door: &mut Door<'_>, arguments: &cli::Broadcast) -> Resu
                 )
             })
             .collect()
-    })
+    })?;
+    if failed.is_empty() {
+        Ok(())
+    } else {
+        Err(Failure::failed(format!(
+            "some did not get it: {}",
+            failed.join("; ")
+        )))
+    }
 }
 
 pub(super) fn inbox(door: &mut Door<'_>, arguments: &cli::Inbox) -> Result<()> {

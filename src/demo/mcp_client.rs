@@ -125,10 +125,20 @@ impl Client {
             .or_else(|| self.job.is_silent().then_some("the MCP server ended"))
     }
 
-    /// Does what can be done without waiting.
+    /// Does what can be done without waiting. It ends with a look that found nothing: what is read and not taken wakes nobody.
     pub(super) fn service(&mut self) {
-        self.job.service();
-        self.partial.extend(self.job.take_output());
+        loop {
+            self.job.service();
+            let output = self.job.take_output();
+            if output.is_empty() {
+                return;
+            }
+            self.partial.extend(output);
+            self.take_lines();
+        }
+    }
+
+    fn take_lines(&mut self) {
         let mut from = 0;
         let bytes = std::mem::take(&mut self.partial);
         while let Some(length) = bytes[from..].iter().position(|byte| *byte == b'\n') {
@@ -139,7 +149,6 @@ impl Client {
             from += length + 1;
         }
         self.partial = bytes[from..].to_vec();
-        self.job.service();
     }
 
     fn take(&mut self, mut message: Value) {

@@ -254,6 +254,15 @@ impl Terminal {
         format!("{} {}", self.profile, self.id)
     }
 
+    /// Whether it is in the session of this name on the tmux server at `socket`; one that never registered is in every server's.
+    pub fn is_in(&self, session: &str, socket: &std::path::Path) -> bool {
+        self.session == session
+            && self
+                .server
+                .as_ref()
+                .is_none_or(|server| server.socket == socket)
+    }
+
     /// Whether it lives.
     pub fn alive(&self) -> bool {
         self.state.status.alive()

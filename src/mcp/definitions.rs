@@ -31,7 +31,7 @@ fn worker_arguments(more: &Value) -> Value {
         "provider": {"type": "string", "description": "The agent program (default: the profile's, else yours)."},
         "model": {"type": "string", "description": "The model (default: the profile's)."},
         "working_directory": {"type": "string", "description": "Where the worker works (default: your directory)."},
-        "idempotency_key": {"type": "string", "description": "Tells this call from an identical one that is meant to start another worker.", "maxLength": 200},
+        "idempotency_key": {"type": "string", "description": "The same call with the same key returns the same worker's answer, again if need be.", "maxLength": 200},
     });
     if let (Some(all), Some(more)) = (properties.as_object_mut(), more.as_object()) {
         all.extend(more.clone());

@@ -580,6 +580,24 @@ mod tests {
         assert_eq!(names, AGENT_TOOLS);
     }
 
+    #[test]
+    fn profiles_name_only_tools_that_exist() {
+        let known: Vec<&str> = definitions().iter().map(|tool| tool.name).collect();
+        for word in [
+            "request_approval",
+            "approval_status",
+            "ask_human",
+            "use_worktree",
+        ] {
+            for (name, text) in crate::profiles::built_in::PROFILES {
+                assert!(
+                    known.contains(&word) || !text.contains(word),
+                    "{name} names {word}"
+                );
+            }
+        }
+    }
+
     proptest! {
         #[test]
         fn pages_fit_and_make_progress(text in "[a\"\\\\\n\u{1F600}中]{0,400}") {

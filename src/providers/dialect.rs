@@ -59,6 +59,14 @@ impl Dialect {
         }
     }
 
+    /// Whether hook `event` is one that can block a tool, whoever gates it.
+    pub fn can_block(self, event: &str) -> bool {
+        match self {
+            Self::Claude | Self::Demo => event == "PreToolUse",
+            Self::None => false,
+        }
+    }
+
     /// The answer to a hook that waits for a decision.
     pub fn decision(self, event: &str, verdict: &Verdict) -> String {
         claude::decision(event, verdict)

@@ -24,6 +24,7 @@ pub enum Seen {
 }
 
 /// Reads the rows of a screen. Dialogs win over work, work over the prompt: only the last rows count, where agents draw their state.
+/// A dialog stands in the place of the empty prompt: above one, its words are the agent's own talk.
 pub fn look(manifest: &Manifest, screen: &str) -> Seen {
     let rows: Vec<&str> = screen
         .lines()
@@ -31,8 +32,9 @@ pub fn look(manifest: &Manifest, screen: &str) -> Seen {
         .collect();
     let tail = rows[rows.len().saturating_sub(20)..].join("\n");
     let matches = |pattern: &str| Regex::new(pattern).is_ok_and(|regex| regex.is_match(&tail));
+    let prompt = manifest.screen.idle.as_deref().is_some_and(matches);
     for dialog in &manifest.dialogs {
-        if matches(&dialog.pattern) {
+        if !prompt && matches(&dialog.pattern) {
             return Seen::Dialog {
                 kind: dialog.kind.clone(),
                 remedy: dialog.remedy.clone(),
@@ -42,7 +44,7 @@ pub fn look(manifest: &Manifest, screen: &str) -> Seen {
     if manifest.screen.working.as_deref().is_some_and(matches) {
         return Seen::Working;
     }
-    if manifest.screen.idle.as_deref().is_some_and(matches) {
+    if prompt {
         return Seen::Idle;
     }
     if manifest.screen.draft.as_deref().is_some_and(matches) {
@@ -65,6 +67,10 @@ mod tests {
     const DONE: &str = "✻ Baked for 4s · done 6:05 AM\n──────\n❯\u{a0}\n──────\n";
     const DRAFT: &str = "● done\n──────\n❯\u{a0}[conductor #18 from x] SLOW: 30\n  and more\n──────\n  ⏸ manual mode on\n";
     const DRAFT_WORKING: &str = "● tick\n✶ Thinking… (3s · ↓ 5 tokens)\n──────\n❯\u{a0}my draft\n──────\n  ⏸ manual mode on\n";
+    const ASKED_IN_WORDS: &str =
+        "● It would delete everything. Do you want to proceed?\n──────\n❯\u{a0}\n──────\n";
+    const EDIT: &str =
+        " Do you want to make this edit to a.rs?\n ❯ 1. Yes\n   2. No\n\n Esc to cancel\n";
     const PERMISSION: &str =
         " Do you want to proceed?\n ❯ 1. Yes\n   4. No\n\n Esc to cancel · Tab to amend\n";
     const TRUST: &str = " Quick safety check: Is this a project you created\n ❯ No, exit\n   Yes, I trust this folder\n";
@@ -75,6 +81,8 @@ mod tests {
             Manifest::parse(include_str!("../../agent_store/providers/claude_code.toml")).unwrap();
         assert_eq!(look(&manifest, IDLE), Seen::Idle);
         assert_eq!(look(&manifest, DONE), Seen::Idle);
+        assert_eq!(look(&manifest, ASKED_IN_WORDS), Seen::Idle);
+        assert!(matches!(look(&manifest, EDIT), Seen::Dialog { kind, .. } if kind == "permission"));
         for screen in [WORKING, WORKING_VIM, RETRYING, DRAFT_WORKING] {
             assert_eq!(look(&manifest, screen), Seen::Working, "{screen}");
         }

@@ -39,8 +39,9 @@ pub fn close(
     if let Some(own) = Identity::own() {
         family.retain(|process| *process != own);
     }
+    // What cannot be recorded (a full disk, a lock that is held) does not keep anything alive: an emergency stop must work then too.
     let mut aftermath = Aftermath::default();
-    store.write(Durability::Process, Budget::Call, |tx| {
+    let recorded = store.write(Durability::Process, Budget::Decision, |tx| {
         after::end(
             tx,
             terminal,
@@ -49,7 +50,7 @@ pub fn close(
             clock::now(),
             &mut aftermath,
         )
-    })?;
+    });
     if let Some((tmux, pane)) = place(terminal) {
         match tmux.kill_pane(pane, &terminal.id, terminal.pane_pid) {
             Ok(_) | Err(crate::tmux::Error::NoServer(_) | crate::tmux::Error::Run(_)) => {}
@@ -64,6 +65,7 @@ pub fn close(
     if !proc::wait_gone(&family, grace) {
         proc::end(&family, grace);
     }
+    recorded?;
     aftermath.run(cx, store);
     Ok(store
         .read(|tx| tx.terminal(&terminal.id))?
@@ -80,12 +82,21 @@ pub fn shutdown(
     let mut living: Vec<Terminal> = store
         .read(|tx| tx.live_terminals())?
         .into_iter()
-        .filter(|t| session.is_none_or(|session| t.session == session))
+        .filter(|t| session.is_none_or(|session| t.is_in(session, cx.tmux.socket())))
         .collect();
     living.reverse();
     let mut closed = Vec::new();
+    let mut failed = None;
     for terminal in living {
-        closed.push(close(cx, store, &terminal, force)?);
+        match close(cx, store, &terminal, force) {
+            Ok(terminal) => closed.push(terminal),
+            Err(failure) => failed = Some(failure),
+        }
     }
-    Ok(closed)
+    match failed {
+        None => Ok(closed),
+        Some(failure) => {
+            Err(failure.context("every agent was ended, and not all of it was recorded"))
+        }
+    }
 }

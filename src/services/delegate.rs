@@ -160,7 +160,9 @@ fn worker(cx: &Context, store: &mut Store, caller: &Terminal, task: &Task) -> Re
     let living = store
         .read(|tx| tx.live_terminals())?
         .iter()
-        .filter(|t| t.session == caller.session && t.role == Role::Worker)
+        .filter(|t| {
+            t.session == caller.session && t.server == caller.server && t.role == Role::Worker
+        })
         .count();
     if living >= usize::try_from(limits.workers_per_session).unwrap_or(usize::MAX) {
         return Err(Failure::refused(format!("the session has {living} living workers, as many as it may have")).hint(
@@ -215,7 +217,7 @@ fn accept<T>(
         Ok::<_, Failure>(value)
     })?;
     aftermath.run(cx, store);
-    super::deliver::deliver(cx, store, worker)?;
+    send::attempt(cx, store, worker);
     Ok(value)
 }
 
@@ -505,7 +507,7 @@ pub fn settle(cx: &Context, store: &mut Store, id: &str) -> Result<()> {
     })?;
     if given {
         finish(cx, store, &handoff);
-        super::deliver::deliver(cx, store, &caller.id)?;
+        send::attempt(cx, store, &caller.id);
     }
     Ok(())
 }

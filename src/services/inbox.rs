@@ -7,7 +7,8 @@ use crate::clock;
 use crate::domain::ids::{MessageId, TerminalId};
 use crate::domain::message::{Message, MessageStatus, Transport};
 use crate::error::{Failure, Result};
-use crate::store::{Budget, DueKind, Durability, Store};
+use crate::store::{Budget, DueKind, Durability, Store, TerminalLock};
+use std::time::Duration;
 
 /// A part of a message's body.
 #[derive(Debug, Clone, PartialEq)]
@@ -79,13 +80,20 @@ fn settle(
     reached: i64,
     whole: bool,
 ) -> Result<()> {
-    // A paste that is under way could still land: its number is burnt first, so that it cannot come twice.
+    // Nobody delivers it meanwhile, and a paste that a killed helper may have left under way can no longer land.
+    let lock = if whole {
+        TerminalLock::acquire(&cx.home, message.receiver.as_str(), Duration::from_secs(2))?
+    } else {
+        None
+    };
     if whole
-        && message.status == MessageStatus::Claimed
+        && let Some(now) = store.read(|tx| tx.message(message.id))?
+        && now.status == MessageStatus::Claimed
         && let Some(terminal) = store.read(|tx| tx.terminal(&message.receiver))?
         && let Some((tmux, pane)) = place(&terminal)
+        && !tmux.burn(pane, message.seq)?
     {
-        let _ = tmux.burn(pane, message.seq);
+        tracing::info!(message = %message.id, "read while it was being pasted");
     }
     let mut aftermath = Aftermath::default();
     store.write(Durability::Process, Budget::Call, |tx| {
@@ -100,6 +108,7 @@ fn settle(
         }
         Ok::<_, crate::store::Error>(())
     })?;
+    drop(lock);
     aftermath.run(cx, store);
     Ok(())
 }

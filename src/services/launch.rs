@@ -3,9 +3,11 @@
 use super::after::Aftermath;
 use super::context::Context;
 use super::find;
+use super::identity::{self, Caller};
 use super::start::LaunchFile;
 use crate::clock::{self, Deadline};
 use crate::domain::ids::{Name, TerminalId};
+use crate::domain::message::Sender;
 use crate::domain::profile::Profile;
 use crate::domain::terminal::{Role, Source, State, Status, Terminal};
 use crate::domain::text::one_line;
@@ -50,8 +52,10 @@ pub struct Plan {
     pub prompt: Option<String>,
     /// Environment of this launch.
     pub env: Vec<(String, String)>,
-    /// Who asked.
+    /// Which terminal it reports to.
     pub caller: Option<TerminalId>,
+    /// Who asked for it: the sender of its first prompt.
+    pub author: Sender,
     /// Arguments for the program.
     pub extra: Vec<String>,
 }
@@ -115,9 +119,24 @@ pub fn plan(
         Some(word) if wish.role.is_some() => Role::from_word(word),
         _ => role,
     };
-    for (key, value) in &wish.env {
-        check_env(key, value)?;
+    let profile_env = profile
+        .env
+        .iter()
+        .map(|(key, value)| (key.clone(), value.clone()));
+    for (key, value) in wish.env.iter().cloned().chain(profile_env) {
+        check_env(&key, &value)?;
     }
+    if let Some(prompt) = wish.prompt.as_ref().or(profile.prompt.as_ref()) {
+        super::send::body(prompt.clone().into_bytes())?;
+    }
+    let author = match identity::whoami(store)? {
+        Caller::Mismatch(claimed) => {
+            return Err(Failure::refused(format!(
+                "this process claims to be terminal {claimed} and does not descend from it"
+            )));
+        }
+        caller => caller.sender(),
+    };
     Ok(Plan {
         model: wish.model.clone().or_else(|| profile.model.clone()),
         prompt: wish.prompt.clone().or_else(|| profile.prompt.clone()),
@@ -127,6 +146,7 @@ pub fn plan(
         cwd,
         env: wish.env.clone(),
         caller: None,
+        author,
         extra: wish.extra.clone(),
     })
 }
@@ -251,7 +271,7 @@ pub fn worker(
     let owned = store
         .read(|tx| tx.live_terminals())?
         .iter()
-        .any(|t| t.session == session && t.session_owned);
+        .any(|t| t.is_in(session, cx.tmux.socket()) && t.session_owned);
     terminal(cx, store, plan, session, &placement, owned)
 }
 
@@ -329,10 +349,7 @@ fn terminal(
     };
     let window = window_name(store, session, &plan.profile.name)?;
     loop {
-        let actor = plan
-            .caller
-            .as_ref()
-            .map_or_else(|| "human".to_owned(), ToString::to_string);
+        let actor = plan.author.to_string();
         let stored = store.write(Durability::Process, Budget::Call, |tx| {
             let stored = tx.insert_terminal(&row)?;
             if stored {
@@ -359,9 +376,7 @@ fn terminal(
         ];
         Ok(cx.tmux.start_pane(placement, &window, &plan.cwd, &argv)?)
     });
-    if let Err(failure) =
-        started.and_then(|started| wait_registered(cx, store, &row.id, started.pid))
-    {
+    if let Err(failure) = started.and_then(|started| wait_registered(store, &row.id, started.pid)) {
         let _ = store.write(Durability::Process, Budget::Call, |tx| {
             let mut aftermath = Aftermath::default();
             super::after::end(
@@ -383,17 +398,13 @@ fn terminal(
             key: None,
             ttl: None,
         };
-        let sender = plan.caller.clone().map_or(
-            crate::domain::message::Sender::Human,
-            crate::domain::message::Sender::Terminal,
-        );
-        super::send::send_as(cx, store, sender, &order)?;
+        super::send::send_as(cx, store, plan.author.clone(), &order)?;
     }
     Ok(row.id)
 }
 
 /// The shim registers within milliseconds; a pane that is gone before that has failed.
-fn wait_registered(_cx: &Context, store: &mut Store, id: &TerminalId, pid: i32) -> Result<()> {
+fn wait_registered(store: &mut Store, id: &TerminalId, pid: i32) -> Result<()> {
     let deadline = Deadline::after(Duration::from_secs(20));
     loop {
         let registered = store

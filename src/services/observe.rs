@@ -74,7 +74,7 @@ pub fn hook(
         Ok(Some(session)) => session,
         Ok(None) if claimed.is_none() => return 0,
         Ok(None) => {
-            return if decides {
+            return if dialect.can_block(event) {
                 print(output, &deny("no live terminal matches this process"))
             } else {
                 0
@@ -82,7 +82,7 @@ pub fn hook(
         }
         Err(error) => {
             tracing::warn!(%error, "open the state in a hook");
-            return if decides && claimed.is_some() {
+            return if dialect.can_block(event) && claimed.is_some() {
                 print(output, &deny(&error.to_string()))
             } else {
                 0

@@ -13,7 +13,7 @@ use crate::domain::text;
 use crate::error::{Failure, Result};
 use crate::fsx;
 use crate::profiles::config::Limits;
-use crate::store::{Budget, Durability, NewMessage, Store, Tx};
+use crate::store::{Budget, DueKind, Durability, NewMessage, Store, Tx};
 use std::time::Duration;
 
 /// How long a message may wait when nothing else is said: a day.
@@ -75,8 +75,12 @@ pub fn send(
     }
     let sender = match (from, &caller) {
         (None, _) => caller.sender(),
-        (Some(from), Caller::Person { terminal: true }) => Sender::Terminal(from.clone()),
-        (Some(from), Caller::Agent(id)) if from == id => Sender::Terminal(id.clone()),
+        (Some(from), Caller::Person { terminal: true }) => {
+            if store.read(|tx| tx.terminal(from))?.is_none() {
+                return Err(Failure::not_found(format!("there is no terminal {from}")));
+            }
+            Sender::Terminal(from.clone())
+        }
         (Some(from), _) => {
             refuse_identity(store, &caller, from.as_str())?;
             return Err(
@@ -109,7 +113,7 @@ pub fn send_as(cx: &Context, store: &mut Store, sender: Sender, order: &Order) -
     let message = store.write(Durability::Power, Budget::Call, |tx| {
         accept(tx, sender, order, tag, trace, Some(&limits))
     })?;
-    deliver::deliver(cx, store, &message.receiver)?;
+    attempt(cx, store, &message.receiver);
     Ok(store.read(|tx| tx.message(message.id))?.unwrap_or(message))
 }
 
@@ -189,6 +193,30 @@ pub fn accept(
         )?;
     }
     Ok(message)
+}
+
+/// Tries to deliver what waits for `receiver`. It is stored: a failure of the attempt is not one of the sending, and is tried again.
+pub fn attempt(cx: &Context, store: &mut Store, receiver: &TerminalId) {
+    let Err(failure) = deliver::deliver(cx, store, receiver) else {
+        return;
+    };
+    tracing::warn!(%failure, terminal = %receiver, "deliver a message");
+    let mut aftermath = Aftermath::default();
+    let again: std::result::Result<(), crate::store::Error> =
+        store.write(Durability::Process, Budget::Call, |tx| {
+            let now = clock::now();
+            let Some(terminal) = tx.terminal(receiver)? else {
+                return Ok(());
+            };
+            let socket = deliver::socket(&terminal);
+            let at = clock::after_ms(now, 5_000);
+            tx.set_due(DueKind::Deliver, receiver.as_str(), socket.as_deref(), at)?;
+            aftermath.arm(tx, &terminal, now)
+        });
+    match again {
+        Ok(()) => aftermath.run(cx, store),
+        Err(error) => tracing::warn!(%error, "try a delivery again later"),
+    }
 }
 
 /// Whether the receiver shall take it as an order: from its caller, its session's supervisor, a person, or a flow.
@@ -285,7 +313,7 @@ pub fn retry(cx: &Context, store: &mut Store, id: MessageId) -> Result<Message> 
             message.status.as_str()
         )));
     }
-    deliver::deliver(cx, store, &message.receiver)?;
+    attempt(cx, store, &message.receiver);
     known(store, id)
 }
 
@@ -305,19 +333,20 @@ fn counted(cx: &Context, store: &mut Store, message: &Message) {
     }
 }
 
-/// Sends `body` to every living terminal of a session, or to those of one role, except the sender itself.
+/// Sends `body` to every living terminal of a session, or to those of one role, except the sender itself; returns what was sent, and
+/// what was not and why.
 pub fn broadcast(
     cx: &Context,
     store: &mut Store,
     session: &str,
     role: Option<Role>,
     body: &str,
-) -> Result<Vec<Message>> {
+) -> Result<(Vec<Message>, Vec<String>)> {
     let own = identity::whoami(store)?.sender();
     let living = store.read(|tx| tx.live_terminals())?;
     let receivers: Vec<TerminalId> = living
         .iter()
-        .filter(|t| t.session == session && role.is_none_or(|role| t.role == role))
+        .filter(|t| t.is_in(session, cx.tmux.socket()) && role.is_none_or(|role| t.role == role))
         .filter(|t| own != Sender::Terminal(t.id.clone()))
         .map(|t| t.id.clone())
         .collect();
@@ -329,14 +358,24 @@ pub fn broadcast(
         .hint("`conductor-hook sessions` lists them"));
     }
     let mut sent = Vec::new();
+    let mut failed = Vec::new();
     for receiver in receivers {
         let order = Order {
-            receiver,
+            receiver: receiver.clone(),
             body: body.to_owned(),
             key: None,
             ttl: None,
         };
-        sent.push(send(cx, store, &order, None)?);
+        match send(cx, store, &order, None) {
+            Ok(message) => sent.push(message),
+            Err(failure) => failed.push(format!("{receiver}: {}", failure.message())),
+        }
     }
-    Ok(sent)
+    if sent.is_empty() {
+        return Err(Failure::failed(format!(
+            "nobody got it: {}",
+            failed.join("; ")
+        )));
+    }
+    Ok((sent, failed))
 }

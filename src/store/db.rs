@@ -132,6 +132,19 @@ impl Store {
         Ok(store)
     }
 
+    /// Whether the file is a database whose schema can be read.
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "this is the one place that opens the database"
+    )]
+    fn probe(home: &Home) -> Result<(), Error> {
+        let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        let connection = Connection::open_with_flags(home.db(), flags)?;
+        connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
+        connection.query_row("SELECT count(*) FROM sqlite_schema", [], |_| Ok(()))?;
+        Ok(())
+    }
+
     fn migrate(&self) -> Result<(), Error> {
         let _lock = WriterLock::acquire(&self.home, Budget::Call.duration())?;
         let mode: String = self
@@ -221,6 +234,12 @@ impl Store {
 /// Renames a damaged database and its log, so that the evidence stays and the next call can start anew.
 fn set_aside(home: &Home) -> Result<Error, Error> {
     let _lock = WriterLock::acquire(home, Budget::Call.duration())?;
+    // Another process may have set it aside, and made a new one, while we waited.
+    match Store::probe(home) {
+        Ok(()) => return Ok(Error::Locked),
+        Err(error) if !error.is_corruption() => return Ok(error),
+        Err(_) => {}
+    }
     let stamp = clock::now().as_millisecond();
     let kept = home.db_dir().join(format!("conductor.db.corrupt-{stamp}"));
     for suffix in ["", "-wal", "-shm"] {

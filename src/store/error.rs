@@ -53,7 +53,7 @@ impl From<Error> for Failure {
     fn from(error: Error) -> Self {
         let text = error.to_string();
         match error {
-            Error::Locked => Self::new(Kind::StateUnusable, text).hint("try again; `conductor-hook doctor` names the holder"),
+            Error::Locked => Self::new(Kind::StateUnusable, text).hint("try again; a process of ours that hangs shows in `ps`"),
             Error::Newer { .. } => Self::state(text)
                 .hint("update this program; a newer one has used this state directory, and nothing was changed"),
             Error::SetAside(_) => {

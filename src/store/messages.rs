@@ -16,6 +16,9 @@ const COLUMNS: &str = "id, sender, sender_name, is_order, receiver, body, status
 /// What has to be done with; the index of open messages has the same words, and `SQLite` uses it only where they stand as they are.
 const OPEN: &str = "status IN ('held', 'queued', 'claimed', 'placed')";
 
+/// What failed, in the words of its index.
+const FAILED: &str = "status IN ('expired', 'dead', 'cancelled')";
+
 /// A message to be accepted.
 #[derive(Debug, Clone)]
 pub struct NewMessage {
@@ -153,18 +156,21 @@ impl Tx<'_> {
         status: Option<MessageStatus>,
         limit: u32,
     ) -> Result<Vec<Message>, Error> {
-        // Each case in words of its own: SQLite finds no index in "no receiver, or this one".
+        // Each filter has its index; one statement for all of them would read the whole table. Of one receiver the newest number is the
+        // newest message.
         let (which, order) = match receiver {
-            Some(_) => ("receiver = ?1", "queued_at DESC, id DESC"),
-            None => ("?1 IS NULL", "id DESC"),
+            Some(_) => ("receiver = ?1", "seq"),
+            None => ("?1 IS NULL", "id"),
         };
         let state = match status {
-            Some(status) if status.open() => format!("status = ?2 AND {OPEN}"),
-            Some(_) => "status = ?2".to_owned(),
             None => "?2 IS NULL".to_owned(),
+            Some(status) if status.open() => format!("status = ?2 AND {OPEN}"),
+            // Nearly all are: the newest of them are found at once.
+            Some(MessageStatus::Submitted) => "status = ?2".to_owned(),
+            Some(_) => format!("status = ?2 AND {FAILED}"),
         };
         let sql = format!(
-            "SELECT {COLUMNS} FROM messages WHERE {which} AND {state} ORDER BY {order} LIMIT ?3"
+            "SELECT {COLUMNS} FROM messages WHERE {which} AND {state} ORDER BY {order} DESC LIMIT ?3"
         );
         let mut statement = self.prepare_cached(&sql)?;
         let rows = statement.query_map(
@@ -483,14 +489,15 @@ impl Tx<'_> {
             )?)
     }
 
-    /// When somebody who is not an agent last wrote to `receiver`, if that was after `since`.
+    /// When somebody who is not an agent last wrote to `receiver`, since `since`.
     pub fn last_outside_word(
         &self,
         receiver: &TerminalId,
         since: Timestamp,
     ) -> Result<Option<Timestamp>, Error> {
+        // The plus keeps SQLite from reading all that this receiver ever got.
         let at: Option<i64> = self.query_row(
-            "SELECT max(queued_at) FROM messages WHERE receiver = ?1 AND queued_at > ?2
+            "SELECT max(queued_at) FROM messages WHERE +receiver = ?1 AND queued_at >= ?2
                AND (sender IN ('human', 'unverified') OR sender LIKE 'flow:%')",
             params![receiver.as_str(), since.as_millisecond()],
             |row| row.get(0),

@@ -82,12 +82,11 @@ pub(super) fn drain(home: &Home, tx: &Tx<'_>) -> Result<Drained, Error> {
         let event = fsx::read_file_limited(path, MAX_FILE)
             .ok()
             .and_then(|bytes| serde_json::from_slice::<SpooledEvent>(&bytes).ok());
-        match event {
-            Some(event) => tx.apply_spooled(&event)?,
-            None => {
-                tracing::warn!(file = %path.display(), "an event in the spool cannot be read");
-                let _ = std::fs::rename(path, path.with_extension("bad"));
-            }
+        if let Some(event) = event {
+            tx.apply_spooled(&event)?;
+        } else {
+            tracing::warn!(file = %path.display(), "an event in the spool cannot be read");
+            let _ = std::fs::rename(path, path.with_extension("bad"));
         }
     }
     Ok(Drained(files))

@@ -137,6 +137,10 @@ impl Tmux {
     fn spawn(&self, mut command: Command, stdin: Option<&[u8]>) -> Result<Answer, Error> {
         // The variables that make tmux think it runs inside a pane would pick a current pane for us.
         command.env_remove("TMUX").env_remove("TMUX_PANE");
+        // A server that this starts would hand an agent's variables to every later pane.
+        for name in paths::name::AGENT {
+            command.env_remove(name);
+        }
         command.stdin(if stdin.is_some() {
             Stdio::piped()
         } else {

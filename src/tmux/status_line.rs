@@ -259,7 +259,9 @@ impl Tmux {
             ("@conductor_waits", u64::from(counts.unread > 0).to_string()),
             ("@conductor_segment", counts.segment()),
         ];
+        // Without the plugin nobody shows them, and nobody would take them out again.
         let [
+            loaded,
             pending,
             unread,
             waiting,
@@ -270,6 +272,7 @@ impl Tmux {
             length,
             memo,
         ] = self.globals([
+            super::hooks::LOADED,
             wanted[0].0,
             wanted[1].0,
             wanted[2].0,
@@ -280,6 +283,9 @@ impl Tmux {
             "status-right-length",
             LENGTH,
         ])?;
+        if loaded.is_none() {
+            return Ok(());
+        }
         let mut list = CommandList::new();
         for ((name, new), old) in wanted
             .iter()

@@ -349,7 +349,11 @@ exec env -u MODEL -u PORT -u ROOT -u PARENT tmux -S "$ROOT/tmux.sock" -f /dev/nu
             if let Some(found) = look() {
                 return found;
             }
-            assert!(Instant::now() < end, "waited {seconds} s for {what}");
+            assert!(
+                Instant::now() < end,
+                "waited {seconds} s for {what} in {}",
+                self.root.display()
+            );
             sleep(Duration::from_millis(40));
         }
     }

@@ -225,11 +225,7 @@ fn a_busy_agent_gets_its_messages_at_the_end_of_its_turn_in_order() {
         .collect();
     // A turn that a hook has prolonged is not prolonged again: the agent comes to its prompt, and the next message is pasted there.
     assert_eq!(done[0]["transport"], "stop_hook", "{}", done[0]);
-    assert!(
-        done.iter()
-            .all(|m| m["attempts"] == 1 && m["again"] == false),
-        "{done:?}"
-    );
+    assert!(done.iter().all(|m| m["again"] == false), "{done:?}");
     world.wait(&id, "idle");
     assert_eq!(
         bodies(&world, &id),
