@@ -30,6 +30,7 @@ pub(crate) fn idle(world: &World, size: Size) -> Vec<Row> {
         .iter()
         .map(|agent| world.tmux(&["display-message", "-p", "-t", &agent.pane, "#{pane_pid}"]))
         .collect();
+    let shell = world.tmux(&["display-message", "-p", "-t", "home:", "#{pane_pid}"]);
     let generation = || world.tmux(&["show-options", "-gqv", "@conductor_gen"]);
     let gen_before = generation();
     // After the question, which is itself work of the server.
@@ -42,12 +43,9 @@ pub(crate) fn idle(world: &World, size: Size) -> Vec<Row> {
     let grown = family(&server).len().saturating_sub(tree.len());
     let armed = u64::from(gen_before != generation());
     let started = grown + after.reaped_since(&before);
-    let servers: Vec<&String> = tree
+    let names: Vec<String> = tree
         .iter()
-        .filter(|pid| **pid != server && !roots.contains(pid))
-        .collect();
-    let names: Vec<String> = servers
-        .iter()
+        .filter(|pid| **pid != server && **pid != shell && !roots.contains(pid))
         .map(|pid| {
             fs::read_to_string(format!("/proc/{pid}/comm"))
                 .unwrap_or_default()

@@ -13,8 +13,8 @@ fn samples(value: &Value) -> Samples {
     Samples::from(numbers.iter().filter_map(Value::as_f64).collect::<Vec<_>>())
 }
 
-pub(crate) fn hook(world: &World, agent: &Agent, size: Size) -> Vec<Row> {
-    let found = world.inside(agent, "hook", &[&size.of(60, 300).to_string()]);
+pub(crate) fn hook(world: &World, agents: &[Agent], size: Size) -> Vec<Row> {
+    let found = world.inside(&agents[0], "hook", &[&size.of(60, 300).to_string()]);
     let (ours, floor) = (samples(&found["hook_ms"]), samples(&found["floor_ms"]));
     let ratio = ours.over(&floor);
     let mut rows = vec![
@@ -55,8 +55,8 @@ pub(crate) fn hook(world: &World, agent: &Agent, size: Size) -> Vec<Row> {
     rows
 }
 
-pub(crate) fn mcp(world: &World, agent: &Agent, size: Size) -> Vec<Row> {
-    let found = world.inside(agent, "mcp", &[&size.of(10, 40).to_string(), "5"]);
+pub(crate) fn mcp(world: &World, agents: &[Agent], size: Size) -> Vec<Row> {
+    let found = world.inside(&agents[0], "mcp", &[&size.of(10, 40).to_string(), "5"]);
     let greet = samples(&found["greet_ms"]);
     let kb = |name: &str| share(found[name].as_u64().unwrap(), 1_000);
     vec![
@@ -78,10 +78,10 @@ pub(crate) fn mcp(world: &World, agent: &Agent, size: Size) -> Vec<Row> {
     ]
 }
 
-pub(crate) fn wal(world: &World, agent: &Agent, size: Size) -> Vec<Row> {
+pub(crate) fn wal(world: &World, agents: &[Agent], size: Size) -> Vec<Row> {
     let calls = size.of(400, 2_000).to_string();
     let state = world.state().display().to_string();
-    let found = world.inside(agent, "wal", &[&calls, &agent.id, &state]);
+    let found = world.inside(&agents[0], "wal", &[&calls, &agents[1].id, &state]);
     vec![
         Row::most(
             "largest write-ahead log",
@@ -97,19 +97,19 @@ pub(crate) fn wal(world: &World, agent: &Agent, size: Size) -> Vec<Row> {
 }
 
 /// Hot calls on a copy of the state with a thousand messages and on one with a million.
-pub(crate) fn grown(world: &World, agent: &Agent, size: Size) -> Vec<Row> {
+pub(crate) fn grown(world: &World, agents: &[Agent], size: Size) -> Vec<Row> {
     let few = copy(world, "few");
     let many = copy(world, "many");
     let count = size.of(100_000, 1_000_000);
-    fill(&few, &agent.id, 1_000);
-    fill(&many, &agent.id, count);
+    fill(&few, &agents[1].id, 1_000);
+    fill(&many, &agents[1].id, count);
     let rounds = size.of(30, 100).to_string();
     let found = world.inside(
-        agent,
+        &agents[0],
         "rows",
         &[
             &rounds,
-            &agent.id,
+            &agents[1].id,
             few.to_str().unwrap(),
             many.to_str().unwrap(),
         ],
@@ -144,7 +144,7 @@ fn copy(world: &World, name: &str) -> PathBuf {
     to
 }
 
-/// Adds `count` messages: a tenth to the living terminal, nearly all of them done.
+/// Adds `count` messages: a tenth to terminal `own`, nearly all of them done.
 fn fill(state: &Path, own: &str, count: usize) {
     let db = open(state);
     db.execute_batch("PRAGMA synchronous = OFF; PRAGMA cache_size = -65536; BEGIN IMMEDIATE")
@@ -163,6 +163,8 @@ fn fill(state: &Path, own: &str, count: usize) {
         "INSERT INTO attempts (message, at, transport, outcome) SELECT id, queued_at, 'paste', 'submitted' FROM messages
            WHERE id NOT IN (SELECT message FROM attempts);
          UPDATE terminals SET next_seq = 2000000;
+         -- Busy for an hour, so that what is sent to it waits.
+         UPDATE terminals SET status = 'working', last_event_at = (unixepoch() + 3600) * 1000 WHERE status = 'idle';
          COMMIT; PRAGMA wal_checkpoint(TRUNCATE)",
     )
     .unwrap();

@@ -92,7 +92,7 @@ pub(crate) fn kills(world: &World, size: Size) -> Vec<Row> {
     ]
 }
 
-/// Waits until the agent rests. A killed helper leaves its message to the next entry: a tick is one, as the plugin's hooks are.
+/// Waits until the agent rests. A killed helper leaves its message to the next entry, such as a client that attaches.
 fn settle(world: &World, agent: &Agent) {
     let end = Instant::now() + Duration::from_mins(2);
     loop {
@@ -108,7 +108,7 @@ fn settle(world: &World, agent: &Agent) {
             return;
         }
         assert!(Instant::now() < end, "the messages did not settle");
-        std::thread::sleep(Duration::from_millis(50));
-        world.ok(&["tick"]);
+        std::thread::sleep(Duration::from_millis(500));
+        world.ok(&["event", "client-attached"]);
     }
 }

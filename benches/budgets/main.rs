@@ -34,7 +34,7 @@ const HELP: &str =
     "cargo bench --bench budgets -- [--quick] [--binary FILE] [--out FILE] [--only WORD]…";
 
 type Outside = fn(&World, Size) -> Vec<Row>;
-type Inside = fn(&World, &world::Agent, Size) -> Vec<Row>;
+type Inside = fn(&World, &[world::Agent], Size) -> Vec<Row>;
 
 struct Options {
     size: Size,
@@ -91,10 +91,10 @@ fn main() {
         ("wal", inside_rows::wal),
     ];
     if inner.iter().any(|(name, _)| wanted(name)) {
-        let agent = world.launch("runner", "runner", 0, false).remove(0);
+        let agents = world.launch("runner", "runner", 1, false);
         for (name, measure) in inner {
             if wanted(name) {
-                show(measure(&world, &agent, size));
+                show(measure(&world, &agents, size));
             }
         }
     }

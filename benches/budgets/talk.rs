@@ -3,9 +3,10 @@
 use crate::measure::{Samples, eventually, now, share, timed};
 use crate::report::Row;
 use crate::rows::Size;
-use crate::world::World;
+use crate::world::{Agent, World};
 use serde_json::json;
 use std::fs;
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 /// `send` to an idle agent, in turn with one tmux command list that types the same bytes into the same pane. Visible is when the pane's
@@ -33,30 +34,11 @@ pub(crate) fn latency(world: &World, size: Size) -> Vec<Row> {
             world.rest(&agent);
             let mark = format!("m{round:05}{}", if mine { "a" } else { "b" });
             let text = format!("SAY {mark}");
-            let typed = format!("[conductor #{round} from unverified (peer)] {text}");
+            let typed_text = format!("[conductor #{round} from unverified (peer)] {text}");
             let mut command = if mine {
                 world.ours(&["send", &agent.id, "-m", &text])
             } else {
-                world.tmux_command(&[
-                    "set-buffer",
-                    "-b",
-                    "floor",
-                    "--",
-                    &typed,
-                    ";",
-                    "paste-buffer",
-                    "-p",
-                    "-d",
-                    "-b",
-                    "floor",
-                    "-t",
-                    &agent.pane,
-                    ";",
-                    "send-keys",
-                    "-t",
-                    &agent.pane,
-                    "Enter",
-                ])
+                typed(world, &agent, &typed_text)
             };
             let done = timed(&mut command);
             assert!(done.ok, "the text was not sent");
@@ -152,79 +134,90 @@ pub(crate) fn tap(path: &str) {
     }
 }
 
-/// Messages to one agent, one after the other, until it has taken the last; the floor types the same into the same agent.
+/// Messages to one agent: each sent when it is at its prompt again, and a queue that it works off. The floor types the same into the same
+/// agent, which queues what comes while it works.
 pub(crate) fn rate(world: &World, size: Size) -> Vec<Row> {
     let agent = world.launch("demo", "rate", 0, true).remove(0);
-    let count = size.of(30, 100);
-    let mut ratios = Samples::default();
-    let mut rates = [Samples::default(), Samples::default()];
-    for round in 0..size.of(2, 6) {
-        let order = if round % 2 == 0 { [0, 1] } else { [1, 0] };
-        let mut found = [0.0; 2];
-        for which in order {
-            world.rest(&agent);
-            let before = taken(world, "rate");
-            let start = Instant::now();
-            for n in 0..count {
-                let text = format!("SAY r{round}-{n}");
-                let mut command = if which == 0 {
-                    world.ours(&["send", &agent.id, "-m", &text])
-                } else {
-                    world.tmux_command(&[
-                        "set-buffer",
-                        "-b",
-                        "floor",
-                        "--",
-                        &text,
-                        ";",
-                        "paste-buffer",
-                        "-p",
-                        "-d",
-                        "-b",
-                        "floor",
-                        "-t",
-                        &agent.pane,
-                        ";",
-                        "send-keys",
-                        "-t",
-                        &agent.pane,
-                        "Enter",
-                    ])
-                };
-                assert!(timed(&mut command).ok, "the text was not sent");
+    let count = size.of(20, 60);
+    let mut rows = Vec::new();
+    for (name, queued) in [
+        ("one receiver, one by one / tmux lists", false),
+        ("one receiver, a queue / tmux lists", true),
+    ] {
+        let mut ratios = Samples::default();
+        let mut rates = [Samples::default(), Samples::default()];
+        for round in 0..size.of(2, 6) {
+            let order = if round % 2 == 0 { [0, 1] } else { [1, 0] };
+            let mut found = [0.0; 2];
+            for which in order {
+                world.rest(&agent);
+                let before = answers(world);
+                let start = Instant::now();
+                for n in 0..count {
+                    let text = format!("SAY r{round}-{n}");
+                    let mut command = if which == 0 {
+                        world.ours(&["send", &agent.id, "-m", &text])
+                    } else {
+                        typed(world, &agent, &text)
+                    };
+                    assert!(timed(&mut command).ok, "the text was not sent");
+                    if !queued {
+                        eventually("the agent has answered", || {
+                            (answers(world) > before + n).then_some(())
+                        });
+                        world.rest(&agent);
+                    }
+                }
+                eventually("the agent has answered all", || {
+                    (answers(world) >= before + count).then_some(())
+                });
+                found[which] = share(count as u64, 1) / start.elapsed().as_secs_f64();
+                rates[which].push(found[which]);
             }
-            eventually("the agent has taken all", || {
-                (taken(world, "rate") >= before + count).then_some(())
-            });
-            found[which] = share(count as u64, 1) / start.elapsed().as_secs_f64();
-            rates[which].push(found[which]);
+            ratios.push(found[0] / found[1]);
         }
-        ratios.push(found[0] / found[1]);
+        rows.push(
+            Row::least(name, ratios.median(), "x", 0.5)
+                .note(format!(
+                    "{:.1}/s against {:.1}/s, answered",
+                    rates[0].median(),
+                    rates[1].median()
+                ))
+                .more(json!({"ours": rates[0].values(), "floor": rates[1].values()})),
+        );
     }
     world.end("rate");
-    vec![
-        Row::least(
-            "one receiver, messages/s / tmux lists",
-            ratios.median(),
-            "x",
-            0.5,
-        )
-        .note(format!(
-            "{:.0}/s against {:.0}/s",
-            rates[0].median(),
-            rates[1].median()
-        ))
-        .more(json!({"ours": rates[0].values(), "floor": rates[1].values()})),
-    ]
+    rows
 }
 
-/// How many prompts and stop-hook messages the agents of a session have received.
-fn taken(world: &World, session: &str) -> usize {
+/// The floor: one tmux command list that types `text` into the agent's pane.
+fn typed(world: &World, agent: &Agent, text: &str) -> Command {
+    world.tmux_command(&[
+        "set-buffer",
+        "-b",
+        "floor",
+        "--",
+        text,
+        ";",
+        "paste-buffer",
+        "-p",
+        "-d",
+        "-b",
+        "floor",
+        "-t",
+        &agent.pane,
+        ";",
+        "send-keys",
+        "-t",
+        &agent.pane,
+        "Enter",
+    ])
+}
+
+fn answers(world: &World) -> usize {
     world
-        .log_text(session)
+        .log_text("rate")
         .lines()
-        .filter(|line| {
-            line.contains("\"event\":\"prompt\"") || line.contains("\"source\":\"stop_hook\"")
-        })
+        .filter(|line| line.contains("\"event\":\"answer\""))
         .count()
 }

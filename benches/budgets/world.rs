@@ -32,6 +32,14 @@ idle = "(?m)^demo>.?$"
 working = "esc to interrupt"
 "#;
 
+/// The bench talks faster than the brakes on agents allow.
+const LIMITS: &str = "[limits]
+queue_per_receiver = 100000
+messages_per_minute = 100000
+messages_per_hour = 1000000
+workers_per_session = 1000
+";
+
 /// A demo agent.
 #[derive(Debug, Clone)]
 pub(crate) struct Agent {
@@ -60,6 +68,7 @@ impl World {
         private(&dir.path().join("state"));
         private(&dir.path().join("state/providers"));
         fs::write(dir.path().join("state/providers/runner.toml"), RUNNER).unwrap();
+        fs::write(dir.path().join("state/config.toml"), LIMITS).unwrap();
         let floor = dir.path().join("floor");
         let source = dir.path().join("floor.c");
         fs::write(&source, "int main(void) { return 0; }\n").unwrap();

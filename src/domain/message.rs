@@ -50,6 +50,14 @@ impl MessageStatus {
         Self::Cancelled,
     ];
 
+    /// Whether something is still to be done with the message.
+    pub const fn open(self) -> bool {
+        matches!(
+            self,
+            Self::Held | Self::Queued | Self::Claimed | Self::Placed
+        )
+    }
+
     /// The word in the database and JSON.
     pub const fn as_str(self) -> &'static str {
         match self {

@@ -13,6 +13,12 @@ use serde::Serialize;
 const COLUMNS: &str = "id, sender, sender_name, is_order, receiver, body, status, transport, attempts, seq, tag, queued_at, placed_at,
   submitted_at, expires_at, last_error, key, trace, hops, again, read_offset";
 
+/// What has to be done with; the index of open messages has the same words, and `SQLite` uses it only where they stand as they are.
+const OPEN: &str = "status IN ('held', 'queued', 'claimed', 'placed')";
+
+/// What failed, in the words of its index.
+const FAILED: &str = "status IN ('expired', 'dead', 'cancelled')";
+
 /// A message to be accepted.
 #[derive(Debug, Clone)]
 pub struct NewMessage {
@@ -153,15 +159,22 @@ impl Tx<'_> {
         status: Option<MessageStatus>,
         limit: u32,
     ) -> Result<Vec<Message>, Error> {
-        // Each filter has its index; one statement for all of them would read the whole table.
-        let filter = match (receiver.is_some(), status.is_some()) {
-            (false, false) => "?1 IS NULL AND ?2 IS NULL",
-            (true, false) => "receiver = ?1 AND ?2 IS NULL",
-            (false, true) => "?1 IS NULL AND status = ?2",
-            (true, true) => "receiver = ?1 AND status = ?2",
+        // Each filter has its index; one statement for all of them would read the whole table. Of one receiver the newest number is the
+        // newest message.
+        let (which, order) = match receiver {
+            Some(_) => ("receiver = ?1", "seq"),
+            None => ("?1 IS NULL", "id"),
         };
-        let sql =
-            format!("SELECT {COLUMNS} FROM messages WHERE {filter} ORDER BY id DESC LIMIT ?3");
+        let state = match status {
+            None => "?2 IS NULL".to_owned(),
+            Some(status) if status.open() => format!("status = ?2 AND {OPEN}"),
+            // Nearly all are: the newest of them are found at once.
+            Some(MessageStatus::Submitted) => "status = ?2".to_owned(),
+            Some(_) => format!("status = ?2 AND {FAILED}"),
+        };
+        let sql = format!(
+            "SELECT {COLUMNS} FROM messages WHERE {which} AND {state} ORDER BY {order} DESC LIMIT ?3"
+        );
         let mut statement = self.prepare_cached(&sql)?;
         let rows = statement.query_map(
             params![
@@ -193,8 +206,7 @@ impl Tx<'_> {
     /// The message that is next at `receiver`: the lowest one that is neither held nor settled.
     pub fn head_message(&self, receiver: &TerminalId) -> Result<Option<Message>, Error> {
         let sql = format!(
-            "SELECT {COLUMNS} FROM messages WHERE receiver = ?1 AND status IN ('held', 'queued', 'claimed', 'placed') AND status <> 'held'
-             ORDER BY seq LIMIT 1"
+            "SELECT {COLUMNS} FROM messages WHERE receiver = ?1 AND {OPEN} AND status <> 'held' ORDER BY seq LIMIT 1"
         );
         Ok(self
             .prepare_cached(&sql)?
@@ -204,9 +216,8 @@ impl Tx<'_> {
 
     /// Messages of `receiver` that wait for delivery or proof, in order.
     pub fn open_messages(&self, receiver: &TerminalId) -> Result<Vec<Message>, Error> {
-        let sql = format!(
-            "SELECT {COLUMNS} FROM messages WHERE receiver = ?1 AND status IN ('held', 'queued', 'claimed', 'placed') ORDER BY seq"
-        );
+        let sql =
+            format!("SELECT {COLUMNS} FROM messages WHERE receiver = ?1 AND {OPEN} ORDER BY seq");
         let mut statement = self.prepare_cached(&sql)?;
         let rows = statement.query_map([receiver.as_str()], message)?;
         Ok(rows.collect::<Result<_, _>>()?)
@@ -449,47 +460,6 @@ impl Tx<'_> {
         Ok(released == 1)
     }
 
-    /// How many messages `a` sent to `b` since `since`.
-    pub fn sent_since(
-        &self,
-        a: &TerminalId,
-        b: &TerminalId,
-        since: Timestamp,
-    ) -> Result<i64, Error> {
-        Ok(self
-            .prepare_cached(
-                "SELECT count(*) FROM messages WHERE sender = ?1 AND receiver = ?2 AND queued_at >= ?3",
-            )?
-            .query_row(
-                params![a.as_str(), b.as_str(), since.as_millisecond()],
-                |row| row.get(0),
-            )?)
-    }
-
-    /// When somebody who is not an agent last wrote to `receiver`, since `since`.
-    pub fn last_outside_word(
-        &self,
-        receiver: &TerminalId,
-        since: Timestamp,
-    ) -> Result<Option<Timestamp>, Error> {
-        let at: Option<i64> = self.query_row(
-            "SELECT max(queued_at) FROM messages WHERE receiver = ?1 AND queued_at >= ?2
-               AND (sender IN ('human', 'unverified') OR sender LIKE 'flow:%')",
-            params![receiver.as_str(), since.as_millisecond()],
-            |row| row.get(0),
-        )?;
-        Ok(at.map(time))
-    }
-
-    /// How many messages agents of this session sent since `since`.
-    pub fn session_sent_since(&self, session: &str, since: Timestamp) -> Result<i64, Error> {
-        Ok(self
-            .prepare_cached(
-                "SELECT count(*) FROM messages m JOIN terminals t ON t.id = m.sender WHERE m.queued_at >= ?2 AND t.session = ?1",
-            )?
-            .query_row(params![session, since.as_millisecond()], |row| row.get(0))?)
-    }
-
     /// Puts a dead, expired or cancelled message back into the queue, at its end.
     pub fn retry_message(
         &self,
@@ -518,7 +488,7 @@ impl Tx<'_> {
     pub fn renumber_head(&self, message: &Message) -> Result<i64, Error> {
         let open: Vec<(i64, i64)> = {
             let mut statement = self.prepare_cached(
-                "SELECT id, seq FROM messages WHERE receiver = ?1 AND status IN ('held', 'queued') ORDER BY seq",
+                &format!("SELECT id, seq FROM messages WHERE receiver = ?1 AND {OPEN} AND status IN ('held', 'queued') ORDER BY seq"),
             )?;
             let rows = statement.query_map([message.receiver.as_str()], |row| {
                 Ok((row.get(0)?, row.get(1)?))
@@ -580,11 +550,11 @@ impl Tx<'_> {
         Ok(rows.collect::<Result<_, _>>()?)
     }
 
-    /// The latest message that an agent is known to have taken: the cause of what it sends now.
+    /// The latest message that an agent is known to have taken: the cause of what it sends now. Numbers are in the order of delivery.
     pub fn latest_cause(&self, receiver: &TerminalId) -> Result<Option<(String, i64)>, Error> {
         Ok(self
             .query_row(
-                "SELECT trace, hops FROM messages WHERE receiver = ?1 AND status = 'submitted' ORDER BY submitted_at DESC LIMIT 1",
+                "SELECT trace, hops FROM messages WHERE receiver = ?1 AND status = 'submitted' ORDER BY seq DESC LIMIT 1",
                 [receiver.as_str()],
                 |row| Ok((row.get(0)?, row.get(1)?)),
             )

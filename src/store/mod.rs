@@ -14,6 +14,7 @@ mod meta;
 mod migrations;
 mod spool;
 mod terminals;
+mod traffic;
 mod trust;
 
 pub use db::{Budget, Durability, Store, Tx};

@@ -69,10 +69,7 @@ CREATE TABLE messages (
 CREATE UNIQUE INDEX messages_seq ON messages (receiver, seq);
 CREATE UNIQUE INDEX messages_key ON messages (sender, key) WHERE key IS NOT NULL;
 CREATE INDEX messages_open ON messages (receiver, seq) WHERE status IN ('held', 'queued', 'claimed', 'placed');
-CREATE INDEX messages_receiver ON messages (receiver, queued_at);
-CREATE INDEX messages_of ON messages (receiver, id);
-CREATE INDEX messages_status ON messages (status, id);
-CREATE INDEX messages_taken ON messages (receiver, submitted_at) WHERE status = 'submitted';
+CREATE INDEX messages_failed ON messages (status, id) WHERE status IN ('expired', 'dead', 'cancelled');
 CREATE INDEX messages_pair ON messages (sender, receiver, queued_at);
 CREATE INDEX messages_recent ON messages (queued_at);
 CREATE INDEX messages_expiry ON messages (expires_at) WHERE status IN ('held', 'queued') AND expires_at IS NOT NULL;
