@@ -160,6 +160,7 @@ fi
 step 'format' cargo fmt --check
 step 'scripts' check_scripts
 step 'lints' cargo clippy --all-targets --locked -- -D warnings
+step 'build' cargo build --locked --examples
 step 'tests' cargo test --locked
 step 'documentation' check_docs
 step 'demo' scripts/demo.sh --bin "${CARGO_TARGET_DIR:-target}/debug/conductor-hook"
