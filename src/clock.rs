@@ -31,6 +31,17 @@ pub fn after_ms(at: Timestamp, ms: i64) -> Timestamp {
     Timestamp::from_millisecond(at.as_millisecond().saturating_add(ms)).unwrap_or(Timestamp::MAX)
 }
 
+/// Milliseconds from `since` to `now`. A time ahead of the clock, by more than processes differ, was written before the clock was set back:
+/// nobody knows how long ago that is, so it counts as very long.
+pub fn elapsed_ms(since: Timestamp, now: Timestamp) -> i64 {
+    let passed = now.as_millisecond() - since.as_millisecond();
+    if passed < -1_000 {
+        i64::MAX
+    } else {
+        passed.max(0)
+    }
+}
+
 /// A point on the monotonic clock until which somebody waits.
 #[derive(Debug, Clone, Copy)]
 pub struct Deadline(Option<Instant>);

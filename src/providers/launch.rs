@@ -151,7 +151,8 @@ fn fill(argument: &str, values: &BTreeMap<&str, String>) -> Result<String> {
     Ok(filled)
 }
 
-/// The hooks, as `--settings` takes them. A decision hook blocks when it is killed, crashes, or is missing (exit 2).
+/// The hooks, as `--settings` takes them. The shell becomes the hook: killed between the two, it would let an agent drop an answer that the
+/// hook has given. A decision hook blocks when it is killed, crashes, or is missing (exit 2).
 fn settings(manifest: &Manifest, spec: &LaunchSpec<'_>) -> Result<Value> {
     let binary = spec
         .hook
@@ -160,7 +161,7 @@ fn settings(manifest: &Manifest, spec: &LaunchSpec<'_>) -> Result<Value> {
     let quoted = shell_words::quote(binary);
     let mut hooks = Map::new();
     for event in &manifest.hooks.status {
-        let command = format!("{quoted} hook {} {event}", manifest.name);
+        let command = format!("exec {quoted} hook {} {event}", manifest.name);
         hooks.insert(
             event.clone(),
             hook(&command, manifest.hooks.timeout_seconds),
@@ -246,7 +247,7 @@ mod tests {
         );
         assert_eq!(
             settings["hooks"]["Stop"][0]["hooks"][0]["command"],
-            "'/opt/with space/conductor-hook' hook demo Stop"
+            "exec '/opt/with space/conductor-hook' hook demo Stop"
         );
     }
 

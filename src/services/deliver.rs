@@ -86,7 +86,7 @@ fn quiet_ms(terminal: &Terminal) -> i64 {
         .last_event_at
         .unwrap_or(terminal.state.since)
         .max(terminal.state.since);
-    clock::now().as_millisecond() - last.as_millisecond()
+    clock::elapsed_ms(last, clock::now())
 }
 
 /// The pane of a terminal and the server that it is in.

@@ -135,11 +135,14 @@ fn print(output: &mut dyn Write, answer: &str) -> u8 {
 struct Session {
     cx: Context,
     store: Store,
+
     terminal: Terminal,
+    parent: nix::unistd::Pid,
 }
 
 impl Session {
     fn open(home: &Home, claimed: Option<&str>) -> Result<Option<Self>, crate::error::Failure> {
+        let parent = nix::unistd::getppid();
         let mut store = match Store::open(home) {
             Ok(store) => store,
             Err(Error::Missing(_)) => return Ok(None),
@@ -157,8 +160,10 @@ impl Session {
         )?;
         Ok(Some(Self {
             cx: Context::new(home.clone(), tmux)?,
+
             store,
             terminal,
+            parent,
         }))
     }
 
@@ -212,6 +217,10 @@ impl Session {
     /// The bodies have been printed: they are proven. Marked after the print, so that a hook that is killed before loses nothing, and as
     /// the last thing: an agent does not take the answer of a hook that is killed after. What the person sees follows with the timer.
     fn prove_added(&mut self, contexts: &[Message]) {
+        if !self.has_reader() {
+            return;
+        }
+
         let at = clock::now();
         let stored: Result<(), Error> =
             self.store
@@ -242,6 +251,11 @@ impl Session {
             }
         }
         failpoint::hit("prompt.marked");
+    }
+
+    /// Whether who started this hook still waits for it: what an agent gets from a hook whose shell was killed, it does not take.
+    fn has_reader(&self) -> bool {
+        nix::unistd::getppid() == self.parent
     }
 
     fn mark_dialog(&self, open: bool) {
@@ -322,7 +336,7 @@ impl Session {
             .continuation(&text)
             .map_or(0, |answer| print(output, &answer));
         failpoint::hit("stop.printed");
-        let handed = code == 0;
+        let handed = code == 0 && self.has_reader();
         let at = clock::now();
         let mut aftermath = Aftermath::default();
         let id = self.terminal.id.clone();

@@ -2,7 +2,7 @@
 
 use super::after::Aftermath;
 use super::context::Context;
-use super::deliver::{PROOF_MS, place, socket, target};
+use super::deliver::{PROOF_MS, confirm_idle, place, socket, target};
 use crate::clock;
 use crate::domain::message::{GateReason, Message, MessageStatus, Transport};
 use crate::domain::terminal::{Status, Terminal};
@@ -79,7 +79,12 @@ pub fn check_proof(
     if !manifest.proves() {
         return Ok(());
     }
-    if terminal.state.status == Status::Working {
+    let heard = terminal.last_event_at.unwrap_or(terminal.state.since);
+    // A hook that was killed, or could not write, may have been the end of the turn.
+    if terminal.state.status == Status::Working
+        && (clock::elapsed_ms(heard, clock::now()) < 5_000
+            || !confirm_idle(cx, store, &terminal, &manifest, &tmux, pane)?)
+    {
         // A pointer was taken, its body has not been read yet; or the proof is on its way.
         return again_in(cx, store, &message, 30_000, None);
     }

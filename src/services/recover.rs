@@ -224,7 +224,7 @@ fn unattended(
             continue;
         };
         let message = head.id.to_string();
-        let fresh = now.as_millisecond() - head.queued_at.as_millisecond() < UNATTENDED_MS;
+        let fresh = clock::elapsed_ms(head.queued_at, now) < UNATTENDED_MS;
         if fresh
             || tx.is_due(DueKind::Deliver, terminal.id.as_str())?
             || tx.is_due(DueKind::Proof, &message)?
@@ -245,7 +245,7 @@ pub fn rearm(cx: &Context, store: &mut Store) -> Result<()> {
     let now = clock::now();
     let (needed, left) = store.read(|tx| {
         let living = tx.live_terminals()?;
-        let mut needed = false;
+        let mut needed = tx.is_due_too_late(now)?;
         for server in living.iter().filter_map(|t| t.server.as_ref()) {
             needed |= tx
                 .next_due(&server.socket.to_string_lossy())?
@@ -257,7 +257,9 @@ pub fn rearm(cx: &Context, store: &mut Store) -> Result<()> {
         return Ok(());
     }
     let mut aftermath = Aftermath::default();
+
     store.write(Durability::Process, Budget::Call, |tx| {
+        tx.pull_in(now)?;
         for (kind, subject, terminal) in &left {
             let socket = super::deliver::socket(terminal);
             tx.set_due(*kind, subject, socket.as_deref(), now)?;

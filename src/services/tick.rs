@@ -18,6 +18,8 @@ pub fn tick(cx: &Context, store: &mut Store) -> Result<()> {
     let due: Vec<Due> = store.write(Durability::Process, Budget::Call, |tx| {
         let now = clock::now();
         tx.disarm(&socket.to_string_lossy())?;
+
+        tx.pull_in(now)?;
         let due = tx.take_due(now)?;
         for id in tx.expire_messages(now)? {
             tx.clear_due(DueKind::Proof, &id.to_string())?;

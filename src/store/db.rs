@@ -184,6 +184,10 @@ impl Store {
         body: impl FnOnce(&Tx<'_>) -> Result<T, E>,
     ) -> Result<T, E> {
         let lock = WriterLock::acquire(&self.home, budget.duration())?;
+        // Before the transaction: after the commit a caller shall be able to end at once, and no failure may look like one of the commit.
+        if let Err(error) = self.checkpoint_if_large() {
+            tracing::debug!(%error, "checkpoint");
+        }
         let level = match durability {
             Durability::Process => "PRAGMA synchronous = NORMAL",
             Durability::Power => "PRAGMA synchronous = FULL",
@@ -203,10 +207,6 @@ impl Store {
             drained.forget();
             value
         };
-        // What is committed is stored, and the caller must hear so; the next writer tries again.
-        if let Err(error) = self.checkpoint_if_large() {
-            tracing::debug!(%error, "checkpoint");
-        }
         drop(lock);
         Ok(value)
     }

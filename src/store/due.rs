@@ -66,6 +66,9 @@ pub enum Arm {
     },
 }
 
+/// No retry of a delivery is due later than this, in milliseconds.
+const LATEST_MS: i64 = 90_000;
+
 /// A timer that fires within this time is left alone although nothing is due, in milliseconds.
 const POINTLESS_MS: i64 = 5_000;
 
@@ -124,6 +127,22 @@ impl Tx<'_> {
         }
         due.sort_by_key(|due| due.at);
         Ok(due)
+    }
+
+    /// Whether a retry is due later than any retry is: the clock was set back since.
+    pub fn is_due_too_late(&self, now: Timestamp) -> Result<bool, Error> {
+        Ok(self
+            .prepare_cached("SELECT 1 FROM due WHERE kind IN ('deliver', 'proof') AND at > ?1")?
+            .exists([now.as_millisecond() + LATEST_MS])?)
+    }
+
+    /// Makes such retries due now.
+    pub fn pull_in(&self, now: Timestamp) -> Result<(), Error> {
+        self.prepare_cached(
+            "UPDATE due SET at = ?1 WHERE kind IN ('deliver', 'proof') AND at > ?2",
+        )?
+        .execute([now.as_millisecond(), now.as_millisecond() + LATEST_MS])?;
+        Ok(())
     }
 
     /// When the next thing is due in the server at `socket` (or in any server).

@@ -10,6 +10,8 @@ mod error;
 mod handoffs;
 mod lock;
 mod messages;
+#[cfg(test)]
+mod messages_model;
 mod meta;
 mod migrations;
 mod spool;

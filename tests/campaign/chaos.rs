@@ -172,6 +172,35 @@ impl<'a> Chaos<'a> {
         let _ = fs::remove_file(path);
     }
 
+    /// What there is to know about receivers whose queues did not empty.
+    pub(crate) fn stuck(&self, rows: &[Value]) -> Vec<String> {
+        let mut ids: Vec<&str> = rows
+            .iter()
+            .filter(|row| {
+                matches!(
+                    row["status"].as_str(),
+                    Some("queued" | "claimed" | "placed")
+                )
+            })
+            .filter_map(|row| row["receiver"].as_str())
+            .collect();
+        ids.sort_unstable();
+        ids.dedup();
+        ids.iter()
+            .map(|id| {
+                let explained = self.world.run(["explain", id, "--json"]).out;
+                let status = self.world.run(["status", id, "--json"]).out;
+                let status: Value = serde_json::from_str(&status).unwrap_or_default();
+                let pane = status["pane"].as_str().unwrap_or("");
+                let format = "#{@conductor_seq} #{@conductor_entered} #{@conductor_dialog} #{pane_current_command} #{pane_in_mode} #{session_activity}";
+                let options = self.world.tmux(["display-message", "-p", "-t", pane, format]).out;
+                let screen = self.world.tmux(["capture-pane", "-p", "-t", pane]).out;
+                let screen: Vec<&str> = screen.lines().rev().filter(|l| !l.is_empty()).take(4).collect();
+                format!("stuck: {explained} {status} options {options} screen {screen:?}")
+            })
+            .collect()
+    }
+
     /// Lets people come by until nothing is open any more; returns every message as it is recorded.
     pub(crate) fn settle(&self, limit: Duration) -> Vec<Value> {
         let end = Instant::now() + limit;

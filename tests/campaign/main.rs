@@ -138,6 +138,10 @@ fn campaign(options: &Options) -> ExitCode {
     let mut sent = all.into_inner().unwrap();
     sent.extend(chaos.extra());
     let mut verdict = oracle::judge(&sent, &rows, &log, &world.agents.lock().unwrap());
+
+    for line in chaos.stuck(&rows) {
+        verdict.evidence.insert(0, line);
+    }
     for stray in world.strayed() {
         verdict.wrong("mistyped", stray);
     }

@@ -88,7 +88,9 @@ pub(crate) fn run(
                 command.env("CONDUCTOR_CLOCK_SKEW", skew);
                 tally.skewed.fetch_add(1, Ordering::Relaxed);
             }
-            if random.chance(2) {
+
+            let limit = random.chance(2);
+            if limit {
                 // A helper that may not write: as on a full disk.
                 command = limited(world, &command);
                 tally.short_of_disk.fetch_add(1, Ordering::Relaxed);
@@ -122,6 +124,9 @@ pub(crate) fn run(
                     tally.refused.fetch_add(1, Ordering::Relaxed);
                 }
                 137 | 153 => {}
+                // It may not even say so.
+                1 if limit => {}
+
                 code => tally
                     .other
                     .lock()
