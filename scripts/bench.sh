@@ -1,5 +1,5 @@
 #!/bin/sh
-# Measures the release binary against the budgets of docs/performance.md.
+# Measures the release binary against its budgets: each figure is a ratio to a floor in the same run, or a count.
 set -eu
 root=$(CDPATH='' cd -- "$(dirname -- "$0")/.." && pwd -P)
 . "$root/scripts/lib.sh"
