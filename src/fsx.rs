@@ -92,6 +92,11 @@ pub fn append_line_durable(path: &Path, line: &[u8]) -> io::Result<()> {
     file.sync_data()
 }
 
+/// Makes what any process has written to a file durable.
+pub fn sync_file(path: &Path) -> io::Result<()> {
+    File::open(path)?.sync_data()
+}
+
 /// Opens (or creates, 0600) a lock file; the descriptor closes on exec, so that no child inherits the lock.
 pub fn open_lock(path: &Path) -> io::Result<File> {
     OpenOptions::new()

@@ -24,7 +24,8 @@ pub(crate) fn idle(world: &World, size: Size) -> Vec<Row> {
             (soon == 0).then_some(())
         })
     });
-    std::thread::sleep(Duration::from_secs(2));
+    // The demo agent says five seconds after a turn that it waits, as Claude Code does after sixty.
+    std::thread::sleep(Duration::from_secs(8));
     let server = world.tmux(&["display-message", "-p", "#{pid}"]);
     let roots: Vec<String> = agents
         .iter()
@@ -53,6 +54,8 @@ pub(crate) fn idle(world: &World, size: Size) -> Vec<Row> {
                 .to_owned()
         })
         .collect();
+    // The shell of the session that is not ours, and what it runs.
+    let names: Vec<String> = names.into_iter().filter(|name| name != "sh").collect();
     let cats = names.iter().filter(|name| *name == "cat").count();
     world.end("idle");
     let seconds = span.as_secs();

@@ -31,7 +31,7 @@ pub(crate) fn latency(world: &World, size: Size) -> Vec<Row> {
             [false, true]
         };
         for mine in order {
-            world.rest(&agent);
+            world.prompt(&agent);
             let mark = format!("m{round:05}{}", if mine { "a" } else { "b" });
             let text = format!("SAY {mark}");
             let typed_text = format!("[conductor #{round} from unverified (peer)] {text}");
@@ -150,7 +150,7 @@ pub(crate) fn rate(world: &World, size: Size) -> Vec<Row> {
             let order = if round % 2 == 0 { [0, 1] } else { [1, 0] };
             let mut found = [0.0; 2];
             for which in order {
-                world.rest(&agent);
+                world.prompt(&agent);
                 let before = answers(world);
                 let start = Instant::now();
                 for n in 0..count {
@@ -165,7 +165,7 @@ pub(crate) fn rate(world: &World, size: Size) -> Vec<Row> {
                         eventually("the agent has answered", || {
                             (answers(world) > before + n).then_some(())
                         });
-                        world.rest(&agent);
+                        world.prompt(&agent);
                     }
                 }
                 eventually("the agent has answered all", || {

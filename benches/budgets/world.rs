@@ -229,6 +229,17 @@ impl World {
         });
     }
 
+    /// As [`Self::rest`], and its screen shows the empty prompt, which it draws after its last hook.
+    pub(crate) fn prompt(&self, agent: &Agent) {
+        self.rest(agent);
+        eventually("the prompt is on the screen", || {
+            self.tmux(&["capture-pane", "-p", "-t", &agent.pane])
+                .lines()
+                .any(|line| line.trim_end() == "demo>")
+                .then_some(())
+        });
+    }
+
     /// Lets a gateless agent run the bench's own sub-command `task`; what that wrote.
     pub(crate) fn inside(
         &self,

@@ -41,7 +41,7 @@ pub(super) fn send(door: &mut Door<'_>, arguments: &cli::Send) -> Result<u8> {
     let text = body(arguments.file.as_deref(), arguments.message.as_deref())?;
     let mut store = door.cx.existing_store()?;
     let mut receiver = find::terminal(&door.cx, &mut store, &arguments.terminal)?;
-    if receiver.alive() {
+    if receiver.alive() && !recover::runs(&receiver) {
         // A pane that ended without an event is found here, before anything is stored.
         recover::server_of(&door.cx, &mut store, &receiver)?;
         receiver = find::terminal(&door.cx, &mut store, receiver.id.as_str())?;

@@ -97,6 +97,14 @@ pub fn preview(cx: &Context, store: &mut Store) -> Result<Vec<Finding>> {
     compare(cx, store, &living, true)
 }
 
+/// Whether the agent's process runs: the kernel says so at once, where tmux would have to list its panes.
+pub fn runs(terminal: &Terminal) -> bool {
+    terminal.root.is_some_and(|root| {
+        let (pid, start) = (root.pid, root.start);
+        Identity { pid, start }.alive()
+    })
+}
+
 /// Compares the terminals of one terminal's server.
 pub fn server_of(cx: &Context, store: &mut Store, terminal: &Terminal) -> Result<Vec<Finding>> {
     let socket = terminal.server.as_ref().map(|server| server.socket.clone());

@@ -112,12 +112,16 @@ pub fn send_as(cx: &Context, store: &mut Store, sender: Sender, order: &Order) -
     failpoint::hit("send.arguments");
     let limits = crate::profiles::config::load(&cx.home)?.limits;
     let (tag, trace) = (tag()?, tag_long()?);
-    let message = store.write(Durability::Power, Budget::Call, |tx| {
+    let message = store.write(Durability::Process, Budget::Call, |tx| {
         accept(tx, sender, order, tag, trace, Some(&limits))
     })?;
     failpoint::hit("send.accepted");
+    // The caller hears "yes" when the disk is done; neither the agent nor other writers wait for it. A loss of power before that takes the
+    // agent that was told with it.
+    let disk = store.sync();
     attempt(cx, store, &message.receiver);
     failpoint::hit("send.delivered");
+    disk.wait()?;
     let now = store.read(|tx| tx.message(message.id)).ok().flatten();
     Ok(now.unwrap_or(message))
 }

@@ -12,8 +12,10 @@ use crate::fsx;
 use crate::paths::Home;
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags};
+use std::io;
 use std::ops::Deref;
 use std::path::PathBuf;
+use std::thread::JoinHandle;
 use std::time::Duration;
 
 /// Size of the write-ahead log, in bytes, above which the next writer checkpoints it.
@@ -67,6 +69,25 @@ impl Deref for Tx<'_> {
 
     fn deref(&self) -> &Connection {
         &self.inner
+    }
+}
+
+/// The disk at work.
+#[must_use = "nothing is durable before the disk is done"]
+#[derive(Debug)]
+pub struct Syncing(JoinHandle<io::Result<()>>);
+
+impl Syncing {
+    /// Waits for the disk.
+    pub fn wait(self) -> Result<(), Error> {
+        match self.0.join() {
+            // Whoever removed the log had written it into the database, and that to the disk.
+            Ok(Err(error)) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+            Ok(done) => done.map_err(Error::io("write the messages to the disk")),
+            Err(_) => Err(Error::io("write the messages to the disk")(
+                io::Error::other("the thread failed"),
+            )),
+        }
     }
 }
 
@@ -211,10 +232,21 @@ impl Store {
         Ok(value)
     }
 
-    fn checkpoint_if_large(&self) -> Result<(), Error> {
+    /// Makes what this process has stored survive a loss of power: as [`Durability::Power`], but without the lock, so that many wait for
+    /// the disk at once instead of one after the other, and beside whatever the caller does until it waits.
+    pub fn sync(&self) -> Syncing {
+        let wal = self.wal();
+        Syncing(std::thread::spawn(move || fsx::sync_file(&wal)))
+    }
+
+    fn wal(&self) -> PathBuf {
         let mut wal = self.home.db().into_os_string();
         wal.push("-wal");
-        if std::fs::metadata(PathBuf::from(wal)).is_ok_and(|meta| meta.len() > WAL_LIMIT) {
+        PathBuf::from(wal)
+    }
+
+    fn checkpoint_if_large(&self) -> Result<(), Error> {
+        if std::fs::metadata(self.wal()).is_ok_and(|meta| meta.len() > WAL_LIMIT) {
             // A reader may hold the log; then the next writer tries again.
             self.connection
                 .query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))?;
@@ -254,7 +286,7 @@ fn set_aside(home: &Home) -> Result<Error, Error> {
         let mut to = kept.clone().into_os_string();
         to.push(suffix);
         match std::fs::rename(&from, &to) {
-            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
                 return Err(Error::io("set the damaged database aside")(error));
             }
             _ => {}

@@ -19,7 +19,7 @@ mod terminals;
 mod traffic;
 mod trust;
 
-pub use db::{Budget, Durability, Store, Tx};
+pub use db::{Budget, Durability, Store, Syncing, Tx};
 pub use due::{Arm, Due, DueKind};
 pub use error::Error;
 pub use lock::TerminalLock;
