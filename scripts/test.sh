@@ -115,7 +115,8 @@ install_claude() {
 # --- the checks ---------------------------------------------------------------------------------------------------
 
 check_scripts() {
-  shellcheck -x conductor.tmux .ci/run scripts/*.sh && shfmt -i 2 -ci -d conductor.tmux .ci/run scripts/*.sh
+  shellcheck -x conductor.tmux .ci/run scripts/*.sh scripts/campaign &&
+    shfmt -i 2 -ci -d conductor.tmux .ci/run scripts/*.sh scripts/campaign
 }
 
 # Every link between our pages leads somewhere, and every command that they show exists.
@@ -162,6 +163,7 @@ step 'scripts' check_scripts
 step 'lints' cargo clippy --all-targets --locked -- -D warnings
 step 'build' cargo build --locked --examples
 step 'tests' cargo test --locked
+step 'campaign' scripts/campaign --quick
 step 'documentation' check_docs
 step 'demo' scripts/demo.sh --bin "${CARGO_TARGET_DIR:-target}/debug/conductor-hook"
 
@@ -169,7 +171,7 @@ if [ -n "$failed" ]; then
   say
   say "==> what failed"
   for log in "$logs"/*; do
-    grep -hE '^error|^test .* FAILED$|panicked at|^(demo|test)\.sh: |no such (file|command): |^Diff in ' "$log" | head -n 30 || :
+    grep -hE '^error|^test .* FAILED$|panicked at|^campaign: FAILED|^  ! |^(demo|test)\.sh: |no such (file|command): |^Diff in ' "$log" | head -n 30 || :
   done
 fi
 say

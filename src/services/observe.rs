@@ -404,13 +404,20 @@ impl Session {
             }
             _ => None,
         };
-        // A prompt that carries a message is worth a wait: its body may have to be handed over now.
-        let budget = if limits.is_some() {
+        // A prompt that carries a message is worth a wait: its body may have to be handed over now. So is an agent that rests while
+        // messages wait: nothing else would look at its queue soon.
+        let id = self.terminal.id.clone();
+        let patient = limits.is_some()
+            || (record::rests(&incoming.event)
+                && self
+                    .store
+                    .read(|tx| tx.head_message(&id))
+                    .is_ok_and(|head| head.is_some()));
+        let budget = if patient {
             Budget::Decision
         } else {
             Budget::Status
         };
-        let id = self.terminal.id.clone();
         let (before, after) = if limits.is_some() {
             ("prompt.before_commit", "prompt.committed")
         } else {

@@ -118,6 +118,16 @@ impl Tx<'_> {
                 rusqlite::params![event.terminal, status, event.reason, event.at],
             )?;
         }
+
+        // The agent rests: its queue is looked at, by the timer that the next writer arms.
+        if event.status.as_deref() == Some("idle") {
+            self.execute(
+                "INSERT OR IGNORE INTO due (kind, subject, server, at)
+                 SELECT 'deliver', id, server_socket, ?2 FROM terminals WHERE id = ?1 AND status = 'idle'
+                   AND EXISTS (SELECT 1 FROM messages WHERE receiver = ?1 AND status IN ('queued', 'claimed'))",
+                rusqlite::params![event.terminal, event.at],
+            )?;
+        }
         for id in &event.proves {
             self.prove_by_prompt(&event.terminal, *id, event.at)?;
         }

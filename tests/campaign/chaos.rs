@@ -61,7 +61,7 @@ impl<'a> Chaos<'a> {
         let mut random = Random::new(self.plan.seed ^ 0xbeef);
         let most = self.plan.messages / 12 + 4;
         while !stop.load(Ordering::Relaxed) && self.hooks_killed() < most {
-            std::thread::sleep(Duration::from_millis(40));
+            std::thread::sleep(Duration::from_millis(15));
             let what = if random.chance(75) {
                 " hook demo "
             } else {

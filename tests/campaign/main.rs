@@ -230,8 +230,8 @@ fn campaign(options: &Options) -> ExitCode {
         (begun.elapsed().saturating_sub(sent_in)).as_secs_f64(),
         options.seed
     );
-    for line in verdict.evidence.iter().take(40) {
-        println!("  ! {}", line.chars().take(1_500).collect::<String>());
+    for line in verdict.evidence.iter().take(25) {
+        println!("  ! {}", line.chars().take(700).collect::<String>());
     }
     if bad > 0 {
         println!("campaign: FAILED with seed {}", options.seed);

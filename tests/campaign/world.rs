@@ -254,7 +254,8 @@ impl World {
         found
     }
 
-    /// Processes of this campaign whose command line contains `what`.
+    /// Processes of this campaign whose command line contains `what`: of the program under test, or any where `what` is empty. An agent whose
+    /// very first hook was killed is left out: it is not known to have hooks at all, and its messages wait for its first event.
     pub(crate) fn processes(&self, what: &str) -> Vec<i32> {
         let mark = format!("{MARK}={}", self.dir.display());
         let mut found = Vec::new();
@@ -267,8 +268,18 @@ impl World {
                 continue;
             };
             let command = fs::read(entry.path().join("cmdline")).unwrap_or_default();
+
             let words = String::from_utf8_lossy(&command).replace('\0', " ");
+            if !what.is_empty() && words.contains(" SessionStart") {
+                continue;
+            }
+
             if !words.contains(what) {
+                continue;
+            }
+            if !what.is_empty()
+                && fs::read_link(entry.path().join("exe")).is_ok_and(|exe| exe != self.binary)
+            {
                 continue;
             }
             let environment = fs::read(entry.path().join("environ")).unwrap_or_default();

@@ -17,5 +17,6 @@ mod identity;
 mod lifecycle;
 mod mcp;
 mod profiles;
+mod storm;
 #[path = "../support/mod.rs"]
 mod support;

@@ -179,18 +179,7 @@ pub(super) fn store_event(
         }
         _ => {}
     }
-    let rests = matches!(
-        incoming.event,
-        AgentEvent::Started
-            | AgentEvent::AtPrompt
-            | AgentEvent::Interrupted
-            | AgentEvent::TurnEnded {
-                background: false,
-                ..
-            }
-            | AgentEvent::TurnFailed { .. }
-    );
-    if rests && tx.head_message(id)?.is_some() {
+    if rests(&incoming.event) && tx.head_message(id)?.is_some() {
         tx.set_due(
             DueKind::Deliver,
             id.as_str(),
@@ -224,5 +213,20 @@ fn settle_handoff(
         &handoff.id,
         socket(terminal).as_deref(),
         clock::after_ms(at, 2 * QUIET_MS),
+    )
+}
+
+/// Whether the agent is at its prompt after this event.
+pub(super) const fn rests(event: &AgentEvent) -> bool {
+    matches!(
+        event,
+        AgentEvent::Started
+            | AgentEvent::AtPrompt
+            | AgentEvent::Interrupted
+            | AgentEvent::TurnEnded {
+                background: false,
+                ..
+            }
+            | AgentEvent::TurnFailed { .. }
     )
 }
