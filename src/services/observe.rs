@@ -317,21 +317,7 @@ impl Session {
         output: &mut dyn Write,
     ) -> u8 {
         let (_, message) = next;
-        let framed = if message.body.contains('\n') {
-            text::framed(message)
-        } else {
-            format!("{} {}", text::header(message), message.body)
-        };
-        let text = if framed.chars().count() <= dialect.continuation_chars() {
-            framed
-        } else {
-            let none = text::Limits {
-                inline_chars: 0,
-                context_units: 0,
-            };
-            text::place(message, none).line().to_owned()
-        };
-        let pointer = text.contains("Read it with the MCP tool read_inbox");
+        let (text, pointer) = text::continuation(message, dialect.continuation_chars());
         let code = dialect
             .continuation(&text)
             .map_or(0, |answer| print(output, &answer));
