@@ -261,8 +261,13 @@ pub(super) fn explain(door: &mut Door<'_>, terminal: &str) -> Result<()> {
         if let Some(remedy) = &e.remedy {
             text.push_str(&format!("  what to do: {remedy}\n"));
         }
-        if e.queue.is_empty() {
-            text.push_str("  no message waits\n");
+        match e.oldest_seconds {
+            Some(oldest) => text.push_str(&format!(
+                "  messages that wait: {}, the oldest for {}\n",
+                e.queue.len(),
+                table::age(oldest * 1000)
+            )),
+            None => text.push_str("  no message waits\n"),
         }
         for waiting in &e.queue {
             text.push_str(&format!(
@@ -279,6 +284,9 @@ pub(super) fn explain(door: &mut Door<'_>, terminal: &str) -> Result<()> {
                     .map(|by| format!(" (retried by: {by})"))
                     .unwrap_or_default(),
             ));
+        }
+        if let Some(proofs) = &e.proofs {
+            text.push_str(&format!("  deliveries: {}\n", proofs.line()));
         }
         text
     })

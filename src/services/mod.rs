@@ -18,6 +18,7 @@ pub mod output;
 pub mod plugin;
 pub mod profile;
 pub mod prove;
+pub mod queues;
 pub mod recover;
 pub mod send;
 pub mod start;
