@@ -1,4 +1,4 @@
-//! Waiting: for something to become true in the state. Blocks on the kernel telling that the database was written, and looks again
+//! Waiting: for something to become true in the state. Blocks on the kernel telling that a writer has let its lock go, and looks again
 //! at least once a second.
 
 use super::context::Context;
@@ -18,23 +18,21 @@ use std::time::Duration;
 /// Longest time between two looks.
 pub const PERIOD: Duration = Duration::from_secs(1);
 
-/// Wakes when somebody writes to the database.
+/// Wakes when somebody has written to the database. A write to the log itself says too little: it comes a moment before what was written
+/// can be read, and may be the last.
 #[derive(Debug)]
 pub struct Watcher {
     inotify: Option<Inotify>,
 }
 
 impl Watcher {
-    /// Watches the database of `home`; where the kernel cannot, it only looks once in a while.
+    /// Watches the writers' lock of `home`; where the kernel cannot, it only looks once in a while.
     pub fn new(home: &Home) -> Self {
         let inotify = Inotify::init(InitFlags::IN_CLOEXEC | InitFlags::IN_NONBLOCK)
             .ok()
             .filter(|inotify| {
                 inotify
-                    .add_watch(
-                        &home.db_dir(),
-                        AddWatchFlags::IN_MODIFY | AddWatchFlags::IN_CREATE,
-                    )
+                    .add_watch(&home.lock(), AddWatchFlags::IN_CLOSE_WRITE)
                     .is_ok()
             });
         Self { inotify }
