@@ -100,6 +100,7 @@ pub(super) fn send(door: &mut Door<'_>, arguments: &cli::Send) -> Result<u8> {
             m.status.as_str()
         )
     })?;
+    store.leave();
     if timed_out {
         return Ok(Kind::TimedOut.exit_code());
     }

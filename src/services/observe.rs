@@ -5,7 +5,7 @@
 
 mod record;
 
-use self::record::{carried, store_event};
+use self::record::{Manners, carried, store_event};
 use super::after::Aftermath;
 use super::context::Context;
 use super::deliver::{place, socket};
@@ -381,30 +381,26 @@ impl Session {
     fn record(&mut self, incoming: &Incoming) -> Option<Vec<Message>> {
         let at = clock::now();
         let mut aftermath = Aftermath::default();
-        let limits = match &incoming.event {
-            AgentEvent::PromptSubmitted { text } if !text::header_ids(text).is_empty() => {
-                Catalogue::of(&self.cx.home)
-                    .get(&self.terminal.provider)
-                    .ok()
-                    .map(|manifest| manifest.limits())
-            }
-            _ => None,
+        let id = self.terminal.id.clone();
+        let waits = record::rests(&incoming.event)
+            && self
+                .store
+                .read(|tx| tx.head_message(&id))
+                .is_ok_and(|head| head.is_some());
+        let carries = match &incoming.event {
+            AgentEvent::PromptSubmitted { text } => !text::header_ids(text).is_empty(),
+            _ => false,
         };
         // A prompt that carries a message is worth a wait: its body may have to be handed over now. So is an agent that rests while
         // messages wait: nothing else would look at its queue soon.
-        let id = self.terminal.id.clone();
-        let patient = limits.is_some()
-            || (record::rests(&incoming.event)
-                && self
-                    .store
-                    .read(|tx| tx.head_message(&id))
-                    .is_ok_and(|head| head.is_some()));
+        let patient = carries || waits;
+        let manners = if patient { self.manners() } else { None };
         let budget = if patient {
             Budget::Decision
         } else {
             Budget::Status
         };
-        let (before, after) = if limits.is_some() {
+        let (before, after) = if carries {
             ("prompt.before_commit", "prompt.committed")
         } else {
             ("event.before_commit", "event.committed")
@@ -415,7 +411,7 @@ impl Session {
                 let Some(terminal) = tx.terminal(&id)? else {
                     return Ok(Vec::new());
                 };
-                let contexts = store_event(tx, &terminal, incoming, limits, at, &mut aftermath)?;
+                let contexts = store_event(tx, &terminal, incoming, manners, at, &mut aftermath)?;
                 aftermath.arm(tx, &terminal, at)?;
                 Ok(contexts)
             });
@@ -425,12 +421,24 @@ impl Session {
                 aftermath.run(&self.cx, &mut self.store);
                 Some(contexts)
             }
-            Err(Error::Locked) => Some(self.spool(incoming, limits, at)),
+            Err(Error::Locked) => {
+                let limits = manners.map(|manners| manners.limits);
+                Some(self.spool(incoming, limits, at))
+            }
             Err(error) => {
                 tracing::warn!(%error, terminal = %self.terminal.id, "store an event");
                 None
             }
         }
+    }
+
+    fn manners(&self) -> Option<Manners> {
+        let catalogue = Catalogue::of(&self.cx.home);
+        let manifest = catalogue.get(&self.terminal.provider).ok()?;
+        Some(Manners {
+            limits: manifest.limits(),
+            quiet_ms: manifest.submit.quiet_ms,
+        })
     }
 
     /// Leaves the event for the next writer; returns the messages whose bodies the prompt hook shall add (reading needs no lock).

@@ -12,8 +12,20 @@ use crate::domain::text::{self, Placement};
 use crate::providers::Incoming;
 use crate::store::{DueKind, Error, Tx};
 
-/// Quiet time after the end of a turn before something is pasted: the agent may go on by itself.
+/// Quiet time after the end of a turn before its answer counts, in milliseconds: the agent may go on by itself.
+const ANSWER_MS: i64 = 1_000;
+
+/// Quiet time before the next text where the manifest was not read, because nothing waited a moment ago, in milliseconds.
 const QUIET_MS: i64 = 500;
+
+/// What the agent's manifest says, as far as an event needs it.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Manners {
+    /// What fits at its prompt.
+    pub(super) limits: text::Limits,
+    /// Quiet time after a turn before the next text is put in, in milliseconds.
+    pub(super) quiet_ms: u32,
+}
 
 /// The messages that were on their way to terminal `id` and whose headers stand in a submitted prompt, and how each was put there.
 pub(super) fn carried(
@@ -87,7 +99,7 @@ pub(super) fn store_event(
     tx: &Tx<'_>,
     terminal: &Terminal,
     incoming: &Incoming,
-    limits: Option<text::Limits>,
+    manners: Option<Manners>,
     at: jiff::Timestamp,
     aftermath: &mut Aftermath,
 ) -> Result<Vec<Message>, Error> {
@@ -113,8 +125,8 @@ pub(super) fn store_event(
         return Ok(contexts);
     }
     let mut proven = settle_handed(tx, terminal, &incoming.event, at)?;
-    if let (AgentEvent::PromptSubmitted { text }, Some(limits)) = (&incoming.event, limits) {
-        for (message, placement) in carried(tx, id, text, limits)? {
+    if let (AgentEvent::PromptSubmitted { text }, Some(manners)) = (&incoming.event, manners) {
+        for (message, placement) in carried(tx, id, text, manners.limits)? {
             match placement {
                 // The line is in, the body is not: reading it is the proof.
                 Placement::Pointer(_) => {
@@ -180,11 +192,12 @@ pub(super) fn store_event(
         _ => {}
     }
     if rests(&incoming.event) && tx.head_message(id)?.is_some() {
+        let quiet = manners.map_or(QUIET_MS, |manners| i64::from(manners.quiet_ms));
         tx.set_due(
             DueKind::Deliver,
             id.as_str(),
             server.as_deref(),
-            clock::after_ms(at, QUIET_MS),
+            clock::after_ms(at, quiet),
         )?;
     }
     Ok(contexts)
@@ -212,7 +225,7 @@ fn settle_handoff(
         DueKind::Handoff,
         &handoff.id,
         socket(terminal).as_deref(),
-        clock::after_ms(at, 2 * QUIET_MS),
+        clock::after_ms(at, ANSWER_MS),
     )
 }
 
