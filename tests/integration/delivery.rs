@@ -291,6 +291,12 @@ fn waits_for(reason: &str, begin: &[&str], end: &[&str]) {
         world.tmux(words);
     };
     tmux(begin);
+    if let [_, .., "half a thought"] = begin {
+        eventually("the draft is on the screen", || {
+            let screen = world.tmux(["capture-pane", "-p", "-t", &pane]);
+            screen.contains("half a thought").then_some(())
+        });
+    }
     let screen = world.tmux(["capture-pane", "-p", "-t", &pane]);
     let sent = world.send(&id, "SAY patience");
     assert_eq!(

@@ -1,7 +1,7 @@
 //! Every step of delivery is crashed once: the process is killed there, and what comes next brings the message to the agent.
 
 use crate::delivery::{bodies, received};
-use crate::support::{World, text};
+use crate::support::{World, eventually, text};
 use serde_json::Value;
 use std::fs;
 use std::time::{Duration, Instant};
@@ -135,6 +135,15 @@ fn all_arrive(world: &World, id: &str, point: &str) {
     );
 }
 
+/// Leaves a half-written line in the input box, drawn by the agent.
+fn draft(world: &World, pane: &str) {
+    world.tmux(["send-keys", "-t", pane, "-l", "half a thought"]);
+    eventually("the draft is on the screen", || {
+        let screen = world.tmux(["capture-pane", "-p", "-t", pane]);
+        screen.contains("half a thought").then_some(())
+    });
+}
+
 const LONG: &str = "SAY a body of\ntwo lines";
 
 /// The sender dies at `point`; if it gets there, it is said.
@@ -266,7 +275,7 @@ fn a_timer_may_die_at_every_step() {
     ] {
         let (world, id) = world();
         let pane = text(&world.status(&id)["pane"]);
-        world.tmux(["send-keys", "-t", &pane, "-l", "half a thought"]);
+        draft(&world, &pane);
         arm(&world, point);
         world.send(&id, "SAY first");
         // The sender itself must not die of it: it does not know the file.
