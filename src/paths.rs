@@ -192,6 +192,16 @@ impl Home {
         self.root.join("approvals")
     }
 
+    /// The audit log.
+    pub fn audit_log(&self) -> PathBuf {
+        self.approvals().join("audit.jsonl")
+    }
+
+    /// The lock of those who write the audit log.
+    pub fn audit_lock(&self) -> PathBuf {
+        self.approvals().join("audit.lock")
+    }
+
     /// Where events wait when the lock was not free.
     pub fn spool(&self) -> PathBuf {
         self.root.join("spool")

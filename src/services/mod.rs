@@ -2,6 +2,7 @@
 //! [`crate::profiles`]), [`crate::domain`] and the ground; front doors call it.
 
 pub mod after;
+pub mod audit;
 pub mod brakes;
 pub mod close;
 pub mod context;
