@@ -7,7 +7,7 @@ use crate::domain::ids::TerminalId;
 use crate::domain::message::MessageStatus;
 use crate::domain::terminal::{Change, Source, Status, Terminal};
 use crate::failpoint;
-use crate::store::{Arm, Budget, DueKind, Durability, Error, Store, Tx};
+use crate::store::{Arm, Budget, DueKind, Durability, Error, Store, TerminalLock, Tx};
 use crate::tmux::status_line::Counts;
 use crate::tmux::{CommandList, PaneId, Tmux};
 use jiff::Timestamp;
@@ -91,6 +91,7 @@ impl Aftermath {
         }
         for id in &self.ended {
             let _ = std::fs::remove_dir_all(cx.home.run_of(id.as_str()));
+            TerminalLock::remove(&cx.home, id.as_str());
         }
         let mut sockets: Vec<&PathBuf> = self.counts.iter().collect();
         for (socket, _, _) in &self.shown {

@@ -79,9 +79,10 @@ fn judge(
     }) {
         return Truth::Ended("the agent's process ended".to_owned());
     }
+    let (session, window) = pane.place(&terminal.session);
     Truth::Lives {
-        session: pane.session.clone(),
-        window: pane.window.clone(),
+        session: one_line(session),
+        window: one_line(window),
     }
 }
 
@@ -185,7 +186,7 @@ fn compare(
                     after::end(tx, terminal, reason, Source::Process, now, &mut aftermath)?;
                 }
                 Truth::Lives { session, window } => {
-                    tx.note_place(&terminal.id, &one_line(session), &one_line(window))?;
+                    tx.note_place(&terminal.id, session, window)?;
                 }
                 Truth::NotYet => {}
             }
