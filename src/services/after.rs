@@ -1,5 +1,6 @@
 //! What follows a transaction: the timer, what the person sees, and files that are no longer needed. Never under the lock.
 
+use super::bounce;
 use super::context::Context;
 use crate::clock;
 use crate::domain::handoff::HandoffStatus;
@@ -75,7 +76,7 @@ impl Aftermath {
             let tmux = Tmux::at(&socket);
             let done = match arm {
                 Arm::Keep => Ok(()),
-                Arm::Cancel { generation } => tmux.cancel_timer(generation),
+                Arm::Cancel { generation } => tmux.cancel_timer(cx.home.root(), generation),
                 Arm::Set { at, generation } => {
                     let ms = u64::try_from(at.as_millisecond() - now.as_millisecond())
                         .unwrap_or(0)
@@ -158,7 +159,7 @@ pub fn show_counts(store: &mut Store, tmux: &Tmux) -> crate::error::Result<()> {
     if shown.as_deref() == Some(&fresh) {
         return Ok(());
     }
-    tmux.show_counts(&counts)?;
+    tmux.show_counts(store.home().root(), &counts)?;
     Ok(store.write(Durability::Process, Budget::Status, |tx| {
         tx.set_meta(&key, &fresh)
     })?)
@@ -191,6 +192,7 @@ pub fn end(
     }
     for id in tx.bury_messages(&terminal.id, &format!("the receiver has ended: {reason}"))? {
         tx.clear_due(DueKind::Proof, &id.to_string())?;
+        bounce::tell(tx, id, at, aftermath)?;
         tracing::info!(message = %id, terminal = %terminal.id, status = MessageStatus::Dead.as_str(), "message ended with its receiver");
     }
     tx.clear_due(DueKind::Deliver, terminal.id.as_str())?;

@@ -13,6 +13,7 @@ mod delivery;
 mod ends;
 mod errors;
 mod failpoints;
+mod handoffs;
 mod identity;
 mod lifecycle;
 mod mcp;
@@ -20,3 +21,4 @@ mod profiles;
 mod storm;
 #[path = "../support/mod.rs"]
 mod support;
+mod waiting;
