@@ -304,6 +304,9 @@ pub struct Send {
     /// Wait up to S seconds until the agent's own event proves it.
     #[arg(long, value_name = "S", value_parser = seconds)]
     pub wait: Option<f64>,
+    /// Give it up after S seconds in the queue; a day unless said.
+    #[arg(long, value_name = "S", value_parser = seconds)]
+    pub ttl: Option<f64>,
 }
 
 /// Arguments of `broadcast`.

@@ -217,9 +217,14 @@ impl Home {
         self.run().join(id)
     }
 
+    /// Locks of terminals and of calls: they outlive the files of a terminal that ends while somebody holds them.
+    pub fn locks(&self) -> PathBuf {
+        self.run().join("locks")
+    }
+
     /// The lock of one terminal's deliveries.
     pub fn terminal_lock(&self, id: &str) -> PathBuf {
-        self.run_of(id).join("deliver.lock")
+        self.locks().join(format!("{id}.lock"))
     }
 }
 

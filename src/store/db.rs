@@ -112,6 +112,7 @@ impl Store {
                 home.root().to_path_buf(),
                 home.db_dir(),
                 home.run(),
+                home.locks(),
                 home.spool(),
                 home.terminal_logs(),
             ] {

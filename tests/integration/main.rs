@@ -14,6 +14,7 @@ mod delivery;
 mod ends;
 mod errors;
 mod failpoints;
+mod handoffs;
 mod identity;
 mod lifecycle;
 mod mcp;
@@ -21,3 +22,4 @@ mod profiles;
 mod storm;
 #[path = "../support/mod.rs"]
 mod support;
+mod waiting;
