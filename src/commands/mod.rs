@@ -1,6 +1,7 @@
 //! The front door for people and tmux: arguments to a service to a print.
 
 mod agents;
+mod audit;
 mod generate;
 mod messages;
 mod output;
@@ -121,6 +122,7 @@ fn plain_send(arguments: &[OsString]) -> Option<Cli> {
             from: None,
             key: None,
             wait: None,
+            ttl: None,
         }),
     })
 }
@@ -248,6 +250,7 @@ fn dispatch(cli: Cli, out: &mut dyn Write) -> Result<u8> {
         } => profiles::install(&mut door, &source, scope, name.as_deref(), force)?,
         Command::Trust { dir, yes } => profiles::trust(&mut door, &dir, yes)?,
         Command::Untrust { dir } => profiles::untrust(&mut door, &dir)?,
+        Command::Audit { command } => return audit::audit(&mut door, &command),
         Command::Generate { what } => generate::generate(&mut door, &what)?,
         Command::Plugin { command } => plugin::plugin(&mut door, &command)?,
         Command::Event { name, arguments } => plugin::event(&door, &name, &arguments)?,

@@ -6,5 +6,6 @@ pub mod handoff;
 pub mod ids;
 pub mod message;
 pub mod profile;
+pub mod redact;
 pub mod terminal;
 pub mod text;

@@ -106,6 +106,7 @@ pub fn examine(cx: &Context) -> Result<Vec<Finding>> {
             findings.push(waiting(queues::queues(&mut store)?));
             let rates = store.read(|tx| tx.proof_rates(None))?;
             findings.extend(queues::proofs(rates).into_iter().map(proven));
+            findings.push(audit_log(&mut store));
             Some(store)
         }
         Err(crate::store::Error::Missing(_)) => {
@@ -130,6 +131,30 @@ pub fn examine(cx: &Context) -> Result<Vec<Finding>> {
     findings.extend(server(cx, store.as_mut()));
     findings.push(agents(cx));
     Ok(findings)
+}
+
+/// Whether the chain of the audit log holds.
+fn audit_log(store: &mut Store) -> Finding {
+    let why = "who decided what could not be shown any more";
+    match store.check_audit() {
+        Ok(report) => match report.broken.first() {
+            None => ok("audit log", format!("{} entries hold", report.entries)),
+            Some(finding) => bad(
+                Level::Broken,
+                "audit log",
+                &finding.message,
+                why,
+                "`conductor-hook audit verify` says all that is known; a copy in the system's log tells which side was changed",
+            ),
+        },
+        Err(error) => bad(
+            Level::Broken,
+            "audit log",
+            error.to_string(),
+            why,
+            "look at approvals/ in the state directory",
+        ),
+    }
 }
 
 fn program() -> Finding {

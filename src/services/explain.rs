@@ -60,10 +60,11 @@ pub struct Waiting {
 /// Explains a terminal.
 pub fn explain(cx: &Context, store: &mut Store, terminal: &Terminal) -> Result<Explanation> {
     let now = clock::now();
-    let (open, rates) = store.read(|tx| {
+    let (mut open, rates) = store.read(|tx| {
         let rates = tx.proof_rates(Some(&terminal.id))?;
         Ok::<_, crate::store::Error>((tx.open_messages(&terminal.id)?, rates))
     })?;
+    super::inbox::give_reasons(store, &mut open)?;
     let mut remedy = None;
     let screen = place(terminal)
         .filter(|_| terminal.alive())

@@ -80,10 +80,14 @@ pub fn why(terminal: &Terminal, message: &Message) -> (Option<String>, Option<&'
             Status::Starting => Some(GateReason::Starting.as_str().to_owned()),
             _ => None,
         });
+    let behind = reason
+        .as_deref()
+        .is_some_and(|why| why.starts_with("waits behind"));
     let retried_by = reason
         .as_deref()
         .and_then(GateReason::parse)
         .map(GateReason::retried_by)
+        .or(behind.then_some("the end of the message before it"))
         .or(match message.status {
             MessageStatus::Placed => Some("the agent's next event, or a look at its pane"),
             MessageStatus::Held => Some("`conductor-hook inbox retry`, by a person"),
