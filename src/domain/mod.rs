@@ -5,6 +5,8 @@ pub mod event;
 pub mod handoff;
 pub mod ids;
 pub mod message;
+pub mod policy;
 pub mod profile;
+pub mod shell;
 pub mod terminal;
 pub mod text;
