@@ -142,6 +142,11 @@ impl Home {
         self.root.join("policy.toml")
     }
 
+    /// The last `policy.toml` without a mistake.
+    pub fn policy_good(&self) -> PathBuf {
+        self.root.join("policy.good.toml")
+    }
+
     /// Directory of the database.
     pub fn db_dir(&self) -> PathBuf {
         self.root.join("db")
