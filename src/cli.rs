@@ -159,6 +159,12 @@ pub enum Command {
         /// The project's directory.
         dir: PathBuf,
     },
+    /// List, verify or export the audit log.
+    Audit {
+        /// What to do.
+        #[command(subcommand)]
+        command: Audit,
+    },
     /// Compare the records with the tmux servers and mend the records.
     Recover {
         /// Change nothing.
@@ -304,6 +310,9 @@ pub struct Send {
     /// Wait up to S seconds until the agent's own event proves it.
     #[arg(long, value_name = "S", value_parser = seconds)]
     pub wait: Option<f64>,
+    /// Give it up after S seconds in the queue; a day unless said.
+    #[arg(long, value_name = "S", value_parser = seconds)]
+    pub ttl: Option<f64>,
 }
 
 /// Arguments of `broadcast`.
@@ -489,6 +498,40 @@ pub enum Policy {
     },
     /// Show the rules that hold here, and where they come from.
     Show,
+}
+
+/// What to do with the audit log.
+#[derive(Debug, Subcommand)]
+pub enum Audit {
+    /// List entries, the newest last.
+    List {
+        /// Only actions that begin so, e.g. `approval.`
+        #[arg(long, value_name = "PREFIX")]
+        action: Option<String>,
+        /// Only entries about this (an id, a path).
+        #[arg(long)]
+        subject: Option<String>,
+        /// At most N entries, the newest.
+        #[arg(long, value_name = "N", default_value_t = 50)]
+        limit: u32,
+    },
+    /// Check the chain in the database and the file against it; exit 1 and the first broken entry when something was changed.
+    Verify,
+    /// Print every entry.
+    Export {
+        /// How (default: JSON, one array).
+        #[arg(long, value_enum)]
+        format: Option<AuditFormat>,
+    },
+}
+
+/// Form of an export.
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub enum AuditFormat {
+    /// Comma-separated values by RFC 4180, safe to open in a spreadsheet.
+    Csv,
+    /// A JSON array; each entry is its line in the log file.
+    Json,
 }
 
 /// What to generate.

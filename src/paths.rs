@@ -197,6 +197,16 @@ impl Home {
         self.root.join("approvals")
     }
 
+    /// The audit log.
+    pub fn audit_log(&self) -> PathBuf {
+        self.approvals().join("audit.jsonl")
+    }
+
+    /// The lock of those who write the audit log.
+    pub fn audit_lock(&self) -> PathBuf {
+        self.approvals().join("audit.lock")
+    }
+
     /// Where events wait when the lock was not free.
     pub fn spool(&self) -> PathBuf {
         self.root.join("spool")
@@ -212,9 +222,14 @@ impl Home {
         self.run().join(id)
     }
 
+    /// Locks of terminals and of calls: they outlive the files of a terminal that ends while somebody holds them.
+    pub fn locks(&self) -> PathBuf {
+        self.run().join("locks")
+    }
+
     /// The lock of one terminal's deliveries.
     pub fn terminal_lock(&self, id: &str) -> PathBuf {
-        self.run_of(id).join("deliver.lock")
+        self.locks().join(format!("{id}.lock"))
     }
 }
 

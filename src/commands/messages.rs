@@ -55,7 +55,7 @@ pub(super) fn send(door: &mut Door<'_>, arguments: &cli::Send) -> Result<u8> {
         receiver: receiver.id.clone(),
         body: text,
         key: arguments.key.clone(),
-        ttl: None,
+        ttl: arguments.ttl.map(Duration::from_secs_f64),
     };
     let mut message = send::send(&door.cx, &mut store, &order, from.as_ref())?;
     let mut timed_out = false;
@@ -87,6 +87,7 @@ pub(super) fn send(door: &mut Door<'_>, arguments: &cli::Send) -> Result<u8> {
             None => send::known(&mut store, id)?,
         };
     }
+    inbox::give_reasons(&mut store, std::slice::from_mut(&mut message))?;
     door.print(&MessageView::new(&message), |m| {
         let reason = m
             .last_error
@@ -113,7 +114,9 @@ pub(super) fn broadcast(door: &mut Door<'_>, arguments: &cli::Broadcast) -> Resu
     let text = body(arguments.file.as_deref(), arguments.message.as_deref())?;
     let mut store = existing(door)?;
     let role = arguments.role.as_deref().map(Role::from_word);
-    let (sent, failed) = send::broadcast(&door.cx, &mut store, &arguments.session, role, &text)?;
+    let (mut sent, failed) =
+        send::broadcast(&door.cx, &mut store, &arguments.session, role, &text)?;
+    inbox::give_reasons(&mut store, &mut sent)?;
     let views: Vec<MessageView> = sent.iter().map(MessageView::new).collect();
     door.print(&views, |views| {
         views
@@ -144,7 +147,8 @@ pub(super) fn inbox(door: &mut Door<'_>, arguments: &cli::Inbox) -> Result<()> {
         None => list(door, &mut store, arguments),
         Some(InboxCommand::Show { id }) => {
             let id = message_id(id)?;
-            let message = send::known(&mut store, id)?;
+            let mut message = send::known(&mut store, id)?;
+            inbox::give_reasons(&mut store, std::slice::from_mut(&mut message))?;
             let tries = store.read(|tx| tx.attempts(id))?;
             let detail = MessageDetail {
                 message: MessageView::new(&message),
@@ -192,7 +196,8 @@ fn list(door: &mut Door<'_>, store: &mut Store, arguments: &cli::Inbox) -> Resul
         .map(|text| find::terminal(&door.cx, store, text))
         .transpose()?
         .map(|t| t.id);
-    let messages = store.read(|tx| tx.messages(receiver.as_ref(), status, arguments.limit))?;
+    let mut messages = store.read(|tx| tx.messages(receiver.as_ref(), status, arguments.limit))?;
+    inbox::give_reasons(store, &mut messages)?;
     let views: Vec<MessageView> = messages.iter().map(MessageView::new).collect();
     door.print(&views, |views| {
         let now = clock::now().as_millisecond();

@@ -1,6 +1,7 @@
 //! The front door for people and tmux: arguments to a service to a print.
 
 mod agents;
+mod audit;
 mod generate;
 mod messages;
 mod output;
@@ -219,6 +220,7 @@ fn dispatch(cli: Cli, out: &mut dyn Write) -> Result<u8> {
         Command::Policy { command } => return policy::policy(&mut door, &command),
         Command::Trust { dir, yes } => profiles::trust(&mut door, &dir, yes)?,
         Command::Untrust { dir } => profiles::untrust(&mut door, &dir)?,
+        Command::Audit { command } => return audit::audit(&mut door, &command),
         Command::Generate { what } => generate::generate(&mut door, &what)?,
         Command::Plugin { command } => plugin::plugin(&mut door, &command)?,
         Command::Event { name, arguments } => plugin::event(&door, &name, &arguments)?,

@@ -85,3 +85,13 @@ pub struct Handoff {
     /// The process that waits for the answer in a call of its client, or took it for one. A client may kill it at any time.
     pub waiter: Option<Root>,
 }
+
+impl Handoff {
+    /// The task's message while the worker is being started.
+    pub const RESERVED: MessageId = MessageId(0);
+
+    /// Whether its worker has the task; before that it is only reserved.
+    pub fn begun(&self) -> bool {
+        self.message != Self::RESERVED
+    }
+}

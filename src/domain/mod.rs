@@ -7,6 +7,7 @@ pub mod ids;
 pub mod message;
 pub mod policy;
 pub mod profile;
+pub mod redact;
 pub mod shell;
 pub mod terminal;
 pub mod text;

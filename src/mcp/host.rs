@@ -12,8 +12,9 @@ use crate::domain::text;
 use crate::error::{Failure, Result};
 use crate::paths;
 use crate::providers::Catalogue;
+use crate::services::answer::{self, Outcome};
 use crate::services::context::Context;
-use crate::services::delegate::{self, Outcome, Task};
+use crate::services::delegate::{self, Task};
 use crate::services::identity::{self, Caller};
 use crate::services::launch::{self, Wish};
 use crate::services::output::{self, Mode};
@@ -130,7 +131,7 @@ impl Host {
     fn wait_handoff(&self, arguments: &Arguments<'_>, call: &Call) -> Result<Value> {
         let (mut store, own) = self.open()?;
         let id = arguments.text("handoff_id").unwrap_or_default();
-        let handoff = delegate::known(&mut store, &id)?;
+        let handoff = answer::known(&mut store, &id)?;
         if handoff.caller != own.id {
             return Err(Failure::refused(format!(
                 "handoff {id} was not asked for by you"
@@ -154,7 +155,7 @@ impl Host {
         let seconds = arguments.number("wait_seconds").unwrap_or(limit);
         let started = clock::now();
         let mut told = 0;
-        let outcome = delegate::wait(
+        let outcome = answer::wait(
             cx,
             store,
             &handoff.id,
@@ -171,11 +172,10 @@ impl Host {
         )?;
         Ok(match outcome {
             Outcome::Taken(handoff) => {
-                delegate::finish(cx, store, &handoff);
+                answer::finish(cx, store, &handoff);
                 result(&handoff)
             }
             Outcome::Running(handoff) => {
-                delegate::leave_open(cx, store, &handoff)?;
                 json!({
                     "success": false, "status": "running", "output": Value::Null, "terminal_id": handoff.worker,
                     "handoff_id": handoff.id,
@@ -492,7 +492,7 @@ impl ToolHost for Host {
         let back = self
             .cx
             .existing_store()
-            .and_then(|mut store| delegate::give_back(&self.cx, &mut store, id));
+            .and_then(|mut store| answer::give_back(&self.cx, &mut store, id));
         if let Err(failure) = back {
             tracing::warn!(%failure, handoff = id, "put an answer into the inbox");
         }

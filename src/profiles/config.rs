@@ -41,6 +41,8 @@ pub struct Limits {
     pub max_body_bytes: usize,
     /// Most messages that may wait for one terminal.
     pub queue_per_receiver: u32,
+    /// Most bytes of messages that may wait in one session.
+    pub waiting_bytes_per_session: u64,
     /// Most messages a minute between two agents.
     pub messages_per_minute: u32,
     /// Most messages an hour in one session.
@@ -58,6 +60,7 @@ impl Default for Limits {
         Self {
             max_body_bytes: 1_048_576,
             queue_per_receiver: 200,
+            waiting_bytes_per_session: 67_108_864,
             messages_per_minute: 30,
             messages_per_hour: 300,
             hops: 50,

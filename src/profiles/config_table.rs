@@ -104,7 +104,14 @@ pub const KEYS: &[Key] = &[
         "queue_per_receiver",
         number(100_000),
         "200",
-        "Most messages that may wait for one terminal.",
+        "Most messages that may wait for one terminal, whoever sends them.",
+    ),
+    key(
+        "limits",
+        "waiting_bytes_per_session",
+        number(1024 * MEBIBYTE),
+        "67108864",
+        "Most bytes of messages that may wait in one session, whoever sends them.",
     ),
     key(
         "limits",
@@ -213,7 +220,7 @@ pub const KEYS: &[Key] = &[
 pub const TABLES: [(&str, &str); 5] = [
     (
         "limits",
-        "Brakes and sizes. They hold for messages that agents cause, never for a person's.",
+        "Brakes and sizes. Those of a queue hold for everybody, the others for messages that agents cause, never for a person's.",
     ),
     ("notify", "How a person hears that something waits."),
     ("retention", "How long things are kept."),

@@ -1,5 +1,6 @@
 //! What follows a transaction: the timer, what the person sees, and files that are no longer needed. Never under the lock.
 
+use super::bounce;
 use super::context::Context;
 use crate::clock;
 use crate::domain::handoff::HandoffStatus;
@@ -7,7 +8,7 @@ use crate::domain::ids::TerminalId;
 use crate::domain::message::MessageStatus;
 use crate::domain::terminal::{Change, Source, Status, Terminal};
 use crate::failpoint;
-use crate::store::{Arm, Budget, DueKind, Durability, Error, Store, Tx};
+use crate::store::{Arm, Budget, DueKind, Durability, Error, Store, TerminalLock, Tx};
 use crate::tmux::status_line::Counts;
 use crate::tmux::{CommandList, PaneId, Tmux};
 use jiff::Timestamp;
@@ -75,7 +76,7 @@ impl Aftermath {
             let tmux = Tmux::at(&socket);
             let done = match arm {
                 Arm::Keep => Ok(()),
-                Arm::Cancel { generation } => tmux.cancel_timer(generation),
+                Arm::Cancel { generation } => tmux.cancel_timer(cx.home.root(), generation),
                 Arm::Set { at, generation } => {
                     let ms = u64::try_from(at.as_millisecond() - now.as_millisecond())
                         .unwrap_or(0)
@@ -91,6 +92,7 @@ impl Aftermath {
         }
         for id in &self.ended {
             let _ = std::fs::remove_dir_all(cx.home.run_of(id.as_str()));
+            TerminalLock::remove(&cx.home, id.as_str());
         }
         let mut sockets: Vec<&PathBuf> = self.counts.iter().collect();
         for (socket, _, _) in &self.shown {
@@ -157,7 +159,7 @@ pub fn show_counts(store: &mut Store, tmux: &Tmux) -> crate::error::Result<()> {
     if shown.as_deref() == Some(&fresh) {
         return Ok(());
     }
-    tmux.show_counts(&counts)?;
+    tmux.show_counts(store.home().root(), &counts)?;
     Ok(store.write(Durability::Process, Budget::Status, |tx| {
         tx.set_meta(&key, &fresh)
     })?)
@@ -190,6 +192,7 @@ pub fn end(
     }
     for id in tx.bury_messages(&terminal.id, &format!("the receiver has ended: {reason}"))? {
         tx.clear_due(DueKind::Proof, &id.to_string())?;
+        bounce::tell(tx, id, at, aftermath)?;
         tracing::info!(message = %id, terminal = %terminal.id, status = MessageStatus::Dead.as_str(), "message ended with its receiver");
     }
     tx.clear_due(DueKind::Deliver, terminal.id.as_str())?;

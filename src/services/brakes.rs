@@ -1,5 +1,5 @@
 //! Brakes on messages that agents cause: budgets for a pair and a session, hops, and a stop for two agents that only talk to each
-//! other. Never for people, scripts or flows, but for the length of a queue.
+//! other. Never for people, scripts or flows, but for the length and size of a queue.
 
 use crate::clock;
 use crate::domain::terminal::Terminal;
@@ -14,12 +14,13 @@ const LOOP: i64 = 24;
 /// The time in which a loop is looked for, in milliseconds.
 const LOOP_MS: i64 = 5 * 60 * 1000;
 
-/// Tests a message that is about to be accepted. An error refuses it; a reason holds it until a person lets it go.
+/// Tests a message of `bytes` that is about to be accepted. An error refuses it; a reason holds it until a person lets it go.
 pub fn test(
     tx: &Tx<'_>,
     limits: &Limits,
     sending: Option<&Terminal>,
     receiver: &Terminal,
+    bytes: usize,
     hops: i64,
     now: Timestamp,
 ) -> Result<Option<String>> {
@@ -31,6 +32,15 @@ pub fn test(
                 receiver.id
             ),
             "limits.queue_per_receiver",
+        ));
+    }
+    let stored = u64::try_from(tx.waiting_bytes(&receiver.session)?).unwrap_or(0);
+    if stored.saturating_add(bytes as u64) > limits.waiting_bytes_per_session {
+        return Err(refused(
+            format!(
+                "{stored} bytes of messages wait in this session already, and this one has {bytes}"
+            ),
+            "limits.waiting_bytes_per_session",
         ));
     }
     let Some(sending) = sending else {

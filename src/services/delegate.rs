@@ -1,31 +1,26 @@
-//! Handing work to a fresh worker, and getting its answer back exactly once.
+//! Handing work to a fresh worker.
 
 use super::after::Aftermath;
+use super::answer::{own, waited_for};
 use super::close;
 use super::context::Context;
 use super::deliver::socket;
 use super::launch::{self, Plan};
 use super::send::{self, Order};
-use super::wait::{self, Look, Looks};
 use crate::clock::{self, Deadline};
 use crate::domain::audit::digest;
-use crate::domain::handoff::{Given, Handoff, HandoffStatus};
+use crate::domain::handoff::{Handoff, HandoffStatus};
 use crate::domain::ids::{MessageId, TerminalId};
 use crate::domain::message::{Message, Sender};
-use crate::domain::terminal::{Role, Root, Source, Status, Terminal};
-use crate::error::{Failure, Result};
+use crate::domain::terminal::{Role, Terminal};
+use crate::error::{Failure, Kind, Result};
 use crate::failpoint;
 use crate::fsx;
-use crate::proc::Identity;
-use crate::store::{Budget, DueKind, Durability, Store};
-use jiff::Timestamp;
+use crate::store::{Budget, DueKind, Durability, Store, Tx};
 use std::time::Duration;
 
-/// An answer counts after this long without the worker going on, in milliseconds.
-const SETTLE_MS: i64 = 400;
-
-/// How long an answer waits for the call that asked before it goes to the inbox, in milliseconds.
-const INBOX_MS: i64 = 1_500;
+/// How long a call waits while another one with the same key starts the worker.
+const START_WAIT: Duration = Duration::from_mins(1);
 
 /// What is asked of a worker.
 #[derive(Debug, Clone)]
@@ -38,17 +33,6 @@ pub struct Task {
     pub timeout: Duration,
     /// The caller's own key for this call.
     pub key: Option<String>,
-}
-
-/// How a wait for a handoff ended.
-#[derive(Debug, Clone, PartialEq)]
-pub enum Outcome {
-    /// The answer, taken: whoever holds this must give it, or call [`give_back`].
-    Taken(Handoff),
-    /// Still running, or somebody else has got the answer.
-    Running(Handoff),
-    /// The answer was given before.
-    Given(Handoff),
 }
 
 /// The digest by which an identical call finds the worker that is already at it.
@@ -69,59 +53,155 @@ fn fingerprint(task: &Task) -> String {
     digest(&bytes)
 }
 
+/// What a call of `handoff` finds.
+enum Found {
+    /// An earlier call's handoff, which this one joins, or whose answer it gets again.
+    Known(Handoff),
+    /// An earlier call with the same key is starting the worker.
+    Starting(String),
+    /// Nothing: this call has reserved the handoff, and starts the worker.
+    Reserved,
+}
+
+/// Looks for the handoff of an identical call, and reserves `fresh` where there is none: of two calls at the same moment one reserves.
+fn find_or_reserve(
+    tx: &Tx<'_>,
+    task: &Task,
+    fresh: &Handoff,
+) -> std::result::Result<Found, crate::store::Error> {
+    // With a key the same call means the same handoff. Without one, an earlier call that still has its client is one of its own, and
+    // this one may join any other.
+    let found = match &task.key {
+        Some(_) => tx.latest_handoff(&fresh.caller, &fresh.fingerprint)?,
+        None => tx
+            .same_handoffs(&fresh.caller, &fresh.fingerprint)?
+            .into_iter()
+            .find(|h| h.begun() && (h.open || !waited_for(h))),
+    };
+    match found {
+        Some(found) if found.begun() => {
+            if !found.given {
+                tx.open_handoff(&found.id, false)?;
+                tx.set_waiter(&found.id, own())?;
+            }
+            return Ok(Found::Known(found));
+        }
+        Some(found) if waited_for(&found) => return Ok(Found::Starting(found.id)),
+        // Whoever reserved it was killed before its worker had the task.
+        Some(found) => tx.forget_reserved(&found.id)?,
+        None => {}
+    }
+    tx.insert_handoff(fresh)?;
+    tx.set_waiter(&fresh.id, fresh.waiter)?;
+    Ok(Found::Reserved)
+}
+
+/// A reserved handoff; forgotten when its worker could not be started.
+struct Reservation<'a> {
+    cx: &'a Context,
+    id: &'a str,
+    kept: bool,
+}
+
+impl Drop for Reservation<'_> {
+    fn drop(&mut self) {
+        if self.kept {
+            return;
+        }
+        let forgotten = self.cx.existing_store().and_then(|mut store| {
+            Ok(store.write(Durability::Process, Budget::Call, |tx| {
+                tx.forget_reserved(self.id)
+            })?)
+        });
+        if let Err(failure) = forgotten {
+            tracing::warn!(%failure, handoff = self.id, "forget a handoff that did not begin");
+        }
+    }
+}
+
 /// Starts the worker of a handoff, or finds the one that an earlier identical call started and did not get the answer of.
 pub fn handoff(cx: &Context, store: &mut Store, caller: &Terminal, task: &Task) -> Result<Handoff> {
-    let fingerprint = fingerprint(task);
-    let joined = store.write(Durability::Process, Budget::Call, |tx| {
-        // With a key the same call means the same handoff. Without one, an earlier call that still has its client is one of its own,
-        // and this one may join any other.
-        let found = match &task.key {
-            Some(_) => tx.latest_handoff(&caller.id, &fingerprint)?,
-            None => tx
-                .same_handoffs(&caller.id, &fingerprint)?
-                .into_iter()
-                .find(|h| h.open || !waited_for(h)),
-        };
-        if let Some(found) = found.as_ref().filter(|found| !found.given) {
-            tx.open_handoff(&found.id, false)?;
-            tx.set_waiter(&found.id, own())?;
+    let digits = random_id()?;
+    let now = clock::now();
+    let millis = i64::try_from(task.timeout.as_millis()).unwrap_or(i64::MAX);
+    let fresh = Handoff {
+        id: format!("h-{digits}"),
+        caller: caller.id.clone(),
+        // Nobody's id: the worker's is known once it is started.
+        worker: TerminalId::parse(&digits).map_err(|e| Failure::failed(e.to_string()))?,
+        message: Handoff::RESERVED,
+        fingerprint: fingerprint(task),
+        status: HandoffStatus::Running,
+        answer: None,
+        created_at: now,
+        deadline_at: clock::after_ms(now, millis),
+        answered_at: None,
+        given: false,
+        open: false,
+        waiter: own(),
+    };
+    let patience = Deadline::after(START_WAIT);
+    loop {
+        let found = store.write(Durability::Process, Budget::Call, |tx| {
+            find_or_reserve(tx, task, &fresh)
+        })?;
+        match found {
+            Found::Known(found) => return Ok(found),
+            Found::Reserved => break,
+            Found::Starting(id) => await_start(store, &id, &patience)?,
         }
-        Ok::<_, crate::store::Error>(found)
-    })?;
-    if let Some(found) = joined {
-        return Ok(found);
     }
-    let id = format!("h-{}", random_id()?);
+    let mut reservation = Reservation {
+        cx,
+        id: &fresh.id,
+        kept: false,
+    };
+    failpoint::hit("handoff.reserved");
+    failpoint::fail("handoff.start").map_err(|e| Failure::failed(e.to_string()))?;
     let worker = worker(cx, store, caller, task)?;
     let accepted = accept(cx, store, caller, &worker, &task.message, |message, tx| {
         let now = clock::now();
-        let millis = i64::try_from(task.timeout.as_millis()).unwrap_or(i64::MAX);
         let handoff = Handoff {
-            id: id.clone(),
-            caller: caller.id.clone(),
             worker: worker.clone(),
             message,
-            fingerprint: fingerprint.clone(),
-            status: HandoffStatus::Running,
-            answer: None,
             created_at: now,
             deadline_at: clock::after_ms(now, millis),
-            answered_at: None,
-            given: false,
-            open: false,
-            waiter: own(),
+            ..fresh.clone()
         };
-        tx.insert_handoff(&handoff)?;
-        tx.set_waiter(&id, own())?;
+        if !tx.begin_handoff(&handoff)? {
+            return Err(Failure::failed(format!(
+                "handoff {} was taken over by another call",
+                handoff.id
+            )));
+        }
         tx.set_due(
             DueKind::Handoff,
-            &id,
+            &handoff.id,
             socket(caller).as_deref(),
             handoff.deadline_at,
         )?;
         Ok(handoff)
     });
+    reservation.kept = accepted.is_ok();
     accepted.inspect_err(|_| close_worker(cx, store, &worker))
+}
+
+/// Waits until the worker of handoff `id`, which another call starts, has its task, or will never have it.
+fn await_start(store: &mut Store, id: &str, patience: &Deadline) -> Result<()> {
+    while store
+        .read(|tx| tx.handoff(id))?
+        .is_some_and(|h| !h.begun() && waited_for(&h))
+    {
+        if patience.passed() {
+            return Err(Failure::new(
+                Kind::TimedOut,
+                format!("an earlier call with this key still starts the worker of handoff {id}"),
+            )
+            .hint("call again with the same key"));
+        }
+        clock::sleep(Duration::from_millis(100), patience);
+    }
+    Ok(())
 }
 
 /// Starts a worker with a task and does not wait; it is told who to report to.
@@ -142,7 +222,7 @@ pub fn assign(
     Ok((worker, send::known(store, message)?))
 }
 
-fn close_worker(cx: &Context, store: &mut Store, id: &TerminalId) {
+pub(super) fn close_worker(cx: &Context, store: &mut Store, id: &TerminalId) {
     if let Ok(Some(t)) = store.read(|tx| tx.terminal(id)) {
         let _ = close::close(cx, store, &t, true);
     }
@@ -200,7 +280,7 @@ fn accept<T>(
     caller: &Terminal,
     worker: &TerminalId,
     text: &str,
-    with: impl FnOnce(MessageId, &crate::store::Tx<'_>) -> Result<T>,
+    with: impl FnOnce(MessageId, &Tx<'_>) -> Result<T>,
 ) -> Result<T> {
     let order = Order {
         receiver: worker.clone(),
@@ -220,326 +300,6 @@ fn accept<T>(
     aftermath.run(cx, store);
     send::attempt(cx, store, worker);
     Ok(value)
-}
-
-/// This process, as one that waits.
-fn own() -> Option<Root> {
-    Identity::own().map(|process| Root {
-        pid: process.pid,
-        start: process.start,
-    })
-}
-
-/// Whether a living process waits for the answer. Agents end their MCP servers by signals, without a word.
-fn waited_for(handoff: &Handoff) -> bool {
-    handoff.waiter.is_some_and(|waiter| {
-        Identity {
-            pid: waiter.pid,
-            start: waiter.start,
-        }
-        .alive()
-    })
-}
-
-/// Waits for the answer of a handoff until `deadline`; `tick` is called about once a second and ends the wait when it says so.
-pub fn wait(
-    cx: &Context,
-    store: &mut Store,
-    id: &str,
-    deadline: Deadline,
-    mut tick: impl FnMut() -> bool,
-) -> Result<Outcome> {
-    if !known(store, id)?.given {
-        store.write(Durability::Process, Budget::Call, |tx| {
-            tx.open_handoff(id, false)?;
-            tx.set_waiter(id, own())
-        })?;
-    }
-    let mut looks = Looks::default();
-    let found = wait::until(store, deadline, &mut tick, |store| {
-        let handoff = known(store, id)?;
-        if handoff.given {
-            return Ok(Look::Found(Outcome::Given(handoff)));
-        }
-        let now = clock::now();
-        if let Some(outcome) = ripe(store, &handoff, now)? {
-            let taken = take(cx, store, &handoff)?;
-            let handoff = known(store, id)?;
-            debug_assert!(outcome != HandoffStatus::Running);
-            return Ok(Look::Found(if taken {
-                Outcome::Taken(handoff)
-            } else {
-                Outcome::Given(handoff)
-            }));
-        }
-        if let Some(worker) = store.read(|tx| tx.terminal(&handoff.worker))? {
-            looks.confirm(cx, store, std::slice::from_ref(&worker))?;
-        }
-        // Once there is an answer, only the quiet time is missing, and no write tells when that is over.
-        let left = |at: Timestamp| SETTLE_MS - (now.as_millisecond() - at.as_millisecond());
-        let pause = handoff.answered_at.map(left).filter(|left| *left > 0);
-        Ok(Look::NotYet(pause.map_or(wait::PERIOD, |ms| {
-            Duration::from_millis(ms.unsigned_abs() + 1)
-        })))
-    })?;
-    if let Some(outcome) = found {
-        Ok(outcome)
-    } else {
-        let handoff = known(store, id)?;
-        Ok(if handoff.given {
-            Outcome::Given(handoff)
-        } else {
-            Outcome::Running(handoff)
-        })
-    }
-}
-
-/// Takes the answer for a call. If this process is killed before the client has it, it goes to the inbox: the due time looks for that.
-fn take(cx: &Context, store: &mut Store, handoff: &Handoff) -> Result<bool> {
-    let mut aftermath = Aftermath::default();
-    let taken = store.write(Durability::Power, Budget::Call, |tx| {
-        let taken = tx.give_handoff(&handoff.id, Given::Call)?;
-        if taken {
-            tx.set_waiter(&handoff.id, own())?;
-            if let Some(caller) = tx.terminal(&handoff.caller)? {
-                let now = clock::now();
-                tx.clear_due(DueKind::Handoff, &handoff.id)?;
-                let at = clock::after_ms(now, INBOX_MS);
-                tx.set_due(
-                    DueKind::Handoff,
-                    &handoff.id,
-                    socket(&caller).as_deref(),
-                    at,
-                )?;
-                aftermath.arm(tx, &caller, now)?;
-            }
-        }
-        Ok::<_, crate::store::Error>(taken)
-    })?;
-    failpoint::hit("handoff.taken");
-    aftermath.run(cx, store);
-    Ok(taken)
-}
-
-/// The handoff with this id.
-pub fn known(store: &mut Store, id: &str) -> Result<Handoff> {
-    store.read(|tx| tx.handoff(id))?.ok_or_else(|| {
-        Failure::not_found(format!(
-            "there is no handoff {:?}",
-            crate::domain::text::one_line(id)
-        ))
-        .hint("use the handoff_id that handoff returned")
-    })
-}
-
-/// Whether the answer is final: the worker's turn has been over for the quiet time, it failed, or its time is up.
-fn ripe(store: &mut Store, handoff: &Handoff, now: Timestamp) -> Result<Option<HandoffStatus>> {
-    if let Some(at) = handoff.answered_at {
-        let quiet = now.as_millisecond() - at.as_millisecond() >= SETTLE_MS;
-        let rests = store
-            .read(|tx| tx.terminal(&handoff.worker))?
-            .is_none_or(|worker| worker.state.status != Status::Working);
-        return Ok(
-            (quiet && (rests || handoff.status != HandoffStatus::Done)).then_some(handoff.status)
-        );
-    }
-    if let Some(status) = missed(store, handoff, now)? {
-        return Ok(Some(status));
-    }
-    if now >= handoff.deadline_at {
-        let text = "the worker did not finish in its time; it is still there";
-        store.write(Durability::Process, Budget::Call, |tx| {
-            tx.answer_handoff_if_none(
-                &handoff.id,
-                HandoffStatus::Timeout,
-                text,
-                clock::after_ms(now, -SETTLE_MS),
-            )
-        })?;
-        return Ok(Some(HandoffStatus::Timeout));
-    }
-    Ok(None)
-}
-
-/// The end of the worker's turn was stored without settling the handoff (its event came while the state was locked), or the worker is
-/// gone: the records say what the answer is.
-fn missed(store: &mut Store, handoff: &Handoff, now: Timestamp) -> Result<Option<HandoffStatus>> {
-    let found = store.read(|tx| {
-        let worker = tx.terminal(&handoff.worker)?;
-        let message = tx.message(handoff.message)?;
-        let more = tx.head_message(&handoff.worker)?.is_some();
-        Ok::<_, crate::store::Error>((worker, message, more))
-    })?;
-    let (Some(worker), Some(message), more) = found else {
-        return Ok(None);
-    };
-    let (status, answer) = if worker.alive() {
-        let taken = message
-            .submitted_at
-            .is_some_and(|at| at < worker.state.since);
-        let quiet = now.as_millisecond() - worker.state.since.as_millisecond() > 2 * SETTLE_MS;
-        let rests = worker.state.status == Status::Idle && worker.state.source == Source::Event;
-        if !(taken && quiet && rests) || more {
-            return Ok(None);
-        }
-        (HandoffStatus::Done, worker.last_answer.unwrap_or_default())
-    } else {
-        let reason = format!("the worker has ended: {}", worker.state.reason);
-        (HandoffStatus::Error, reason)
-    };
-    let answer = crate::domain::text::sanitise(&answer);
-    store.write(Durability::Process, Budget::Call, |tx| {
-        tx.answer_handoff_if_none(
-            &handoff.id,
-            status,
-            &answer,
-            clock::after_ms(now, -SETTLE_MS),
-        )
-    })?;
-    Ok(Some(status))
-}
-
-/// The call was answered `running`, was cancelled, or lost its client: an identical call may join, and the answer goes to the inbox.
-pub fn leave_open(cx: &Context, store: &mut Store, handoff: &Handoff) -> Result<()> {
-    let mut aftermath = Aftermath::default();
-    store.write(Durability::Process, Budget::Call, |tx| {
-        tx.open_handoff(&handoff.id, true)?;
-        tx.set_waiter(&handoff.id, None)?;
-        let now = clock::now();
-        if let Some(caller) = tx.terminal(&handoff.caller)? {
-            let at = match tx.handoff(&handoff.id)?.and_then(|h| h.answered_at) {
-                Some(_) => clock::after_ms(now, INBOX_MS),
-                None => handoff.deadline_at,
-            };
-            tx.set_due(
-                DueKind::Handoff,
-                &handoff.id,
-                socket(&caller).as_deref(),
-                at,
-            )?;
-            aftermath.arm(tx, &caller, now)?;
-        }
-        Ok::<_, crate::store::Error>(())
-    })?;
-    aftermath.run(cx, store);
-    Ok(())
-}
-
-/// A taken answer could not be given: it goes to the caller's inbox.
-pub fn give_back(cx: &Context, store: &mut Store, id: &str) -> Result<()> {
-    let free = store.write(Durability::Power, Budget::Call, |tx| {
-        let free = tx.ungive_handoff(id)?;
-        tx.open_handoff(id, true)?;
-        Ok::<_, crate::store::Error>(free)
-    })?;
-    if free { settle(cx, store, id) } else { Ok(()) }
-}
-
-/// A success was given: the worker is closed. After a timeout or an error it stays.
-pub fn finish(cx: &Context, store: &mut Store, handoff: &Handoff) {
-    if handoff.status == HandoffStatus::Done {
-        close_worker(cx, store, &handoff.worker);
-    }
-}
-
-/// A due handoff: its answer goes to the caller's inbox exactly once, unless a call is waiting for it and takes it first.
-pub fn settle(cx: &Context, store: &mut Store, id: &str) -> Result<()> {
-    let Some(handoff) = store.read(|tx| tx.handoff(id))? else {
-        return Ok(());
-    };
-    if handoff.given {
-        return confirm_given(cx, store, &handoff);
-    }
-    let now = clock::now();
-    let caller = store.read(|tx| tx.terminal(&handoff.caller))?;
-    let ripe = ripe(store, &handoff, now)?.is_some();
-    // A call that waits takes the answer itself; the inbox is for those that nobody waits for.
-    if !ripe || (waited_for(&handoff) && !handoff.open) {
-        let mut aftermath = Aftermath::default();
-        store.write(Durability::Process, Budget::Call, |tx| {
-            if let Some(caller) = &caller {
-                let answered = handoff.answered_at.is_some() || now >= handoff.deadline_at;
-                let at = if answered {
-                    clock::after_ms(now, INBOX_MS)
-                } else {
-                    handoff.deadline_at
-                };
-                tx.set_due(DueKind::Handoff, id, socket(caller).as_deref(), at)?;
-                aftermath.arm(tx, caller, now)?;
-            }
-            Ok::<_, crate::store::Error>(())
-        })?;
-        aftermath.run(cx, store);
-        return Ok(());
-    }
-    let handoff = known(store, id)?;
-    let Some(caller) = caller.filter(Terminal::alive) else {
-        finish(cx, store, &handoff);
-        return Ok(());
-    };
-    let text = format!(
-        "Answer to handoff {id} ({status}), from worker {worker}:\n{answer}",
-        status = handoff.status.as_str(),
-        worker = handoff.worker,
-        answer = cut(
-            handoff.answer.as_deref().unwrap_or_default(),
-            &handoff.worker
-        ),
-    );
-    let order = Order {
-        receiver: caller.id.clone(),
-        body: text,
-        key: Some(format!("handoff:{id}")),
-        ttl: None,
-    };
-    let (tag, trace) = (send::tag()?, send::tag_long()?);
-    let given = store.write(Durability::Power, Budget::Call, |tx| {
-        if !tx.give_handoff(id, Given::Inbox)? {
-            return Ok(false);
-        }
-        send::accept(
-            tx,
-            Sender::Terminal(handoff.worker.clone()),
-            &order,
-            tag,
-            trace,
-            None,
-        )?;
-        Ok::<_, Failure>(true)
-    })?;
-    failpoint::hit("handoff.given");
-    if given {
-        finish(cx, store, &handoff);
-        send::attempt(cx, store, &caller.id);
-    }
-    Ok(())
-}
-
-/// An answer as it fits into a message; the rest is in the worker's record.
-fn cut(answer: &str, worker: &TerminalId) -> String {
-    const MOST: usize = 200_000;
-    match answer.char_indices().nth(MOST) {
-        None => answer.to_owned(),
-        Some((at, _)) => format!(
-            "{}\n[cut after {MOST} characters; `conductor-hook output {worker}` prints all of it]",
-            &answer[..at]
-        ),
-    }
-}
-
-/// An answer was taken for a call. Where the process that took it is gone and the caller lives, its client may never have read it:
-/// it is said once more, in the inbox.
-fn confirm_given(cx: &Context, store: &mut Store, handoff: &Handoff) -> Result<()> {
-    if handoff.waiter.is_none() {
-        return Ok(());
-    }
-    let caller = store.read(|tx| tx.terminal(&handoff.caller))?;
-    if !waited_for(handoff) && caller.is_some_and(|caller| caller.alive()) {
-        return give_back(cx, store, &handoff.id);
-    }
-    Ok(store.write(Durability::Process, Budget::Call, |tx| {
-        tx.set_waiter(&handoff.id, None)
-    })?)
 }
 
 fn random_id() -> Result<String> {

@@ -29,6 +29,8 @@ const LOOK_MS: i64 = 5_000;
 enum Step {
     /// Nothing waits.
     Empty,
+    /// The terminal has ended.
+    Ended,
     /// The head changed; look again.
     Again,
     /// The head waits for something that will be retried.
@@ -55,6 +57,10 @@ pub fn deliver(cx: &Context, store: &mut Store, id: &TerminalId) -> Result<()> {
             Step::Empty => store.read(|tx| tx.head_message(id))?.is_some(),
             Step::Again => true,
             Step::Waits => false,
+            Step::Ended => {
+                TerminalLock::remove(&cx.home, id.as_str());
+                false
+            }
         };
         if !more {
             return Ok(());
@@ -67,12 +73,12 @@ pub fn deliver(cx: &Context, store: &mut Store, id: &TerminalId) -> Result<()> {
 fn once(cx: &Context, store: &mut Store, id: &TerminalId) -> Result<Step> {
     let (terminal, head) =
         store.read(|tx| Ok::<_, crate::store::Error>((tx.terminal(id)?, tx.head_message(id)?)))?;
-    let (Some(terminal), Some(head)) = (terminal, head) else {
+    let Some(terminal) = terminal.filter(Terminal::alive) else {
+        return Ok(Step::Ended);
+    };
+    let Some(head) = head else {
         return Ok(Step::Empty);
     };
-    if !terminal.alive() {
-        return Ok(Step::Empty);
-    }
     match head.status {
         MessageStatus::Claimed => settle_claim(cx, store, &terminal, &head),
         MessageStatus::Placed => Ok(Step::Waits),
@@ -135,7 +141,7 @@ fn attempt(cx: &Context, store: &mut Store, terminal: &Terminal, head: &Message)
                 return wait_for(cx, store, &terminal, head, reason);
             }
         }
-        Status::Exited => return Ok(Step::Empty),
+        Status::Exited => return Ok(Step::Ended),
     }
     // Nothing would prove what is pasted, and it would be pasted again.
     if manifest.proves() && terminal.last_event_at.is_none() {

@@ -57,7 +57,8 @@ pub struct Waiting {
 /// Explains a terminal.
 pub fn explain(cx: &Context, store: &mut Store, terminal: &Terminal) -> Result<Explanation> {
     let now = clock::now();
-    let open = store.read(|tx| tx.open_messages(&terminal.id))?;
+    let mut open = store.read(|tx| tx.open_messages(&terminal.id))?;
+    super::inbox::give_reasons(store, &mut open)?;
     let mut remedy = None;
     let screen = place(terminal)
         .filter(|_| terminal.alive())
@@ -118,6 +119,10 @@ fn waiting(terminal: &Terminal, message: &Message) -> Waiting {
         GateReason::Paused,
         GateReason::Unentered,
     ];
+    let behind = message
+        .last_error
+        .as_deref()
+        .is_some_and(|why| why.starts_with("waits behind"));
     let reason = message
         .last_error
         .clone()
@@ -131,7 +136,8 @@ fn waiting(terminal: &Terminal, message: &Message) -> Waiting {
         .and_then(|code| ALL.into_iter().find(|known| known.as_str() == code))
         .map(GateReason::retried_by)
         .or((message.status == MessageStatus::Placed)
-            .then_some("the agent's next event, or a look at its pane"));
+            .then_some("the agent's next event, or a look at its pane"))
+        .or(behind.then_some("the end of the message before it"));
     Waiting {
         id: message.id.to_string(),
         status: message.status,

@@ -1,7 +1,8 @@
 //! Who calls: found by ancestry, never by argument or environment alone.
 //!
 //! The nearest ancestor whose pid and start time are those of a living terminal is the agent; a session id or controlling terminal that
-//! belongs to one counts too, which finds double forks. The environment is only compared.
+//! belongs to one counts too, which finds double forks. The environment is only compared: a name in it never makes a process an agent,
+//! and keeps it from being a person.
 
 use crate::domain::ids::TerminalId;
 use crate::domain::message::Sender;
@@ -10,13 +11,14 @@ use crate::error::Result;
 use crate::paths;
 use crate::proc::Process;
 use crate::store::{Living, Store, Tx};
+use std::path::Path;
 
 /// Who calls.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Caller {
     /// A process of this living terminal's agent.
     Agent(TerminalId),
-    /// A process whose environment names a terminal that it does not descend from.
+    /// A process whose environment names a terminal, living or ended, that it does not descend from.
     Mismatch(String),
     /// A process that nobody waits for: its parent is gone, it leads its own session, it has no terminal.
     Orphan,
@@ -55,7 +57,7 @@ impl Caller {
 struct Evidence<'a> {
     /// The process and its ancestors, nearest first.
     chain: &'a [Process],
-    /// Terminal ids in the environments of the chain.
+    /// Terminals that the environments of the chain name, nearest first: see [`named`].
     named: Vec<String>,
     /// Parents of the tmux servers.
     server_parents: Vec<i32>,
@@ -81,11 +83,7 @@ fn decide(evidence: &Evidence<'_>, living: &[Living]) -> Caller {
             return Caller::Agent(terminal.id.clone());
         }
     }
-    if let Some(claimed) = evidence
-        .named
-        .iter()
-        .find(|id| living.iter().any(|t| t.id.as_str() == id.as_str()))
-    {
+    if let Some(claimed) = evidence.named.first() {
         return Caller::Mismatch(claimed.clone());
     }
     let Some(own) = evidence.chain.first() else {
@@ -103,6 +101,32 @@ fn decide(evidence: &Evidence<'_>, living: &[Living]) -> Caller {
     }
 }
 
+fn same_directory(a: &Path, b: &Path) -> bool {
+    a == b || matches!((a.canonicalize(), b.canonicalize()), (Ok(a), Ok(b)) if a == b)
+}
+
+/// The terminals that the environments of `chain`, and this process's own, name. A terminal that ended and one that is no longer in the
+/// records count too; an id that stands beside another state directory is that one's, unless we know it.
+fn named(tx: &Tx<'_>, chain: &[Process]) -> std::result::Result<Vec<String>, crate::store::Error> {
+    let home = paths::Home::from_env().ok();
+    let mut found = Vec::new();
+    let inherited = chain.iter().filter_map(|process| {
+        let id = process.initial_env(paths::name::TERMINAL_ID)?;
+        Some((id, process.initial_env(paths::name::HOME)))
+    });
+    let own = paths::env(paths::name::TERMINAL_ID).map(|id| (id, None));
+    for (id, beside) in inherited.chain(own) {
+        let Ok(id) = TerminalId::parse(&id) else {
+            continue;
+        };
+        let foreign = matches!((&beside, &home), (Some(beside), Some(home)) if !same_directory(Path::new(beside), home.root()));
+        if !foreign || tx.terminal(&id)?.is_some() {
+            found.push(id.to_string());
+        }
+    }
+    Ok(found)
+}
+
 /// Who calls this process.
 pub fn whoami(store: &mut Store) -> Result<Caller> {
     Ok(store.read(caller)?)
@@ -113,11 +137,7 @@ pub fn caller(tx: &Tx<'_>) -> std::result::Result<Caller, crate::store::Error> {
     let living = tx.living()?;
     let chain = Process::own_ancestry();
     let claimed = paths::env(paths::name::TERMINAL_ID);
-    let named = chain
-        .iter()
-        .filter_map(|process| process.initial_env(paths::name::TERMINAL_ID))
-        .chain(claimed.clone())
-        .collect();
+    let named = named(tx, &chain)?;
     let mut servers: Vec<i32> = living.iter().filter_map(|t| t.server_pid).collect();
     servers.dedup();
     let server_parents = servers
@@ -235,6 +255,11 @@ mod tests {
         );
         assert_eq!(
             decided(&[process(300, 200, 200, 5)], &["ffffffff"]),
+            Caller::Mismatch("ffffffff".into()),
+            "what an ended agent left behind is no person"
+        );
+        assert_eq!(
+            decided(&[process(300, 200, 200, 5)], &[]),
             Caller::Person { terminal: true }
         );
     }

@@ -6,9 +6,12 @@ use super::deliver::place;
 use crate::clock;
 use crate::domain::ids::{MessageId, TerminalId};
 use crate::domain::message::{Message, MessageStatus, Transport};
+use crate::domain::text;
 use crate::error::{Failure, Result};
 use crate::failpoint;
 use crate::store::{Budget, DueKind, Durability, Store, TerminalLock};
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::time::Duration;
 
 /// A part of a message's body.
@@ -22,6 +25,31 @@ pub struct Part {
     pub offset: usize,
     /// Where the next part begins; `None` after the last one.
     pub next: Option<usize>,
+}
+
+/// Says of each queued message that has not been tried what it waits for: the one before it, and what that one waits for.
+pub fn give_reasons(store: &mut Store, messages: &mut [Message]) -> Result<()> {
+    Ok(store.read(|tx| {
+        let mut heads: HashMap<TerminalId, Option<Message>> = HashMap::new();
+        for message in messages {
+            if message.status != MessageStatus::Queued || message.last_error.is_some() {
+                continue;
+            }
+            let head = match heads.entry(message.receiver.clone()) {
+                Entry::Occupied(known) => known.into_mut(),
+                Entry::Vacant(place) => place.insert(tx.head_message(&message.receiver)?),
+            };
+            let Some(head) = head.as_ref().filter(|head| head.id != message.id) else {
+                continue;
+            };
+            let why = match &head.last_error {
+                Some(why) => format!(" ({})", text::one_line(why)),
+                None => String::new(),
+            };
+            message.last_error = Some(format!("waits behind message {}{why}", head.id));
+        }
+        Ok::<_, crate::store::Error>(())
+    })?)
 }
 
 /// Part of message `id` from `offset` on, at most `limit` characters. Reading the last part proves delivery.

@@ -2,6 +2,9 @@
 //! [`crate::profiles`]), [`crate::domain`] and the ground; front doors call it.
 
 pub mod after;
+pub mod answer;
+pub mod audit;
+pub mod bounce;
 pub mod brakes;
 pub mod close;
 pub mod context;

@@ -299,8 +299,11 @@ pub fn unload(store: &mut Store, tmux: &Tmux, home: &Home) -> Result<UnloadRepor
                 && terminal.server.as_ref() == Some(&server)
         })
     })?;
+    let timers = crate::tmux::timer_options(home.root());
     let options = GLOBAL_OPTIONS
         .iter()
+        .copied()
+        .chain(timers.iter().map(String::as_str))
         .fold(CommandList::new(), |list, name| {
             list.then(["set-option", "-gqu", name])
         });

@@ -1,6 +1,7 @@
 //! Looking for the proof of a placed message that is late, and doing what is missing at most once.
 
 use super::after::Aftermath;
+use super::bounce;
 use super::context::Context;
 use super::deliver::{PROOF_MS, confirm_idle, place, socket, target};
 use crate::clock;
@@ -181,6 +182,7 @@ fn give_up_or_repeat(
             };
             tx.end_message(message.id, MessageStatus::Dead, reason)?;
             tx.note_settled(&terminal.id, message.seq)?;
+            bounce::tell(tx, message.id, now, &mut aftermath)?;
             tx.audit(
                 now,
                 "message.dead",

@@ -3,6 +3,7 @@
 use super::after::{self, Aftermath};
 use super::context::Context;
 use crate::clock;
+use crate::domain::handoff::HandoffStatus;
 use crate::domain::message::MessageStatus;
 use crate::domain::terminal::{Server, Source, Status, Terminal};
 use crate::domain::text::one_line;
@@ -79,9 +80,10 @@ fn judge(
     }) {
         return Truth::Ended("the agent's process ended".to_owned());
     }
+    let (session, window) = pane.place(&terminal.session);
     Truth::Lives {
-        session: pane.session.clone(),
-        window: pane.window.clone(),
+        session: one_line(session),
+        window: one_line(window),
     }
 }
 
@@ -185,7 +187,7 @@ fn compare(
                     after::end(tx, terminal, reason, Source::Process, now, &mut aftermath)?;
                 }
                 Truth::Lives { session, window } => {
-                    tx.note_place(&terminal.id, &one_line(session), &one_line(window))?;
+                    tx.note_place(&terminal.id, session, window)?;
                 }
                 Truth::NotYet => {}
             }
@@ -248,6 +250,27 @@ fn unattended(
     Ok(found)
 }
 
+/// Handoffs whose answer is there, or whose time is up, that nobody will give because what was due about them is lost.
+fn forgotten(
+    tx: &Tx<'_>,
+    now: Timestamp,
+) -> std::result::Result<Vec<(DueKind, String, Terminal)>, crate::store::Error> {
+    let mut found = Vec::new();
+    for handoff in tx.waiting_handoffs(now)? {
+        if tx.is_due(DueKind::Handoff, &handoff.id)? {
+            continue;
+        }
+        // Without its caller an answer only ends the worker; what failed stays for a person.
+        let worker = || tx.terminal(&handoff.worker);
+        let whose = match tx.terminal(&handoff.caller)?.filter(Terminal::alive) {
+            None if handoff.status == HandoffStatus::Done => worker()?.filter(Terminal::alive),
+            caller => caller,
+        };
+        found.extend(whose.map(|terminal| (DueKind::Handoff, handoff.id, terminal)));
+    }
+    Ok(found)
+}
+
 /// What is overdue because a timer was lost is due now, and so is what a killed helper left behind: arms the timers of all servers again.
 pub fn rearm(cx: &Context, store: &mut Store) -> Result<()> {
     let now = clock::now();
@@ -259,7 +282,9 @@ pub fn rearm(cx: &Context, store: &mut Store) -> Result<()> {
                 .next_due(&server.socket.to_string_lossy())?
                 .is_some_and(|at| at.as_millisecond() + 2_000 < now.as_millisecond());
         }
-        Ok::<_, crate::store::Error>((needed, unattended(tx, &living, now)?))
+        let mut left = unattended(tx, &living, now)?;
+        left.extend(forgotten(tx, now)?);
+        Ok::<_, crate::store::Error>((needed, left))
     })?;
     if !needed && left.is_empty() {
         return Ok(());
@@ -279,4 +304,60 @@ pub fn rearm(cx: &Context, store: &mut Store) -> Result<()> {
     })?;
     aftermath.run(cx, store);
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::handoff::Handoff;
+    use crate::domain::ids::{MessageId, TerminalId};
+    use crate::paths::Home;
+
+    #[test]
+    fn an_answer_whose_due_time_is_lost_is_due_again() {
+        let dir = tempfile::tempdir().unwrap();
+        let home = Home::at(dir.path().join("state")).unwrap();
+        let mut store = Store::open_or_create(&home).unwrap();
+        let cx = Context::new(home, Tmux::at(dir.path().join("no-server"))).unwrap();
+        let now = clock::now();
+        let id = |n: u8| TerminalId::from_bytes([n; 4]);
+        let handoff = |n: u8, caller: u8| Handoff {
+            id: format!("h-{n}"),
+            caller: id(caller),
+            worker: id(2),
+            message: MessageId(i64::from(n)),
+            fingerprint: String::new(),
+            status: HandoffStatus::Running,
+            answer: None,
+            created_at: now,
+            deadline_at: clock::after_ms(now, 600_000),
+            answered_at: None,
+            given: false,
+            open: false,
+            waiter: None,
+        };
+        store
+            .write(Durability::Process, Budget::Call, |tx| {
+                for n in [1, 2] {
+                    tx.insert_terminal(&Terminal::sample(id(n)))?;
+                }
+                // Answered; still running; reserved; answered for a caller that is gone.
+                for (n, caller) in [(1, 1), (2, 1), (0, 1), (4, 9)] {
+                    tx.insert_handoff(&handoff(n, caller))?;
+                }
+                tx.answer_handoff("h-1", HandoffStatus::Done, "x", now)?;
+                tx.answer_handoff("h-4", HandoffStatus::Error, "x", now)
+            })
+            .unwrap();
+        rearm(&cx, &mut store).unwrap();
+        let due: Vec<bool> = store
+            .read(|tx| {
+                ["h-1", "h-2", "h-0", "h-4"]
+                    .into_iter()
+                    .map(|id| tx.is_due(DueKind::Handoff, id))
+                    .collect::<std::result::Result<_, _>>()
+            })
+            .unwrap();
+        assert_eq!(due, [true, false, false, false]);
+    }
 }

@@ -112,13 +112,23 @@ pub fn send_as(cx: &Context, store: &mut Store, sender: Sender, order: &Order) -
     failpoint::hit("send.arguments");
     let limits = crate::profiles::config::load(&cx.home)?.limits;
     let (tag, trace) = (tag()?, tag_long()?);
+    let mut aftermath = Aftermath::default();
     let message = store.write(Durability::Process, Budget::Call, |tx| {
-        accept(tx, sender, order, tag, trace, Some(&limits))
+        let message = accept(tx, sender, order, tag, trace, Some(&limits))?;
+        // What waits for delivery is looked at again anyway; what is held only ends.
+        if (message.status == MessageStatus::Held || order.ttl.is_some())
+            && let Some(receiver) = tx.terminal(&message.receiver)?
+        {
+            aftermath.count(&receiver);
+            aftermath.arm(tx, &receiver, clock::now())?;
+        }
+        Ok::<_, Failure>(message)
     })?;
     failpoint::hit("send.accepted");
     // The caller hears "yes" when the disk is done; neither the agent nor other writers wait for it. A loss of power before that takes the
     // agent that was told with it.
     let disk = store.sync();
+    aftermath.run(cx, store);
     attempt(cx, store, &message.receiver);
     failpoint::hit("send.delivered");
     disk.wait()?;
@@ -169,7 +179,15 @@ pub fn accept(
     };
     let (trace, hops) = cause.map_or((trace, 0), |(trace, hops)| (trace, hops + 1));
     let held = match limits {
-        Some(limits) => brakes::test(tx, limits, sending.as_ref(), &receiver, hops, now)?,
+        Some(limits) => brakes::test(
+            tx,
+            limits,
+            sending.as_ref(),
+            &receiver,
+            body.len(),
+            hops,
+            now,
+        )?,
         None => None,
     };
     let ttl = i64::try_from(order.ttl.unwrap_or(TTL).as_millis()).unwrap_or(i64::MAX);

@@ -2,28 +2,27 @@
 
 use super::after::{self, Aftermath};
 use super::context::Context;
-use super::{delegate, deliver, prove, recover};
+use super::{answer, audit, bounce, deliver, prove, recover};
 use crate::clock;
 use crate::domain::ids::{MessageId, TerminalId};
 use crate::error::Result;
 use crate::failpoint;
 use crate::store::{Budget, Due, DueKind, Durability, Store};
 
-/// Does everything that is due by now. What is due is taken out of the table in one transaction, so that of two ticks at once each thing
-/// is done by one; each kind of work puts its own next time back, and a crash in between is found by the next entry, which looks at
-/// the messages themselves.
+/// Does everything that is due by now. What is due is put off for five seconds in one transaction, so that of two ticks at once each thing
+/// is done by one, and a tick that is killed leaves its work to the next; each kind of work sets its own next time. What is lost between
+/// the two is found by [`recover::rearm`].
 pub fn tick(cx: &Context, store: &mut Store) -> Result<()> {
     let socket = cx.tmux.socket().to_path_buf();
     let mut aftermath = Aftermath::default();
     let due: Vec<Due> = store.write(Durability::Process, Budget::Call, |tx| {
         let now = clock::now();
         tx.disarm(&socket.to_string_lossy())?;
-
+        for id in tx.expire_messages(now)? {
+            bounce::tell(tx, id, now, &mut aftermath)?;
+        }
         tx.pull_in(now)?;
         let due = tx.take_due(now)?;
-        for id in tx.expire_messages(now)? {
-            tx.clear_due(DueKind::Proof, &id.to_string())?;
-        }
         // If this process is killed before it has done the work below, a tick soon does it; twice does no harm.
         for due in &due {
             tx.set_due(
@@ -55,6 +54,7 @@ pub fn tick(cx: &Context, store: &mut Store) -> Result<()> {
         }
     }
     failpoint::hit("tick.worked");
+    audit::catch_up(store);
     recover::all(cx, store)?;
     // A hook leaves what it changed last to the timer.
     if let Err(failure) = after::show_counts(store, &cx.tmux) {
@@ -78,7 +78,6 @@ fn one(cx: &Context, store: &mut Store, due: &Due) -> Result<()> {
             Ok(id) => prove::check_proof(cx, store, id),
             Err(_) => Ok(()),
         },
-        DueKind::Handoff => delegate::settle(cx, store, &due.subject),
-        DueKind::Expiry => Ok(()),
+        DueKind::Handoff => answer::settle(cx, store, &due.subject),
     }
 }

@@ -15,8 +15,6 @@ pub enum DueKind {
     Proof,
     /// Give an answer to a caller's inbox, or end a handoff whose time is up (subject: its id).
     Handoff,
-    /// Expire what was not delivered in time (subject: `all`).
-    Expiry,
 }
 
 impl DueKind {
@@ -25,12 +23,11 @@ impl DueKind {
             Self::Deliver => "deliver",
             Self::Proof => "proof",
             Self::Handoff => "handoff",
-            Self::Expiry => "expiry",
         }
     }
 
     fn parse(text: &str) -> Option<Self> {
-        [Self::Deliver, Self::Proof, Self::Handoff, Self::Expiry]
+        [Self::Deliver, Self::Proof, Self::Handoff]
             .into_iter()
             .find(|kind| kind.as_str() == text)
     }
@@ -145,10 +142,14 @@ impl Tx<'_> {
         Ok(())
     }
 
-    /// When the next thing is due in the server at `socket` (or in any server).
+    /// When the next thing is due in the server at `socket` (or in any server), the end of a waiting message's time among them: every
+    /// server's timer may notice that.
     pub fn next_due(&self, socket: &str) -> Result<Option<Timestamp>, Error> {
         let at: Option<i64> = self
-            .prepare_cached("SELECT min(at) FROM due WHERE server IS NULL OR server = ?1")?
+            .prepare_cached(
+                "SELECT min(at) FROM (SELECT min(at) AS at FROM due WHERE server IS NULL OR server = ?1
+                 UNION ALL SELECT min(expires_at) FROM messages WHERE status IN ('held', 'queued') AND expires_at IS NOT NULL)",
+            )?
             .query_row([socket], |row| row.get(0))?;
         Ok(at.map(time))
     }

@@ -59,6 +59,27 @@ impl Tx<'_> {
         Ok(())
     }
 
+    /// The worker of a reserved handoff has been started, and its task accepted.
+    pub fn begin_handoff(&self, h: &Handoff) -> Result<bool, Error> {
+        let begun = self.execute(
+            "UPDATE handoffs SET worker = ?2, message = ?3, created_at = ?4, deadline_at = ?5 WHERE id = ?1 AND message = 0",
+            params![
+                h.id,
+                h.worker.as_str(),
+                h.message.0,
+                h.created_at.as_millisecond(),
+                h.deadline_at.as_millisecond(),
+            ],
+        )?;
+        Ok(begun == 1)
+    }
+
+    /// The worker of a reserved handoff could not be started: the reservation is gone, and the next call begins anew.
+    pub fn forget_reserved(&self, id: &str) -> Result<(), Error> {
+        self.execute("DELETE FROM handoffs WHERE id = ?1 AND message = 0", [id])?;
+        Ok(())
+    }
+
     /// The handoff with this id.
     pub fn handoff(&self, id: &str) -> Result<Option<Handoff>, Error> {
         let sql = format!("SELECT {COLUMNS} FROM handoffs WHERE id = ?1");
@@ -164,12 +185,12 @@ impl Tx<'_> {
     }
 
     /// Handoffs whose answer is there, or whose time is up, and which nobody has got: they must be due.
-    pub fn waiting_handoffs(&self, now: Timestamp) -> Result<Vec<(String, String)>, Error> {
-        let mut statement = self.prepare_cached(
-            "SELECT id, caller FROM handoffs WHERE given IS NULL AND (answered_at IS NOT NULL OR deadline_at <= ?1)",
-        )?;
-        let rows =
-            statement.query_map([now.as_millisecond()], |row| Ok((row.get(0)?, row.get(1)?)))?;
+    pub fn waiting_handoffs(&self, now: Timestamp) -> Result<Vec<Handoff>, Error> {
+        let sql = format!(
+            "SELECT {COLUMNS} FROM handoffs WHERE given IS NULL AND message <> 0 AND (answered_at IS NOT NULL OR deadline_at <= ?1)"
+        );
+        let mut statement = self.prepare_cached(&sql)?;
+        let rows = statement.query_map([now.as_millisecond()], handoff)?;
         Ok(rows.collect::<Result<_, _>>()?)
     }
 

@@ -1,4 +1,5 @@
-//! The two locks: of all writers, and of one terminal's deliveries. Order: a terminal's lock first, then the writers'.
+//! The locks: of all writers, of one terminal's deliveries, and of the audit log. Order: a terminal's lock first, then the log's, then the
+//! writers'.
 //!
 //! fs2's methods are called by their full path: std has methods of the same names with other error types.
 
@@ -64,11 +65,70 @@ pub struct TerminalLock {
 impl TerminalLock {
     /// Takes the lock of terminal `id` if it is free within `budget`.
     pub fn acquire(home: &Home, id: &str, budget: Duration) -> Result<Option<Self>, Error> {
-        fsx::create_private_dir(&home.run_of(id))
-            .map_err(Error::io("create the terminal's directory"))?;
-        let file = open(&home.terminal_lock(id))?;
-        let locked = lock_within(&file, budget).map_err(Error::io("lock the terminal"))?;
-        Ok(locked.then_some(Self { _file: file }))
+        let path = home.terminal_lock(id);
+        fsx::create_private_dir(&home.locks()).map_err(Error::io("create the locks' directory"))?;
+        let start = Instant::now();
+        loop {
+            let file = open(&path)?;
+            let left = budget.saturating_sub(start.elapsed());
+            if !lock_within(&file, left).map_err(Error::io("lock the terminal"))? {
+                return Ok(None);
+            }
+            // A file that was removed while we waited for it keeps nobody else out.
+            if same_file(&file, &path) {
+                return Ok(Some(Self { _file: file }));
+            }
+        }
+    }
+
+    /// Removes the lock's file of a terminal that has ended. While somebody holds it, it stays, and the next end or look removes it.
+    pub fn remove(home: &Home, id: &str) {
+        let path = home.terminal_lock(id);
+        if path.exists()
+            && let Ok(Some(_held)) = Self::acquire(home, id, Duration::ZERO)
+        {
+            let _ = std::fs::remove_file(path);
+        }
+    }
+}
+
+fn same_file(file: &File, path: &Path) -> bool {
+    use std::os::unix::fs::MetadataExt;
+    match (file.metadata(), std::fs::metadata(path)) {
+        (Ok(held), Ok(there)) => (held.dev(), held.ino()) == (there.dev(), there.ino()),
+        _ => false,
+    }
+}
+
+/// The lock of those who write the audit log; taken before the writers' lock, never after it.
+#[derive(Debug)]
+pub(super) struct AuditLock {
+    _file: File,
+}
+
+impl AuditLock {
+    /// Takes the lock if it is free within `budget`.
+    pub(super) fn acquire(home: &Home, budget: Duration) -> Result<Self, Error> {
+        fsx::create_private_dir(&home.approvals())
+            .map_err(Error::io(format!("create {}", home.approvals().display())))?;
+        Self::take(open(&home.audit_lock())?, budget)
+    }
+
+    /// As [`Self::acquire`], for a reader: makes nothing; `None` when nobody has ever written.
+    pub(super) fn to_read(home: &Home, budget: Duration) -> Result<Option<Self>, Error> {
+        let path = home.audit_lock();
+        fsx::open_regular(&path)
+            .map_err(Error::io(format!("open {}", path.display())))?
+            .map(|file| Self::take(file, budget))
+            .transpose()
+    }
+
+    fn take(file: File, budget: Duration) -> Result<Self, Error> {
+        if lock_within(&file, budget).map_err(Error::io("lock the audit log"))? {
+            Ok(Self { _file: file })
+        } else {
+            Err(Error::Locked)
+        }
     }
 }
 
@@ -103,6 +163,37 @@ mod tests {
                 .unwrap()
                 .is_some()
         );
+    }
+
+    #[test]
+    fn a_lock_that_was_removed_is_not_held() {
+        let dir = tempfile::tempdir().unwrap();
+        let home = Home::at(dir.path()).unwrap();
+        let held = TerminalLock::acquire(&home, "0123abcd", Duration::ZERO)
+            .unwrap()
+            .unwrap();
+        TerminalLock::remove(&home, "0123abcd");
+        assert!(home.terminal_lock("0123abcd").exists(), "somebody holds it");
+        assert!(!home.run_of("0123abcd").exists(), "no terminal's directory");
+        let waiter = std::thread::spawn({
+            let home = home.clone();
+            move || TerminalLock::acquire(&home, "0123abcd", Duration::from_secs(5))
+        });
+        std::thread::sleep(Duration::from_millis(20));
+        std::fs::remove_file(home.terminal_lock("0123abcd")).unwrap();
+        drop(held);
+        let taken = waiter.join().unwrap().unwrap();
+        assert!(taken.is_some());
+        assert!(
+            TerminalLock::acquire(&home, "0123abcd", Duration::ZERO)
+                .unwrap()
+                .is_none(),
+            "the waiter holds the lock that others find"
+        );
+        drop(taken);
+        std::thread::sleep(Duration::from_millis(50));
+        TerminalLock::remove(&home, "0123abcd");
+        assert!(!home.terminal_lock("0123abcd").exists());
     }
 
     #[test]

@@ -173,12 +173,6 @@ impl Tx<'_> {
         Ok(inserted == 1)
     }
 
-    /// Forgets a terminal that never came to life.
-    pub fn delete_terminal(&self, id: &TerminalId) -> Result<(), Error> {
-        self.execute("DELETE FROM terminals WHERE id = ?1", [id.as_str()])?;
-        Ok(())
-    }
-
     /// The terminal with this id.
     pub fn terminal(&self, id: &TerminalId) -> Result<Option<Terminal>, Error> {
         let sql = format!("SELECT {COLUMNS} FROM terminals WHERE id = ?1");

@@ -41,6 +41,17 @@ impl Tx<'_> {
         Ok(at.map(time))
     }
 
+    /// How many bytes of messages wait in a session.
+    pub fn waiting_bytes(&self, session: &str) -> Result<i64, Error> {
+        // octet_length reads no text; each terminal's open messages have their index.
+        Ok(self
+            .prepare_cached(
+                "SELECT coalesce(sum(octet_length(m.body)), 0) FROM terminals t JOIN messages m ON m.receiver = t.id
+                 WHERE t.session = ?1 AND t.status <> 'exited' AND m.status IN ('held', 'queued', 'claimed', 'placed')",
+            )?
+            .query_row([session], |row| row.get(0))?)
+    }
+
     /// How many messages agents of this session sent since `since`.
     pub fn session_sent_since(&self, session: &str, since: Timestamp) -> Result<i64, Error> {
         Ok(self

@@ -20,11 +20,10 @@ pub const DIRTY: &str = "@conductor_dirty";
 /// `1` while a message waits for a gate (set by whoever queues and delivers).
 pub const WAITS: &str = "@conductor_waits";
 
-/// Every server-wide option of ours; `unload` removes these and no others.
-pub const GLOBAL_OPTIONS: [&str; 12] = [
+/// Every server-wide option of ours; `unload` removes these and those of its state directory's timers, and no others.
+pub const GLOBAL_OPTIONS: [&str; 11] = [
     "@conductor_hook",
     "@conductor_home",
-    "@conductor_gen",
     LOADED,
     DIRTY,
     WAITS,

@@ -24,4 +24,4 @@ pub use ids::PaneId;
 pub use launch::{Placement, Started};
 pub use panes::Pane;
 pub use server::{Version, locate};
-pub use timer::helper;
+pub use timer::{helper, timer_options};

@@ -5,7 +5,7 @@ use super::command::CommandList;
 use super::error::Error;
 use super::ids::PaneId;
 use crate::domain::terminal::Server;
-use std::collections::HashSet;
+use std::collections::HashMap;
 
 /// A pane as tmux lists it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -28,20 +28,33 @@ pub struct Pane {
     pub session: String,
     /// Window's name.
     pub window: String,
+    /// The other sessions that show it, with their names and the window's (linked windows, session groups).
+    pub elsewhere: Vec<(String, String)>,
+}
+
+impl Pane {
+    /// Session and window in which the pane is found: those of `session` while it still shows the pane, else the first that tmux lists.
+    pub fn place(&self, session: &str) -> (&str, &str) {
+        let kept = self.elsewhere.iter().find(|(name, _)| name == session);
+        match kept {
+            Some((session, window)) if self.session != *session => (session, window),
+            _ => (&self.session, &self.window),
+        }
+    }
 }
 
 const FORMAT: &str = "#{pid}\t#{start_time}\t#{pane_id}\t#{pane_pid}\t#{pane_dead}\t#{pane_dead_status}\t#{@conductor_id}\t#{pane_pipe}\t#{session_id}\t#{session_name}\t#{window_name}";
 
 impl Tmux {
-    /// The server and all its panes, each once (a pane in linked windows is listed once a session).
+    /// The server and all its panes, each once, also where several sessions show it.
     pub fn panes(&self) -> Result<(Server, Vec<Pane>), Error> {
         let text = match self.run(&CommandList::new().then(["list-panes", "-a", "-F", FORMAT])) {
             // A server without sessions.
             Err(Error::Refused(why)) if why.contains("no current target") => String::new(),
             other => other?,
         };
-        let mut seen = HashSet::new();
-        let mut panes = Vec::new();
+        let mut seen: HashMap<PaneId, usize> = HashMap::new();
+        let mut panes: Vec<Pane> = Vec::new();
         let mut server = None;
         for line in text.lines() {
             let unexpected = || Error::Unexpected {
@@ -73,7 +86,11 @@ impl Tmux {
                 });
             }
             let id = PaneId::parse(id).ok_or_else(unexpected)?;
-            if seen.insert(id) {
+            let known = seen.get(&id).and_then(|at| panes.get_mut(*at));
+            if let Some(pane) = known {
+                pane.elsewhere.push((session.to_owned(), window.to_owned()));
+            } else {
+                seen.insert(id, panes.len());
                 panes.push(Pane {
                     id,
                     pid: pane_pid.parse().map_err(|_| unexpected())?,
@@ -84,6 +101,7 @@ impl Tmux {
                     session_id: session_id.to_owned(),
                     session: session.to_owned(),
                     window: window.to_owned(),
+                    elsewhere: Vec::new(),
                 });
             }
         }

@@ -7,6 +7,7 @@ use super::command::CommandList;
 use super::error::Error;
 use serde::Serialize;
 use std::fmt::Write as _;
+use std::path::Path;
 use unicode_width::UnicodeWidthStr;
 
 /// What stands in the status line: the segment and a space before it, or nothing.
@@ -250,7 +251,7 @@ impl Tmux {
     }
 
     /// Shows `counts`: sets the options that differ in one list, and gives `status-right` room for the segment while it shows one there.
-    pub fn show_counts(&self, counts: &Counts) -> Result<(), Error> {
+    pub fn show_counts(&self, home: &Path, counts: &Counts) -> Result<(), Error> {
         let wanted = [
             ("@conductor_pending", counts.pending.to_string()),
             ("@conductor_unread", counts.unread.to_string()),
@@ -259,9 +260,10 @@ impl Tmux {
             ("@conductor_waits", u64::from(counts.unread > 0).to_string()),
             ("@conductor_segment", counts.segment()),
         ];
-        // Without the plugin nobody shows them, and nobody would take them out again.
+        // Without the plugin nobody shows them, and nobody would take them out again; one that another state directory loaded shows its own.
         let [
             loaded,
+            owner,
             pending,
             unread,
             waiting,
@@ -273,6 +275,7 @@ impl Tmux {
             memo,
         ] = self.globals([
             super::hooks::LOADED,
+            "@conductor_home",
             wanted[0].0,
             wanted[1].0,
             wanted[2].0,
@@ -283,7 +286,7 @@ impl Tmux {
             "status-right-length",
             LENGTH,
         ])?;
-        if loaded.is_none() {
+        if loaded.is_none() || owner.is_none_or(|owner| Path::new(&owner) != home) {
             return Ok(());
         }
         let mut list = CommandList::new();

@@ -180,12 +180,12 @@ fn closing_leaves_nothing_running() {
             .tmux(&["list-sessions", "-F", "#{session_name}"])
             .contains(name)
     );
-    assert_eq!(
-        std::fs::read_dir(world.state().join("run"))
-            .unwrap()
-            .count(),
-        0
-    );
+    let left: Vec<_> = ["run", "run/locks"]
+        .into_iter()
+        .flat_map(|dir| std::fs::read_dir(world.state().join(dir)).unwrap())
+        .map(|entry| entry.unwrap().file_name())
+        .collect();
+    assert_eq!(left, ["locks"], "only the locks' directory stays");
 }
 
 #[test]

@@ -608,7 +608,7 @@ fn what_a_killed_sender_left_behind_is_found_by_the_next_command() {
     let world = World::new();
     let id = world.agent();
     // Somebody else holds the terminal's lock and dies: as a sender does that is killed between accepting and delivering.
-    let lock = world.at(&format!("state/run/{id}/deliver.lock"));
+    let lock = world.at(&format!("state/run/locks/{id}.lock"));
     let held = world.at("held");
     let mut holder = world
         .command("flock")

@@ -89,7 +89,7 @@ fn the_agent_exits() {
     let world = World::new();
     let id = world.agent();
     world
-        .run(["send", &id, "--wait", "20", "-m", "SLEEP 0.5\nEXIT 7"])
+        .run(["send", &id, "--wait", "20", "-m", "SLEEP 2\nEXIT 7"])
         .ok();
     let waiting = text(&world.send(&id, "SAY never heard")["id"]);
     world.wait(&id, "exited");

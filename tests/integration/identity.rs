@@ -135,6 +135,42 @@ fn an_agents_processes_cannot_shake_off_whose_they_are() {
 }
 
 #[test]
+fn what_an_ended_agent_left_behind_is_no_person() {
+    let world = World::new();
+    let team = world.launch(&["developer"]);
+    let (gone, receiver) = (&team.workers[0], &team.supervisor);
+    let (go, out) = (world.at("go"), world.at("leftover"));
+    let leftover = format!(
+        "while [ ! -e {go} ]; do sleep 0.05; done; for id in $CONDUCTOR_TERMINAL_ID 0badf00d; do
+           CONDUCTOR_TERMINAL_ID=$id {BINARY} send {receiver} -m EXIT 2>{out}.err; echo $?; done >{out}.new; mv {out}.new {out}",
+        go = go.display(),
+        out = out.display(),
+    );
+    world.shell(
+        gone,
+        &format!("setsid -f sh -c {} >/dev/null 2>&1", quote(&leftover)),
+    );
+    world.run(["send", gone, "-m", "EXIT"]).ok();
+    world.wait(gone, "exited");
+    let before = world.audited(REFUSED);
+    std::fs::write(&go, "").unwrap();
+    let codes = eventually("the leftover tried", || std::fs::read_to_string(&out).ok());
+    assert_eq!(codes, "4\n4\n");
+    assert_eq!(messages(&world), 2, "nothing of it was stored");
+    assert!(world.audited(REFUSED) >= before + 2);
+    // An agent of another state directory is a stranger here, and its ancestors' variable is no claim on ours.
+    let other = format!(
+        "CONDUCTOR_TERMINAL_ID=0badf00d CONDUCTOR_HOME=/nowhere sh -c {}",
+        quote(&format!(
+            "unset CONDUCTOR_TERMINAL_ID; CONDUCTOR_HOME={} {BINARY} send {receiver} -m 'SAY x' || exit 1; exit 0",
+            world.home().display()
+        ))
+    );
+    world.run_shell(&other).ok();
+    assert_eq!(messages(&world), 3);
+}
+
+#[test]
 fn a_hook_of_a_terminal_that_is_gone_decides_no_and_says_nothing_else() {
     let world = World::new();
     let team = world.launch(&["developer"]);

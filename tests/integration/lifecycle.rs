@@ -569,3 +569,49 @@ fn force_alone_ends_nothing() {
     world.run(["shutdown", "--session", "work", "--force"]).ok();
     assert_eq!(world.status(&id)["status"], "exited");
 }
+
+#[test]
+fn a_terminal_stays_in_its_session_while_others_show_its_window() {
+    let world = World::new();
+    let team = world.launch(&["developer"]);
+    let id = &team.workers[0];
+    // tmux lists sessions by name: both of these come before ours.
+    world.tmux(["new-session", "-d", "-s", "a-group", "-t", "work"]);
+    world.tmux(["link-window", "-d", "-s", "work:developer", "-t", "home:"]);
+    world.run(["sessions"]).ok();
+    assert_eq!(world.status(id)["session"], "work");
+    assert_eq!(
+        world.run(["session", "work"]).json()["terminals"]
+            .as_array()
+            .unwrap()
+            .len(),
+        2
+    );
+    // The pane outlives its session in the others.
+    world.tmux(["kill-session", "-t", "=work"]);
+    world.run(["sessions"]).ok();
+    assert_eq!(world.status(id)["session"], "a-group");
+    assert_eq!(world.status(id)["status"], "idle");
+}
+
+#[test]
+fn nothing_of_an_ended_terminal_is_left_in_the_run_directory() {
+    let world = World::new();
+    let team = world.launch(&["developer"]);
+    world.ask(&team.workers[0], "SAY x");
+    world.run(["close", &team.workers[0]]).ok();
+    // A look at the queue of what has ended makes nothing anew.
+    world.run(["send", &team.workers[0], "-m", "x"]).fails(4);
+    world.ask(&team.supervisor, "SAY y");
+    world.run(["send", &team.supervisor, "-m", "CRASH"]).ok();
+    world.wait(&team.supervisor, "exited");
+    eventually("the directory is empty", || {
+        world.run(["sessions"]).ok();
+        let left: Vec<_> = ["state/run", "state/run/locks"]
+            .into_iter()
+            .flat_map(|dir| fs::read_dir(world.at(dir)).unwrap())
+            .map(|entry| entry.unwrap().file_name())
+            .collect();
+        (left == ["locks"]).then_some(())
+    });
+}

@@ -8,11 +8,13 @@
     reason = "tests start programs, write files, and fail loudly"
 )]
 
+mod audit;
 mod bad_input;
 mod delivery;
 mod ends;
 mod errors;
 mod failpoints;
+mod handoffs;
 mod identity;
 mod lifecycle;
 mod mcp;
@@ -20,3 +22,4 @@ mod profiles;
 mod storm;
 #[path = "../support/mod.rs"]
 mod support;
+mod waiting;

@@ -4,11 +4,11 @@ use crate::support::{BINARY, Process, World, eventually, quote, text};
 use serde_json::{Value, json};
 use std::fs;
 
-fn call(id: u32, tool: &str, arguments: &Value) -> Value {
+pub(crate) fn call(id: u32, tool: &str, arguments: &Value) -> Value {
     json!({"jsonrpc": "2.0", "id": id, "method": "tools/call", "params": {"name": tool, "arguments": arguments}})
 }
 
-fn opening() -> Vec<Value> {
+pub(crate) fn opening() -> Vec<Value> {
     vec![
         json!({"jsonrpc": "2.0", "id": 1, "method": "initialize", "params":
             {"protocolVersion": "2025-06-18", "capabilities": {}, "clientInfo": {"name": "test", "version": "1"}}}),
@@ -16,7 +16,7 @@ fn opening() -> Vec<Value> {
     ]
 }
 
-fn lines(messages: &[Value]) -> String {
+pub(crate) fn lines(messages: &[Value]) -> String {
     messages
         .iter()
         .map(|message| format!("{message}\n"))
@@ -24,7 +24,7 @@ fn lines(messages: &[Value]) -> String {
 }
 
 /// The answers on a server's output, by id.
-fn answer(out: &str, id: u32) -> Value {
+pub(crate) fn answer(out: &str, id: u32) -> Value {
     out.lines()
         .map(|line| serde_json::from_str::<Value>(line).unwrap())
         .find(|message| message["id"] == id)
@@ -40,7 +40,13 @@ fn living_agents(world: &World) -> Vec<Process> {
 }
 
 /// Runs an MCP server in the agent's process tree: `first`, then `more` after half a second, until `answers` calls are answered.
-fn by_hand(world: &World, agent: &str, first: &[Value], more: &[Value], answers: usize) -> String {
+pub(crate) fn by_hand(
+    world: &World,
+    agent: &str,
+    first: &[Value],
+    more: &[Value],
+    answers: usize,
+) -> String {
     let mut messages = opening();
     messages.extend_from_slice(first);
     let one = world.write("first.jsonl", lines(&messages));

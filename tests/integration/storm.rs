@@ -2,6 +2,7 @@
 
 use crate::delivery::bodies;
 use crate::support::{World, eventually, text};
+use serde_json::Value;
 use std::time::{Duration, Instant};
 
 #[test]
@@ -73,34 +74,83 @@ fn a_flood_is_refused_where_the_queue_ends() {
     world.send(&id, "SAY room again");
 }
 
+/// Two agents that answer every message with a message; returns the one that the brake holds back.
+pub(crate) fn echoing(world: &World, options: &str) -> Value {
+    let team = world.launch(&["developer"]);
+    let (a, b) = (&team.supervisor, &team.workers[0]);
+    // Each agent runs this for each message that it gets, and so causes the next one.
+    let script = world.script(
+        "echo.sh",
+        &format!(
+            "to={b}; [ \"$CONDUCTOR_TERMINAL_ID\" = {a} ] || to={a}\nexec \"$CONDUCTOR_HOOK\" send $to {options} -m \"RUN $0\""
+        ),
+    );
+    world
+        .person(["send", a, "-m", &format!("RUN {}", script.display())])
+        .ok();
+    eventually("the brake holds a message", || {
+        let held = world.run(["inbox", "--status", "held"]).json();
+        held.as_array().unwrap().first().cloned()
+    })
+}
+
 #[test]
 fn two_agents_that_only_answer_each_other_are_stopped() {
     let world = World::new();
-    let team = world.launch(&["developer"]);
-    let (a, b) = (&team.supervisor, &team.workers[0]);
-    let mut sent = 0;
-    // Each is told by its own process to write to the other, as an agent does that answers every message.
-    let script = |to: &str| {
-        format!(
-            "for n in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16; do \"$CONDUCTOR_HOOK\" send {to} -m \"echo $n\" || exit 0; done"
-        )
+    let held = echoing(&world, "");
+    let why = text(&held["last_error"]);
+    assert!(why.starts_with("LOOP: 24 messages"), "{why}");
+    let count = || {
+        world
+            .run(["inbox", "--limit", "1000"])
+            .json()
+            .as_array()
+            .unwrap()
+            .len()
     };
-    for _ in 0..2 {
-        world.shell(a, &script(b));
-        world.shell(b, &script(a));
-        sent += 32;
+    let all = count();
+    assert!(all <= 26, "{all} messages before the brake held");
+    let begun = Instant::now();
+    world.tmux(["display-message", "-p", "x"]);
+    assert!(begun.elapsed() < Duration::from_secs(1), "tmux answers");
+    std::thread::sleep(Duration::from_secs(1));
+    assert_eq!(count(), all, "nothing goes on");
+    // A person lets it go, and the two begin anew.
+    world.person(["inbox", "retry", &text(&held["id"])]).ok();
+    world.message_becomes(&text(&held["id"]), "submitted");
+}
+
+#[test]
+fn a_flood_of_the_largest_messages_is_refused_by_its_bytes() {
+    let world = World::new();
+    let id = world.agent();
+    world.write(
+        "state/config.toml",
+        "[limits]\nwaiting_bytes_per_session = 4000000\n",
+    );
+    let pane = text(&world.status(&id)["pane"]);
+    world.tmux(["copy-mode", "-t", &pane]);
+    let body = "x".repeat(1024 * 1024);
+    let mut slowest = Duration::ZERO;
+    for n in 0..8 {
+        let done = world.run(["send", &id, "-m", "-"]).stdin(&body).done();
+        if n < 3 {
+            done.ok();
+        } else {
+            let error = done.fails(4);
+            assert!(
+                error.contains("limits.waiting_bytes_per_session")
+                    && error.contains("3145728 bytes"),
+                "{error}"
+            );
+        }
+        let begun = Instant::now();
+        world.tmux(["display-message", "-p", "x"]);
+        slowest = slowest.max(begun.elapsed());
     }
-    let rows = world.run(["inbox", "--limit", "1000"]).json();
-    let between = rows
-        .as_array()
-        .unwrap()
-        .iter()
-        .filter(|m| text(&m["body"]).starts_with("echo "))
-        .filter(|m| m["status"] != "held")
-        .count();
     assert!(
-        between < sent,
-        "the brake held: {between} of {sent} went through"
+        slowest < Duration::from_secs(1),
+        "tmux answers in {slowest:?}"
     );
 }
 

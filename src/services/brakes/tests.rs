@@ -136,3 +136,59 @@ fn hops_end_a_chain_and_people_begin_a_new_one() {
     bench.send(Sender::Human, 3).unwrap();
     bench.agent(3, 1).unwrap();
 }
+
+#[test]
+fn the_bytes_that_wait_in_a_session_are_bounded_for_everybody() {
+    let mut bench = Bench::new();
+    bench.limits.waiting_bytes_per_session = 10;
+    let mut send = |to: u8, body: &str| {
+        let order = Order {
+            receiver: id(to),
+            body: body.into(),
+            key: None,
+            ttl: None,
+        };
+        let limits = bench.limits.clone();
+        bench.store.write(Durability::Process, Budget::Call, |tx| {
+            send::accept(
+                tx,
+                Sender::Human,
+                &order,
+                "t".into(),
+                "trace".into(),
+                Some(&limits),
+            )
+        })
+    };
+    send(1, "1234567").unwrap();
+    let refused = send(2, "ääää").unwrap_err();
+    assert_eq!(refused.kind(), Kind::Refused);
+    assert!(
+        refused.message().contains("7 bytes"),
+        "{}",
+        refused.message()
+    );
+    assert!(
+        refused
+            .hints()
+            .iter()
+            .any(|hint| hint.contains("limits.waiting_bytes_per_session"))
+    );
+    let first = send(3, "abc").unwrap();
+    send(1, "x").unwrap_err();
+    // What the agent has got counts no more.
+    bench
+        .store
+        .write(Durability::Process, Budget::Call, |tx| {
+            tx.end_message(first.id, MessageStatus::Cancelled, "a test")
+        })
+        .unwrap();
+    let limits = bench.limits.clone();
+    bench
+        .store
+        .read(|tx| {
+            let receiver = tx.terminal(&id(2))?.unwrap();
+            test(tx, &limits, None, &receiver, 3, 0, clock::now())
+        })
+        .unwrap();
+}

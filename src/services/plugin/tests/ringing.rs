@@ -226,32 +226,41 @@ fn counts_are_shown_with_room_and_taken_back() {
         error: 0,
         live: 4,
     };
-    lab.tmux.show_counts(&Counts::default()).unwrap();
+    lab.tmux
+        .show_counts(lab.home.root(), &Counts::default())
+        .unwrap();
     lab.same(&quiet, "quiet");
-    lab.tmux.show_counts(&counts).unwrap();
+    lab.tmux.show_counts(lab.home.root(), &counts).unwrap();
     assert_eq!(lab.get("@conductor_segment"), "⏳2 ?1 ✉13");
     assert_eq!(lab.get("@conductor_pending"), "2");
     assert_eq!(lab.get("@conductor_live"), "4");
     let width: usize = lab.get("status-right-length").parse().unwrap();
     assert!((50..56).contains(&width), "{width}");
     let shown = lab.all();
-    lab.tmux.show_counts(&counts).unwrap();
+    lab.tmux.show_counts(lab.home.root(), &counts).unwrap();
     lab.load();
     lab.same(&shown, "shown");
-    lab.tmux.show_counts(&Counts::default()).unwrap();
+    lab.tmux
+        .show_counts(lab.home.root(), &Counts::default())
+        .unwrap();
     lab.same(&quiet, "quiet");
-    lab.tmux.show_counts(&counts).unwrap();
+    lab.tmux.show_counts(lab.home.root(), &counts).unwrap();
     lab.set("status-right-length", "60");
     lab.tmux
-        .show_counts(&Counts {
-            unread: 1,
-            ..counts
-        })
+        .show_counts(
+            lab.home.root(),
+            &Counts {
+                unread: 1,
+                ..counts
+            },
+        )
         .unwrap();
-    lab.tmux.show_counts(&Counts::default()).unwrap();
+    lab.tmux
+        .show_counts(lab.home.root(), &Counts::default())
+        .unwrap();
     assert_eq!(lab.get("status-right-length"), "60");
     lab.set("status-right-length", "40");
-    lab.tmux.show_counts(&counts).unwrap();
+    lab.tmux.show_counts(lab.home.root(), &counts).unwrap();
     lab.unload();
     lab.same(&before, "before");
 }
