@@ -5,7 +5,7 @@
 //! the step fail. `CONDUCTOR_FAILPOINT_FILE` names a file with such a line, for processes that are started by somebody else (hooks,
 //! timers); the first process that gets there takes the file away, so that exactly one of them dies.
 
-use std::io;
+use std::io::{self, Write};
 
 /// Dies here if a test says so.
 #[cfg(debug_assertions)]
@@ -26,6 +26,21 @@ pub fn fail(name: &'static str) -> io::Result<()> {
         ));
     }
     Ok(())
+}
+
+/// Writes `bytes`; dies or fails after half of them if a test says so.
+#[cfg(debug_assertions)]
+pub fn write(name: &'static str, to: &mut dyn Write, bytes: &[u8]) -> io::Result<()> {
+    let (first, rest) = bytes.split_at(bytes.len() / 2);
+    to.write_all(first)?;
+    fail(name)?;
+    to.write_all(rest)
+}
+
+/// Writes `bytes`.
+#[cfg(not(debug_assertions))]
+pub fn write(_name: &'static str, to: &mut dyn Write, bytes: &[u8]) -> io::Result<()> {
+    to.write_all(bytes)
 }
 
 /// Nothing, in a release build.

@@ -82,6 +82,32 @@ pub fn open_append(path: &Path) -> io::Result<File> {
         .open(path)
 }
 
+/// Opens the regular file `path` for reading, never through a symbolic link; `None` when there is nothing.
+pub fn open_regular(path: &Path) -> io::Result<Option<File>> {
+    // Opening a pipe that somebody planted would wait for a writer.
+    let flags = nix::fcntl::OFlag::O_NOFOLLOW | nix::fcntl::OFlag::O_NONBLOCK;
+    let opened = OpenOptions::new()
+        .read(true)
+        .custom_flags(flags.bits())
+        .open(path);
+    let file = match opened {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        other => other?,
+    };
+    if file.metadata()?.is_file() {
+        return Ok(Some(file));
+    }
+    Err(io::Error::new(
+        io::ErrorKind::InvalidInput,
+        "not a regular file",
+    ))
+}
+
+/// Makes the entries of a directory durable.
+pub fn sync_dir(dir: &Path) -> io::Result<()> {
+    File::open(dir)?.sync_all()
+}
+
 /// Appends one line by a single write and makes it durable.
 pub fn append_line_durable(path: &Path, line: &[u8]) -> io::Result<()> {
     let mut bytes = Vec::with_capacity(line.len() + 1);

@@ -16,6 +16,9 @@ use tracing_subscriber::util::SubscriberInitExt;
 /// Size above which the log file is renamed, in bytes; one old file is kept.
 const MAX_FILE: u64 = 1024 * 1024;
 
+/// Under which target each entry of the audit log is said; journald gets it whatever the filter.
+pub const AUDIT: &str = "conductor::audit";
+
 /// Starts logging for this process. `CONDUCTOR_LOG` is the filter; without it warnings and errors are logged. A log that cannot be
 /// written is never fatal.
 pub fn start(home: &Home) {
@@ -26,9 +29,10 @@ pub fn start(home: &Home) {
         })
         .and_then(|text| text.parse::<Targets>().ok())
         .unwrap_or_else(|| Targets::new().with_default(tracing::Level::WARN));
-    let registry = tracing_subscriber::registry().with(filter);
     if let Ok(journal) = tracing_journald::layer() {
-        let _ = registry
+        let filter = filter.with_target(AUDIT, tracing::Level::INFO);
+        let _ = tracing_subscriber::registry()
+            .with(filter)
             .with(journal.with_syslog_identifier("conductor-hook".to_owned()))
             .try_init();
         return;
@@ -38,7 +42,10 @@ pub fn start(home: &Home) {
         .with_ansi(false)
         .with_timer(Clock)
         .with_writer(file);
-    let _ = registry.with(layer).try_init();
+    let _ = tracing_subscriber::registry()
+        .with(filter)
+        .with(layer)
+        .try_init();
 }
 
 struct Clock;

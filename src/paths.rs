@@ -144,6 +144,11 @@ impl Home {
         self.root.join("policy.toml")
     }
 
+    /// The last `policy.toml` without a mistake.
+    pub fn policy_good(&self) -> PathBuf {
+        self.root.join("policy.good.toml")
+    }
+
     /// Directory of the database.
     pub fn db_dir(&self) -> PathBuf {
         self.root.join("db")
@@ -192,6 +197,16 @@ impl Home {
     /// The audit log's directory.
     pub fn approvals(&self) -> PathBuf {
         self.root.join("approvals")
+    }
+
+    /// The audit log.
+    pub fn audit_log(&self) -> PathBuf {
+        self.approvals().join("audit.jsonl")
+    }
+
+    /// The lock of those who write the audit log.
+    pub fn audit_lock(&self) -> PathBuf {
+        self.approvals().join("audit.lock")
     }
 
     /// Where events wait when the lock was not free.

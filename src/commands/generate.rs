@@ -94,7 +94,14 @@ mod tests {
     #[test]
     fn schemas_are_json_schemas_of_every_object() {
         let schemas = crate::ui::json::schemas();
-        for name in ["terminal", "session", "message", "error"] {
+        for name in [
+            "terminal",
+            "session",
+            "message",
+            "audit_entry",
+            "audit_report",
+            "error",
+        ] {
             assert_eq!(schemas["$defs"][name]["type"], "object", "{name}");
         }
     }

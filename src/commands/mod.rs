@@ -1,10 +1,12 @@
 //! The front door for people and tmux: arguments to a service to a print.
 
 mod agents;
+mod audit;
 mod generate;
 mod messages;
 mod output;
 mod plugin;
+mod policy;
 mod profiles;
 mod state;
 
@@ -215,8 +217,10 @@ fn dispatch(cli: Cli, out: &mut dyn Write) -> Result<u8> {
             name,
             force,
         } => profiles::install(&mut door, &source, scope, name.as_deref(), force)?,
+        Command::Policy { command } => return policy::policy(&mut door, &command),
         Command::Trust { dir, yes } => profiles::trust(&mut door, &dir, yes)?,
         Command::Untrust { dir } => profiles::untrust(&mut door, &dir)?,
+        Command::Audit { command } => return audit::audit(&mut door, &command),
         Command::Generate { what } => generate::generate(&mut door, &what)?,
         Command::Plugin { command } => plugin::plugin(&mut door, &command)?,
         Command::Event { name, arguments } => plugin::event(&door, &name, &arguments)?,

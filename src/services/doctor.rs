@@ -79,6 +79,7 @@ pub fn examine(cx: &Context) -> Result<Vec<Finding>> {
                 ),
             });
             findings.extend(terminals(&mut store)?);
+            findings.push(audit_log(&mut store));
             Some(store)
         }
         Err(crate::store::Error::Missing(_)) => {
@@ -103,6 +104,30 @@ pub fn examine(cx: &Context) -> Result<Vec<Finding>> {
     findings.extend(server(cx, store.as_mut()));
     findings.push(agents(cx));
     Ok(findings)
+}
+
+/// Whether the chain of the audit log holds.
+fn audit_log(store: &mut Store) -> Finding {
+    let why = "who decided what could not be shown any more";
+    match store.check_audit() {
+        Ok(report) => match report.broken.first() {
+            None => ok("audit log", format!("{} entries hold", report.entries)),
+            Some(finding) => bad(
+                Level::Broken,
+                "audit log",
+                &finding.message,
+                why,
+                "`conductor-hook audit verify` says all that is known; a copy in the system's log tells which side was changed",
+            ),
+        },
+        Err(error) => bad(
+            Level::Broken,
+            "audit log",
+            error.to_string(),
+            why,
+            "look at approvals/ in the state directory",
+        ),
+    }
 }
 
 fn program() -> Finding {

@@ -3,6 +3,7 @@
 
 pub mod after;
 pub mod answer;
+pub mod audit;
 pub mod bounce;
 pub mod brakes;
 pub mod close;
@@ -18,6 +19,7 @@ pub mod launch;
 pub mod observe;
 pub mod output;
 pub mod plugin;
+pub mod policy;
 pub mod profile;
 pub mod prove;
 pub mod recover;

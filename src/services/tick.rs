@@ -2,7 +2,7 @@
 
 use super::after::{self, Aftermath};
 use super::context::Context;
-use super::{answer, bounce, deliver, prove, recover};
+use super::{answer, audit, bounce, deliver, prove, recover};
 use crate::clock;
 use crate::domain::ids::{MessageId, TerminalId};
 use crate::error::Result;
@@ -54,6 +54,7 @@ pub fn tick(cx: &Context, store: &mut Store) -> Result<()> {
         }
     }
     failpoint::hit("tick.worked");
+    audit::catch_up(store);
     recover::all(cx, store)?;
     // A hook leaves what it changed last to the timer.
     if let Err(failure) = after::show_counts(store, &cx.tmux) {

@@ -5,13 +5,15 @@
 
 use super::error::Error;
 use super::lock::WriterLock;
-use super::{migrations, spool};
+use super::{audit_file, migrations, spool};
 use crate::clock;
+use crate::domain::audit::Stored;
 use crate::failpoint;
 use crate::fsx;
 use crate::paths::Home;
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags};
+use std::cell::RefCell;
 use std::io;
 use std::ops::Deref;
 use std::path::PathBuf;
@@ -33,7 +35,7 @@ pub enum Budget {
 }
 
 impl Budget {
-    const fn duration(self) -> Duration {
+    pub(super) const fn duration(self) -> Duration {
         match self {
             Self::Status => Duration::from_millis(50),
             Self::Decision => Duration::from_secs(2),
@@ -62,6 +64,17 @@ pub struct Store {
 #[derive(Debug)]
 pub struct Tx<'a> {
     pub(super) inner: rusqlite::Transaction<'a>,
+    /// What this transaction adds to the audit chain.
+    pub(super) audited: RefCell<Vec<Stored>>,
+}
+
+impl<'a> Tx<'a> {
+    fn new(inner: rusqlite::Transaction<'a>) -> Self {
+        Self {
+            inner,
+            audited: RefCell::default(),
+        }
+    }
 }
 
 impl Deref for Tx<'_> {
@@ -122,6 +135,14 @@ impl Store {
         Self::open_at(home, false)
     }
 
+    /// Opens existing state to look at it only: a damaged database stays where it is.
+    pub fn open_to_look(home: &Home) -> Result<Self, Error> {
+        if !home.db().exists() {
+            return Err(Error::Missing(home.root().to_path_buf()));
+        }
+        Ok(Self::connect(home, false)?.0)
+    }
+
     fn open_at(home: &Home, create: bool) -> Result<Self, Error> {
         match Self::try_open(home, create) {
             Err(error) if error.is_corruption() => Err(set_aside(home)?),
@@ -129,11 +150,20 @@ impl Store {
         }
     }
 
+    fn try_open(home: &Home, create: bool) -> Result<Self, Error> {
+        let (store, found) = Self::connect(home, create)?;
+        if found < migrations::known() {
+            store.migrate()?;
+        }
+        Ok(store)
+    }
+
+    /// The open database as it is, and its schema.
     #[expect(
         clippy::disallowed_methods,
         reason = "this is the one place that opens the database"
     )]
-    fn try_open(home: &Home, create: bool) -> Result<Self, Error> {
+    fn connect(home: &Home, create: bool) -> Result<(Self, i64), Error> {
         let mut flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         if create {
             flags |= OpenFlags::SQLITE_OPEN_CREATE;
@@ -149,10 +179,7 @@ impl Store {
             connection,
             home: home.clone(),
         };
-        if found < migrations::known() {
-            store.migrate()?;
-        }
-        Ok(store)
+        Ok((store, found))
     }
 
     /// Whether the file is a database whose schema can be read.
@@ -195,16 +222,36 @@ impl Store {
         body: impl FnOnce(&Tx<'_>) -> Result<T, E>,
     ) -> Result<T, E> {
         let inner = self.connection.transaction().map_err(Error::from)?;
-        body(&Tx { inner })
+        body(&Tx::new(inner))
     }
 
-    /// Writes in one transaction under the writers' lock; what was spooled is stored first. Nothing is stored when `body` fails.
+    /// Writes in one transaction under the writers' lock; what was spooled is stored first. Nothing is stored when `body` fails. What was
+    /// audited is then written into the log file; if that fails, the next writer of an entry, or the next tick, does it.
     pub fn write<T, E: From<Error>>(
         &mut self,
         durability: Durability,
         budget: Budget,
         body: impl FnOnce(&Tx<'_>) -> Result<T, E>,
     ) -> Result<T, E> {
+        let (value, audited) = self.commit(durability, budget, body)?;
+        if !audited.is_empty() {
+            audit_file::announce(&audited);
+            match self.export_audit(budget) {
+                // Whoever holds the lock writes it, or the next one.
+                Ok(()) | Err(Error::Locked) => {}
+                Err(error) => tracing::warn!(%error, "write the audit log"),
+            }
+        }
+        Ok(value)
+    }
+
+    /// As [`Self::write`], without what follows; returns what was audited too.
+    pub(super) fn commit<T, E: From<Error>>(
+        &mut self,
+        durability: Durability,
+        budget: Budget,
+        body: impl FnOnce(&Tx<'_>) -> Result<T, E>,
+    ) -> Result<(T, Vec<Stored>), E> {
         let lock = WriterLock::acquire(&self.home, budget.duration())?;
         // Before the transaction: after the commit a caller shall be able to end at once, and no failure may look like one of the commit.
         if let Err(error) = self.checkpoint_if_large() {
@@ -220,14 +267,15 @@ impl Store {
                 .connection
                 .transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)
                 .map_err(Error::from)?;
-            let tx = Tx { inner };
+            let tx = Tx::new(inner);
             let drained = spool::drain(&self.home, &tx)?;
             let value = body(&tx)?;
             failpoint::fail("db.before_commit").map_err(Error::io("store"))?;
+            let audited = tx.audited.take();
             tx.inner.commit().map_err(Error::from)?;
             failpoint::hit("db.committed");
             drained.forget();
-            value
+            (value, audited)
         };
         drop(lock);
         Ok(value)
@@ -240,7 +288,8 @@ impl Store {
         Syncing(std::thread::spawn(move || fsx::sync_file(&wal)))
     }
 
-    fn wal(&self) -> PathBuf {
+    /// Where what was committed lies until a checkpoint.
+    pub(super) fn wal(&self) -> PathBuf {
         let mut wal = self.home.db().into_os_string();
         wal.push("-wal");
         PathBuf::from(wal)

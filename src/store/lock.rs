@@ -1,4 +1,5 @@
-//! The two locks: of all writers, and of one terminal's deliveries. Order: a terminal's lock first, then the writers'.
+//! The locks: of all writers, of one terminal's deliveries, and of the audit log. Order: a terminal's lock first, then the log's, then the
+//! writers'.
 //!
 //! fs2's methods are called by their full path: std has methods of the same names with other error types.
 
@@ -96,6 +97,38 @@ fn same_file(file: &File, path: &Path) -> bool {
     match (file.metadata(), std::fs::metadata(path)) {
         (Ok(held), Ok(there)) => (held.dev(), held.ino()) == (there.dev(), there.ino()),
         _ => false,
+    }
+}
+
+/// The lock of those who write the audit log; taken before the writers' lock, never after it.
+#[derive(Debug)]
+pub(super) struct AuditLock {
+    _file: File,
+}
+
+impl AuditLock {
+    /// Takes the lock if it is free within `budget`.
+    pub(super) fn acquire(home: &Home, budget: Duration) -> Result<Self, Error> {
+        fsx::create_private_dir(&home.approvals())
+            .map_err(Error::io(format!("create {}", home.approvals().display())))?;
+        Self::take(open(&home.audit_lock())?, budget)
+    }
+
+    /// As [`Self::acquire`], for a reader: makes nothing; `None` when nobody has ever written.
+    pub(super) fn to_read(home: &Home, budget: Duration) -> Result<Option<Self>, Error> {
+        let path = home.audit_lock();
+        fsx::open_regular(&path)
+            .map_err(Error::io(format!("open {}", path.display())))?
+            .map(|file| Self::take(file, budget))
+            .transpose()
+    }
+
+    fn take(file: File, budget: Duration) -> Result<Self, Error> {
+        if lock_within(&file, budget).map_err(Error::io("lock the audit log"))? {
+            Ok(Self { _file: file })
+        } else {
+            Err(Error::Locked)
+        }
     }
 }
 

@@ -4,6 +4,7 @@
 //! across a tmux call, a child process, a wait, or a prompt. May import [`crate::domain`] and the ground.
 
 mod audit;
+mod audit_file;
 mod db;
 mod due;
 mod error;
@@ -19,6 +20,7 @@ mod terminals;
 mod traffic;
 mod trust;
 
+pub use audit::AuditFilter;
 pub use db::{Budget, Durability, Store, Syncing, Tx};
 pub use due::{Arm, Due, DueKind};
 pub use error::Error;

@@ -239,11 +239,23 @@ pub fn schemas() -> serde_json::Value {
         "name": text, "server": maybe_text, "terminals": {"type": "array", "items": {"$ref": "#/$defs/terminal"}},
         "pending_approvals": count, "unread": count,
     }));
+    let audit_entry = object(json!({
+        "seq": count, "at": time, "action": text, "subject": text, "actor": text, "via": text, "detail": {},
+        "prev": {"type": "string", "pattern": "^[0-9a-f]{64}$"}, "hash": {"type": "string", "pattern": "^[0-9a-f]{64}$"},
+    }));
+    let audit_report = object(json!({
+        "ok": {"type": "boolean"}, "entries": count, "exported": count, "pending": count, "head": text,
+        "broken": {"type": "array", "items": object(json!({
+            "seq": {"type": "integer"}, "line": {"type": ["integer", "null"]}, "place": {"enum": ["database", "file"]},
+            "what": {"enum": ["changed", "missing", "reordered", "added", "cut"]}, "message": text,
+        }))},
+        "warnings": {"type": "array", "items": text},
+    }));
     let error = object(json!({
         "error": object(json!({"kind": text, "message": text, "hint": maybe_text})),
     }));
     json!({
         "$schema": "https://json-schema.org/draft/2020-12/schema",
-        "$defs": {"terminal": terminal, "session": session, "message": message, "error": error},
+        "$defs": {"terminal": terminal, "session": session, "message": message, "audit_entry": audit_entry, "audit_report": audit_report, "error": error},
     })
 }

@@ -1,4 +1,6 @@
 //! Everything printed: JSON shapes and tables. Imports [`crate::domain`] alone.
 
+pub mod audit;
+pub mod csv;
 pub mod json;
 pub mod table;
