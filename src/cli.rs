@@ -140,6 +140,12 @@ pub enum Command {
         #[arg(long)]
         force: bool,
     },
+    /// Say what the policy does about a command, or show the policy.
+    Policy {
+        /// What to do.
+        #[command(subcommand)]
+        command: Policy,
+    },
     /// Accept what a project's .conductor/ holds, after showing it.
     Trust {
         /// The project's directory.
@@ -467,6 +473,31 @@ pub enum Profile {
         #[arg(required = true)]
         words: Vec<String>,
     },
+}
+
+/// What to do with the policy.
+#[derive(Debug, Subcommand)]
+pub enum Policy {
+    /// Say which rule decides about a command and why; exit 0 allow, 4 deny, 10 ask, 11 defer.
+    Check {
+        /// The agent's working directory (default: this one).
+        #[arg(long, value_name = "DIR")]
+        cwd: Option<PathBuf>,
+        /// The agent's tool; the words behind `--` are what it works on.
+        #[arg(long, value_name = "TOOL", default_value = "Bash")]
+        tool: String,
+        /// The agent program that the tool belongs to.
+        #[arg(short, long, value_name = "PROVIDER", default_value = "claude_code")]
+        provider: String,
+        /// The agent's profile.
+        #[arg(long, value_name = "NAME", default_value = "")]
+        profile: String,
+        /// One word is a command line; several are the words of one command.
+        #[arg(last = true, required = true)]
+        command: Vec<String>,
+    },
+    /// Show the rules that hold here, and where they come from.
+    Show,
 }
 
 /// What to do with the audit log.

@@ -6,6 +6,7 @@ mod generate;
 mod messages;
 mod output;
 mod plugin;
+mod policy;
 mod profiles;
 mod state;
 
@@ -248,6 +249,7 @@ fn dispatch(cli: Cli, out: &mut dyn Write) -> Result<u8> {
             name,
             force,
         } => profiles::install(&mut door, &source, scope, name.as_deref(), force)?,
+        Command::Policy { command } => return policy::policy(&mut door, &command),
         Command::Trust { dir, yes } => profiles::trust(&mut door, &dir, yes)?,
         Command::Untrust { dir } => profiles::untrust(&mut door, &dir)?,
         Command::Audit { command } => return audit::audit(&mut door, &command),

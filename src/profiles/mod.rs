@@ -10,6 +10,8 @@
 //! | [`search`] | ranking and near names |
 //! | [`project`] | a project's `.conductor/`, and the hashes that trust is bound to |
 //! | [`edit`] | creating and installing profiles |
+//! | [`policy`], [`policy_file`], [`policy_always`] | `policy.toml`: which rules hold, how they are written, the one that `always` adds |
+//! | [`policy_sight`] | the disk, as a policy looks at it |
 //! | [`config`], [`config_table`] | `config.toml`; its keys, and the reference made from them |
 
 pub mod built_in;
@@ -25,6 +27,10 @@ pub mod finding;
 pub mod front_matter;
 pub mod inheritance;
 mod keys;
+pub mod policy;
+pub mod policy_always;
+pub mod policy_file;
+pub mod policy_sight;
 pub mod profile;
 pub mod project;
 mod scaffold;

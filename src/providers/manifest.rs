@@ -1,6 +1,9 @@
 //! A provider's manifest: what one agent program needs, as data.
 
 use super::dialect::Dialect;
+use super::tools::Tools;
+use crate::domain::event::ToolCall;
+use crate::domain::policy::Action;
 use crate::domain::text::Limits;
 use serde::Deserialize;
 use std::collections::BTreeMap;
@@ -45,6 +48,9 @@ pub struct Manifest {
     /// Its tools by the names of the common vocabulary.
     #[serde(default)]
     pub tool_names: BTreeMap<String, Vec<String>>,
+    /// What its tools would do.
+    #[serde(default)]
+    pub tools: Tools,
 }
 
 const fn default_tool_wait() -> u64 {
@@ -195,6 +201,11 @@ impl Manifest {
                 .chain(&self.hooks.decision)
                 .next()
                 .is_some()
+    }
+
+    /// What a call of one of its tools would do.
+    pub fn action(&self, call: &ToolCall) -> Action {
+        self.tools.action(call)
     }
 
     /// The agent's own names of tools that a profile names in the common vocabulary; other names are taken as they are.

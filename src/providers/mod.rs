@@ -1,6 +1,6 @@
 //! Agent programs: what is data in a manifest, code only for dialects.
 //!
-//! `manifest` is the data, `launch` makes the files and the command line of one agent, `dialect` reads hook JSON into
+//! `manifest` is the data, `tools` the part of it that says what a tool call would do, `launch` makes the files and the command line of one agent, `dialect` reads hook JSON into
 //! [`crate::domain::event`] and writes answers in the agent's words, `screen` is the second source. May import [`crate::domain`] and
 //! the ground.
 
@@ -10,9 +10,11 @@ mod dialect;
 mod launch;
 mod manifest;
 mod screen;
+mod tools;
 
 pub use catalogue::Catalogue;
 pub use dialect::{Dialect, Incoming, Verdict};
 pub use launch::{LaunchFiles, LaunchSpec, prepare};
 pub use manifest::Manifest;
 pub use screen::{Seen, look};
+pub use tools::Tools;

@@ -19,6 +19,7 @@ pub mod launch;
 pub mod observe;
 pub mod output;
 pub mod plugin;
+pub mod policy;
 pub mod profile;
 pub mod prove;
 pub mod queues;

@@ -1,0 +1,274 @@
+//! Where paths lead, and patterns for them.
+
+use super::Policy;
+use crate::domain::shell::Word;
+use std::path::{Component, Path, PathBuf};
+
+/// What a ruling has to know of the disk. Every path is absolute.
+pub trait Sight {
+    /// The path without links; what does not exist at its end is kept. `None` when it cannot be found out.
+    fn real(&self, path: &Path) -> Option<PathBuf>;
+    /// Whether it is a regular file, links followed.
+    fn is_file(&self, path: &Path) -> bool;
+    /// Whether it is a directory, links followed.
+    fn is_dir(&self, path: &Path) -> bool;
+    /// The names in a directory; `None` when they cannot be read or are very many.
+    fn names(&self, dir: &Path) -> Option<Vec<String>>;
+    /// Where the program of this bare name is found by an agent that works in `cwd`.
+    fn program(&self, name: &str, cwd: &Path) -> Option<PathBuf>;
+}
+
+/// `path` without `.` and `..`, by its text alone.
+pub fn normal(path: &Path) -> PathBuf {
+    let mut clean = PathBuf::new();
+    for part in path.components() {
+        match part {
+            Component::ParentDir => {
+                clean.pop();
+            }
+            Component::CurDir => {}
+            other => clean.push(other),
+        }
+    }
+    clean
+}
+
+/// Where a command stands: everything that decides where its paths lead.
+pub struct View<'a> {
+    /// The policy.
+    pub policy: &'a Policy,
+    /// The disk.
+    pub sight: &'a dyn Sight,
+    /// The agent's working directory without links: reading is permitted below it.
+    pub root: PathBuf,
+    /// Where the command may stand; empty when that is not known.
+    pub cwds: Vec<PathBuf>,
+}
+
+/// Most files that a pattern in a command is looked up for.
+const MAX_NAMES: usize = 300;
+
+impl View<'_> {
+    /// The absolute paths that `text` may name.
+    pub fn absolute(&self, text: &str, tilde: bool) -> Vec<PathBuf> {
+        if tilde && let Some(rest) = text.strip_prefix('~') {
+            let home = self.policy.home.iter();
+            return home
+                .map(|home| home.join(rest.trim_start_matches('/')))
+                .collect();
+        }
+        self.cwds.iter().map(|cwd| cwd.join(text)).collect()
+    }
+
+    /// Whether `text` leads to the working directory or below it, wherever the command stands.
+    pub fn inside(&self, text: &str, tilde: bool) -> bool {
+        let paths = self.absolute(text, tilde);
+        !paths.is_empty() && paths.iter().all(|path| self.is_inside(path))
+    }
+
+    /// Whether an absolute path leads to the working directory or below it.
+    pub fn is_inside(&self, path: &Path) -> bool {
+        self.sight
+            .real(path)
+            .is_some_and(|real| real.starts_with(&self.root))
+    }
+
+    /// Whether all that an operand may become lies inside; `accept` may ask for more of each path.
+    pub fn operand_inside(&self, word: &Word, accept: &dyn Fn(&Path) -> bool) -> bool {
+        if word.dynamic || word.text.starts_with('@') {
+            return false;
+        }
+        let fits = |text: &str| {
+            let paths = self.absolute(text, word.tilde);
+            let mut paths = paths.iter();
+            !self.cwds.is_empty() && paths.all(|path| self.is_inside(path) && accept(path))
+        };
+        match &word.glob {
+            None => word.text == "-" || fits(&word.text),
+            Some(_) => self
+                .expanded(word)
+                .is_some_and(|texts| texts.iter().all(|text| fits(text)) && fits(&word.text)),
+        }
+    }
+
+    /// The names that a pattern may become; more than a shell would take. `None` when that cannot be said.
+    fn expanded(&self, word: &Word) -> Option<Vec<String>> {
+        let glob = word.glob.as_ref()?;
+        let pattern = word.text.get(glob.prefix.len()..)?;
+        if word.tilde || pattern.contains('/') || pattern.contains("**") {
+            return None;
+        }
+        let (dir, start) = match glob.prefix.rfind('/') {
+            Some(at) => glob.prefix.split_at(at + 1),
+            None => ("", glob.prefix.as_str()),
+        };
+        let start = start.to_lowercase();
+        let end = glob.suffix.to_lowercase();
+        let mut found = Vec::new();
+        for cwd in &self.cwds {
+            let at = cwd.join(dir);
+            if !self.sight.is_dir(&at) {
+                continue;
+            }
+            for name in self.sight.names(&at)? {
+                let lower = name.to_lowercase();
+                if lower.starts_with(&start) && lower.ends_with(&end) {
+                    found.push(format!("{dir}{name}"));
+                }
+            }
+        }
+        let flag = found.iter().any(|text| text.starts_with('-'));
+        (!flag && found.len() <= MAX_NAMES).then_some(found)
+    }
+}
+
+/// A pattern for absolute paths: `*` and `?` stay within a component, `**` goes through them; `~/` is the home directory, `{state}` the
+/// state directory; `**/x` is anywhere, any other is below the working directory.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PathPattern(String);
+
+impl PathPattern {
+    /// A pattern.
+    pub fn new(text: impl Into<String>) -> Self {
+        Self(text.into())
+    }
+
+    /// As written.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// Whether it matches `path`; `loose` takes upper and lower case for the same, as some disks do.
+    pub fn matches(&self, path: &Path, view: &View<'_>, loose: bool) -> bool {
+        let Some(text) = path.to_str() else {
+            return loose;
+        };
+        let pattern = self.0.as_str();
+        let below = |base: &Path, rest: &str| {
+            // The base is no pattern, whatever signs are in it.
+            path.strip_prefix(base).is_ok_and(|tail| {
+                tail.to_str()
+                    .map_or(loose, |tail| path_glob(rest, tail, loose))
+            })
+        };
+        let with_links = |base: &Path, rest: &str| {
+            let real = view.sight.real(base);
+            below(base, rest) || real.is_some_and(|real| below(&real, rest))
+        };
+        if let Some(rest) = pattern.strip_prefix("{state}") {
+            let state = view.policy.state.as_deref();
+            return state.is_some_and(|state| with_links(state, rest.trim_start_matches('/')));
+        }
+        if let Some(rest) = pattern.strip_prefix("~/") {
+            let home = view.policy.home.as_deref();
+            return home.is_some_and(|home| with_links(home, rest));
+        }
+        if pattern.starts_with('/') || pattern.starts_with("**/") {
+            return path_glob(
+                pattern.trim_start_matches('/'),
+                text.trim_start_matches('/'),
+                loose,
+            );
+        }
+        below(&view.root, pattern)
+    }
+
+    /// The longest part of it that is the same in every path it matches; used to find such paths in text that is not understood.
+    pub fn hint(&self) -> &str {
+        let text = self
+            .0
+            .trim_start_matches("{state}")
+            .trim_start_matches('~')
+            .trim_start_matches("**");
+        let parts = text.split(['*', '?']);
+        parts
+            .max_by_key(|part| part.len())
+            .unwrap_or_default()
+            .trim_end_matches('/')
+    }
+}
+
+fn path_glob(pattern: &str, text: &str, loose: bool) -> bool {
+    if let Some(rest) = pattern.strip_prefix("**/") {
+        let mut tails = std::iter::once(text).chain(
+            text.match_indices('/')
+                .filter_map(|(at, _)| text.get(at + 1..)),
+        );
+        return tails.any(|tail| path_glob(rest, tail, loose));
+    }
+    if pattern == "**" {
+        return true;
+    }
+    match (pattern.split_once('/'), text.split_once('/')) {
+        (Some((head, rest)), Some((part, tail))) => {
+            glob(head, part, loose) && path_glob(rest, tail, loose)
+        }
+        // `dir/**` is also the directory itself.
+        (Some((head, "**")), None) => glob(head, text, loose),
+        (None, None) => glob(pattern, text, loose),
+        _ => false,
+    }
+}
+
+/// Whether `text` matches a pattern of `*` and `?`.
+pub fn glob(pattern: &str, text: &str, loose: bool) -> bool {
+    let same = |a: char, b: char| a == b || loose && a.to_lowercase().eq(b.to_lowercase());
+    let pattern: Vec<char> = pattern.chars().collect();
+    let text: Vec<char> = text.chars().collect();
+    let (mut p, mut t) = (0, 0);
+    let mut back: Option<(usize, usize)> = None;
+    while let Some(c) = text.get(t) {
+        match pattern.get(p) {
+            Some('*') => {
+                back = Some((p, t));
+                p += 1;
+            }
+            Some(sign) if *sign == '?' || same(*sign, *c) => {
+                p += 1;
+                t += 1;
+            }
+            _ => match &mut back {
+                Some((star, taken)) => {
+                    *taken += 1;
+                    t = *taken;
+                    p = *star + 1;
+                }
+                None => return false,
+            },
+        }
+    }
+    pattern
+        .get(p..)
+        .unwrap_or_default()
+        .iter()
+        .all(|c| *c == '*')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn patterns_know_components() {
+        for (pattern, text, wanted) in [
+            ("a/*.rs", "a/b.rs", true),
+            ("a/*.rs", "a/b/c.rs", false),
+            ("a/**", "a/b/c", true),
+            ("a/**", "a", true),
+            ("a/**", "ab", false),
+            ("**/.git/**", "home/u/p/.git/config", true),
+            ("**/.git/**", ".git", true),
+            ("**/x", "x/y", false),
+            ("a/**/z", "a/b/c/z", true),
+        ] {
+            assert_eq!(path_glob(pattern, text, false), wanted, "{pattern} {text}");
+        }
+        assert!(glob("*A?c", "xxabC", true));
+        assert!(!glob("*A?c", "xxabC", false));
+    }
+
+    #[test]
+    fn paths_are_cleaned_by_text() {
+        assert_eq!(normal(Path::new("/a/./b/../../../c")), Path::new("/c"));
+    }
+}
