@@ -357,6 +357,7 @@ fn a_reader_may_die_at_every_step() {
             flag.display()
         );
         world.run(["send", &id, "--wait", "20", "-m", &run]).ok();
+        world.approve_next(&id);
         let sent = world.send(&id, "a note in the inbox");
         fs::write(&flag, "").unwrap();
         world.wait(&id, "idle");
@@ -470,7 +471,13 @@ fn points() -> Vec<String> {
 
 #[test]
 fn every_failpoint_is_in_a_table() {
-    let tables = [include_str!("failpoints.rs"), include_str!("handoffs.rs")].concat();
+    let tables = [
+        include_str!("failpoints.rs"),
+        include_str!("handoffs.rs"),
+        include_str!("approvals.rs"),
+        include_str!("audit.rs"),
+    ]
+    .concat();
     let found = points();
     assert!(found.len() > 30, "{found:?}");
     let missing: Vec<&String> = found
