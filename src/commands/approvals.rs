@@ -166,7 +166,7 @@ fn challenge(
     reason: Option<&str>,
 ) -> Result<Approval> {
     approve::person(store, id, "cli")?;
-    if !popup::from_pane(door, id, scope, reason)? {
+    if !popup::from_pane(door, store, id, scope, reason)? {
         let opening = popup::Opening {
             start: popup::Start::One(id),
             scope,

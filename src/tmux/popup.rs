@@ -21,6 +21,31 @@ fn numbers(text: &str) -> Option<(u32, u32)> {
 }
 
 impl Tmux {
+    /// Names of the terminals of all panes; none where no server runs.
+    pub fn pane_terminals(&self) -> Result<Vec<String>, Error> {
+        let list = CommandList::new().then(["list-panes", "-a", "-F", "#{pane_tty}"]);
+        match self.run(&list) {
+            Err(Error::NoServer(_)) => Ok(Vec::new()),
+            other => Ok(other?.lines().map(str::to_owned).collect()),
+        }
+    }
+
+    /// Name and process of every attached client; none where no server runs.
+    pub fn clients(&self) -> Result<Vec<(String, i32)>, Error> {
+        let list = CommandList::new().then(["list-clients", "-F", "#{client_pid} #{client_name}"]);
+        let text = match self.run(&list) {
+            Err(Error::NoServer(_)) => return Ok(Vec::new()),
+            other => other?,
+        };
+        Ok(text
+            .lines()
+            .filter_map(|line| {
+                let (pid, name) = line.split_once(' ')?;
+                Some((name.to_owned(), pid.parse().ok()?))
+            })
+            .collect())
+    }
+
     /// Opens a popup with `shell_line` on `client` and returns at once (a client that ran `display-popup` itself would wait until it is
     /// closed).
     pub fn open_popup(&self, client: &str, shell_line: &str) -> Result<(), Error> {

@@ -318,3 +318,80 @@ fn without_a_terminal_nobody_reads_a_code() {
     assert!(error.contains("needs a terminal"), "{error}");
     assert_eq!(seat.approval(&asked["id"])["status"], "pending");
 }
+
+#[test]
+fn no_code_is_shown_where_others_can_read_it() {
+    let seat = Seat::new();
+    let asked = seat.asks("rm -rf build");
+    let id = text(&asked["id"]);
+    let home = quote(&seat.world.home().to_string_lossy());
+    let socket = quote(&seat.world.socket().to_string_lossy());
+    // In a pane, however it is started, nothing is drawn.
+    for (at, command) in [
+        format!("menu answer c {id}"),
+        "menu answer c list".to_owned(),
+        "menu answer c next".to_owned(),
+    ]
+    .iter()
+    .enumerate()
+    {
+        let said = seat.world.at(&format!("pane{at}"));
+        let line = format!(
+            "env -u TMUX -u TMUX_PANE {BINARY} --home {home} -S {socket} {command} 2>{}; echo over; sleep 60",
+            quote(&said.to_string_lossy())
+        );
+        let pane = seat.world.tmux([
+            "new-window",
+            "-d",
+            "-t",
+            "home:",
+            "-P",
+            "-F",
+            "#{pane_id}",
+            &line,
+        ]);
+        eventually("it is over", || {
+            let screen = seat.world.tmux(["capture-pane", "-p", "-t", &pane]);
+            assert!(
+                !screen.contains("asked by") && !screen.contains("waits for you"),
+                "{screen}"
+            );
+            screen.contains("over").then_some(())
+        });
+        let said = std::fs::read_to_string(said).unwrap();
+        assert!(said.contains("others can read a pane"), "{said}");
+    }
+    assert_eq!(seat.approval(&asked["id"])["status"], "pending");
+}
+
+#[test]
+fn a_client_that_an_agent_attached_gets_no_code() {
+    let seat = Seat::new();
+    let other = seat.world.launch_as("other", &[]).supervisor;
+    let own = seat.world.at("own.sock");
+    let (own, socket) = (own.to_string_lossy(), seat.world.socket());
+    let command = format!(
+        "env -u TMUX tmux -S {own} -f /dev/null new-session -d -x 100 -y 30 'env -u TMUX tmux -S {} attach -t home'",
+        socket.display()
+    );
+    seat.world.shell(&other, &command).ok();
+    eventually("the agent's client is attached", || {
+        let clients = seat.world.tmux(["list-clients", "-F", "#{client_name}"]);
+        (clients.lines().count() == 2).then_some(())
+    });
+    let asked = seat.asks("rm -rf build");
+    seat.press(&["C-b", "A"]);
+    seat.shows("has attached the client");
+    assert_eq!(seat.world.audited("approval.refused"), 1);
+    seat.world
+        .run_shell(&format!("tmux -S {own} kill-server"))
+        .ok();
+    eventually("the agent's client is gone", || {
+        let clients = seat.world.tmux(["list-clients", "-F", "#{client_name}"]);
+        (clients.lines().count() == 1).then_some(())
+    });
+    seat.popup(&["C-b", "A"], "1 approval waits for you");
+    assert_eq!(seat.approval(&asked["id"])["status"], "pending");
+    seat.press(&["q"]);
+    seat.is_closed();
+}

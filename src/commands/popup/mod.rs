@@ -12,6 +12,7 @@ use crate::domain::ids::ApprovalId;
 use crate::error::{Failure, Result};
 use crate::fsx;
 use crate::services::approve::{self, Decision};
+use crate::services::presence;
 use crate::store::{Store, Tx};
 use crate::term::{self, ESC_SILENCE, Key, Parser};
 use model::{Answer, Code, Item, LETTERS, Model, Wish};
@@ -74,6 +75,15 @@ pub(super) fn run(door: &Door<'_>, opening: &Opening<'_>) -> Result<Option<Appro
         );
     }
     let mut store = door.cx.existing_store()?;
+    if presence::pane_server(&door.cx, &mut store)?.is_some() {
+        return Err(
+            Failure::refused("this is a pane of tmux, and others can read a pane")
+                .hint("press prefix A, or run `conductor-hook approve ID`: both open a popup"),
+        );
+    }
+    if opening.client.is_some() {
+        presence::no_agent_watches(&door.cx.tmux, &mut store)?;
+    }
     let mut model = Model::new(!matches!(opening.start, Start::One(_)), opening.scope);
     reload(&mut store, &mut model)?;
     match opening.start {

@@ -7,10 +7,9 @@ use crate::domain::ids::ApprovalId;
 use crate::domain::text::one_line;
 use crate::error::{Failure, Result};
 use crate::fsx;
-use crate::paths;
+use crate::services::presence;
 use crate::store::{Error, Store};
 use crate::tmux::{CommandList, Tmux, literal};
-use std::path::PathBuf;
 
 /// Says something in the status line of a client.
 fn say(door: &Door<'_>, client: &str, text: &str) -> Result<()> {
@@ -90,26 +89,25 @@ fn text(hex: &str) -> Option<String> {
         .filter(|text| !text.is_empty())
 }
 
-/// Inside tmux: shows request `id` in a popup on the client that shows this pane, until it is closed. `false`: this is not inside tmux.
+/// Inside tmux: shows request `id` in a popup on the client that shows this pane, until it is closed. `false`: this is no pane of a server that
+/// is known.
 pub(in crate::commands) fn from_pane(
     door: &Door<'_>,
+    store: &mut Store,
     id: ApprovalId,
     scope: Scope,
     reason: Option<&str>,
 ) -> Result<bool> {
-    let Some(socket) = paths::env("TMUX").and_then(|text| {
-        let (socket, _) = text.split_once(',')?;
-        Some(PathBuf::from(socket))
-    }) else {
+    let Some(tmux) = presence::pane_server(&door.cx, store)? else {
         return Ok(false);
     };
-    let tmux = Tmux::at(socket);
+    presence::no_agent_watches(&tmux, store)?;
     let id = id.to_string();
     let reason = fsx::hex(reason.unwrap_or_default().as_bytes());
     tmux.popup_here(|client| {
         shell_line(
             door,
-            &door.cx.tmux,
+            &tmux,
             &["answer", client, &id, scope.as_str(), &reason],
         )
     })
