@@ -56,7 +56,7 @@ pub fn faults(cx: &Context, terminals: &[&Terminal]) -> Vec<String> {
             match blocks(&line) {
                 Ok(true) => {}
                 Ok(false) => {
-                    faults.push(format!("the hook of terminal {id} lets a call pass {what}"))
+                    faults.push(format!("the hook of terminal {id} lets a call pass {what}"));
                 }
                 Err(error) => faults.push(format!(
                     "the hook of terminal {id} cannot be tried: {error}"
