@@ -197,3 +197,53 @@ fn matches(rule: &Rule) -> String {
     }
     parts.join(", ")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::profiles::policy::built_in;
+
+    /// `a|b` would end a cell.
+    fn cell(text: &str) -> String {
+        text.replace('|', " ")
+            .replace('*', "\\*")
+            .replace('<', "&lt;")
+    }
+
+    fn table() -> String {
+        let mut text =
+            String::from("| decision | rule | risk | matches | because |\n|---|---|---|---|---|\n");
+        for rule in &built_in().policy.rules {
+            text.push_str(&format!(
+                "| {} | `{}` | {} | {} | {} |\n",
+                rule.decision.as_str(),
+                rule.id,
+                rule.risk().as_str(),
+                cell(&matches(rule)),
+                cell(&rule.reason)
+            ));
+        }
+        text
+    }
+
+    #[test]
+    fn the_table_of_rules_in_the_pages_is_up_to_date() {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/policy.md");
+        let page = std::fs::read_to_string(&path).unwrap();
+        let (front, rest) = page.split_once("<!-- rules:").unwrap();
+        let (head, rest) = rest.split_once("-->\n").unwrap();
+        let (_, back) = rest.split_once("<!-- end of rules -->").unwrap();
+        let wanted = format!(
+            "{front}<!-- rules:{head}-->\n\n{}\n<!-- end of rules -->{back}",
+            table()
+        );
+        if paths::env("CONDUCTOR_RENEW").is_some() {
+            crate::fsx::write_atomic_mode(&path, wanted.as_bytes(), 0o644).unwrap();
+            return;
+        }
+        assert_eq!(
+            page, wanted,
+            "docs/policy.md: CONDUCTOR_RENEW=1 cargo test --lib pages"
+        );
+    }
+}

@@ -30,6 +30,8 @@ mod keys;
 pub mod policy;
 pub mod policy_always;
 #[cfg(test)]
+mod policy_campaign_tests;
+#[cfg(test)]
 mod policy_corpus_tests;
 pub mod policy_file;
 #[cfg(test)]

@@ -64,6 +64,7 @@ impl World {
 
 /// One line of the corpus: the decision, why, and the command.
 pub(super) struct Line {
+    pub(super) file: &'static str,
     pub(super) decision: String,
     why: String,
     pub(super) command: String,
@@ -87,7 +88,7 @@ fn fixtures() -> PathBuf {
 }
 
 /// The lines of the corpus file `name`; comments are `Err`.
-fn lines(name: &str) -> Vec<Result<Line, String>> {
+fn lines(name: &'static str) -> Vec<Result<Line, String>> {
     let text = std::fs::read_to_string(fixtures().join(name)).unwrap();
     let parse = |line: &str| {
         if line.starts_with('#') {
@@ -101,6 +102,7 @@ fn lines(name: &str) -> Vec<Result<Line, String>> {
             _ => panic!("{name}: {line:?} is not a decision, a reason and a command"),
         };
         Ok(Line {
+            file: name,
             decision,
             why,
             command: decode(&written),

@@ -18,6 +18,7 @@ mod handoffs;
 mod identity;
 mod lifecycle;
 mod mcp;
+mod policy;
 mod profiles;
 mod storm;
 #[path = "../support/mod.rs"]
