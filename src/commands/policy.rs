@@ -2,7 +2,7 @@
 
 use super::Door;
 use crate::cli;
-use crate::domain::policy::{Decision, Rule, Ruling};
+use crate::domain::policy::{Decision, Ruling};
 use crate::domain::text::one_line;
 use crate::error::{Failure, Kind, Result};
 use crate::paths;
@@ -118,7 +118,7 @@ fn show(door: &mut Door<'_>, loaded: &Loaded) -> Result<()> {
         .map(|(index, rule)| {
             json!({
                 "id": rule.id, "decision": rule.decision, "risk": rule.risk(), "presence": rule.presence,
-                "from": layer_of(loaded, index), "matches": matches(rule), "overrides": rule.overrides, "reason": rule.reason,
+                "from": layer_of(loaded, index), "matches": rule.matched(), "overrides": rule.overrides, "reason": rule.reason,
             })
         })
         .collect();
@@ -137,7 +137,7 @@ fn show(door: &mut Door<'_>, loaded: &Loaded) -> Result<()> {
                 &rule.id,
                 rule.risk().as_str(),
                 layer_of(loaded, index),
-                &crate::ui::table::cut(&matches(rule), 60),
+                &crate::ui::table::cut(&rule.matched(), 60),
                 &rule.reason,
             ]);
         }
@@ -158,44 +158,6 @@ fn show(door: &mut Door<'_>, loaded: &Loaded) -> Result<()> {
         }
         text
     })
-}
-
-/// What a rule matches, in short.
-fn matches(rule: &Rule) -> String {
-    let mut parts = Vec::new();
-    let mut add = |what: &str, words: &[String]| {
-        if !words.is_empty() {
-            parts.push(format!("{what} {}", words.join("|")));
-        }
-    };
-    add("tool", &rule.tool);
-    add("program", &rule.program);
-    let subcommands: Vec<String> = rule
-        .subcommand
-        .iter()
-        .map(|words| words.join(" "))
-        .collect();
-    add("subcommand", &subcommands);
-    add("option", &rule.any_flag);
-    add("argument", &rule.any_arg);
-    let path = |p: &crate::domain::policy::paths::PathPattern| p.as_str().to_owned();
-    add(
-        "writes",
-        &rule.paths_write.iter().map(path).collect::<Vec<_>>(),
-    );
-    add(
-        "reads",
-        &rule.paths_read.iter().map(path).collect::<Vec<_>>(),
-    );
-    add("profile", &rule.profile);
-    if let Some(tokens) = &rule.argv {
-        let words = tokens.iter().map(|token| match token {
-            crate::domain::policy::Token::Rest => "...".to_owned(),
-            crate::domain::policy::Token::OneOf(list) => shell_words::join(list),
-        });
-        add("argv", &[words.collect::<Vec<_>>().join(" ")]);
-    }
-    parts.join(", ")
 }
 
 #[cfg(test)]
@@ -219,7 +181,7 @@ mod tests {
                 rule.decision.as_str(),
                 rule.id,
                 rule.risk().as_str(),
-                cell(&matches(rule)),
+                cell(&rule.matched()),
                 cell(&rule.reason)
             ));
         }
