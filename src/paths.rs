@@ -16,6 +16,8 @@ pub mod name {
     pub const HOOK: &str = "CONDUCTOR_HOOK";
     /// Path of the tmux socket.
     pub const TMUX_SOCKET: &str = "CONDUCTOR_TMUX_SOCKET";
+    /// `program`: talk to tmux through its own program instead of over its socket.
+    pub const TMUX_CLIENT: &str = "CONDUCTOR_TMUX_CLIENT";
     /// What is set for an agent, and for nobody else.
     pub const AGENT: [&str; 5] = [TERMINAL_ID, SESSION, HOOK, HOME, TMUX_SOCKET];
     /// Log filter.

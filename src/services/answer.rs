@@ -24,6 +24,9 @@ const SETTLE_MS: i64 = 400;
 /// How long an answer waits for the call that asked before it goes to the inbox, in milliseconds.
 const INBOX_MS: i64 = 1_500;
 
+/// When somebody looks whether the worker of an answer in the inbox has been closed, in milliseconds.
+const CLOSED_MS: i64 = 3_000;
+
 /// How a wait for a handoff ended.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Outcome {
@@ -334,12 +337,18 @@ pub fn settle(cx: &Context, store: &mut Store, id: &str) -> Result<()> {
         body: text,
         key: Some(format!("handoff:{id}")),
         ttl: None,
+        approval: false,
     };
     let (tag, trace) = (send::tag()?, send::tag_long()?);
+    let mut aftermath = Aftermath::default();
     let given = store.write(Durability::Power, Budget::Call, |tx| {
         if !tx.give_handoff(id, Given::Inbox)? {
             return Ok(false);
         }
+        tx.set_waiter(id, None)?;
+        // If this process is killed before the worker is closed, somebody else closes it.
+        let at = clock::after_ms(now, CLOSED_MS);
+        tx.set_due(DueKind::Handoff, id, socket(&caller).as_deref(), at)?;
         send::accept(
             tx,
             Sender::Terminal(handoff.worker.clone()),
@@ -348,11 +357,16 @@ pub fn settle(cx: &Context, store: &mut Store, id: &str) -> Result<()> {
             trace,
             None,
         )?;
+        aftermath.arm(tx, &caller, now)?;
         Ok::<_, Failure>(true)
     })?;
     failpoint::hit("handoff.given");
+    aftermath.run(cx, store);
     if given {
         finish(cx, store, &handoff);
+        store.write(Durability::Process, Budget::Call, |tx| {
+            tx.clear_due(DueKind::Handoff, id)
+        })?;
         send::attempt(cx, store, &caller.id);
     }
     Ok(())
@@ -371,9 +385,10 @@ fn cut(answer: &str, worker: &TerminalId) -> String {
 }
 
 /// An answer was taken for a call. Where the process that took it is gone and the caller lives, its client may never have read it:
-/// it is said once more, in the inbox.
+/// it is said once more, in the inbox. Where it was put there, only its worker may still have to be closed.
 fn confirm_given(cx: &Context, store: &mut Store, handoff: &Handoff) -> Result<()> {
     if handoff.waiter.is_none() {
+        finish(cx, store, handoff);
         return Ok(());
     }
     let caller = store.read(|tx| tx.terminal(&handoff.caller))?;

@@ -3,7 +3,9 @@
 
 pub mod after;
 pub mod answer;
+pub mod approve;
 pub mod audit;
+pub mod binding;
 pub mod bounce;
 pub mod brakes;
 pub mod close;
@@ -22,6 +24,7 @@ pub mod plugin;
 pub mod policy;
 pub mod profile;
 pub mod prove;
+pub mod queues;
 pub mod recover;
 pub mod send;
 pub mod start;

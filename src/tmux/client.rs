@@ -74,7 +74,9 @@ impl Tmux {
             )));
         }
         // A new pane gets the environment of the client that makes it, and a new session may need a new server: both are the program's.
-        if !list.creates() {
+        let program_only =
+            || paths::env(paths::name::TMUX_CLIENT).is_some_and(|who| who == "program");
+        if !list.creates() && !program_only() {
             match wire::run(&self.socket, list.argv(), stdin, LIMIT) {
                 Ok(output) => {
                     return Ok(Answer {

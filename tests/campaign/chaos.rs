@@ -16,6 +16,7 @@ pub(crate) struct Chaos<'a> {
     next: &'a AtomicUsize,
     hooks: AtomicUsize,
     agents: AtomicUsize,
+    evicted: AtomicUsize,
     servers: AtomicUsize,
     disks: AtomicUsize,
     extra: Mutex<Vec<Sent>>,
@@ -29,6 +30,7 @@ impl<'a> Chaos<'a> {
             next,
             hooks: AtomicUsize::new(0),
             agents: AtomicUsize::new(0),
+            evicted: AtomicUsize::new(0),
             servers: AtomicUsize::new(0),
             disks: AtomicUsize::new(0),
             extra: Mutex::default(),
@@ -41,6 +43,11 @@ impl<'a> Chaos<'a> {
 
     pub(crate) fn agents_ended(&self) -> usize {
         self.agents.load(Ordering::Relaxed)
+    }
+
+    /// Agents whose pane another program took over.
+    pub(crate) fn evicted(&self) -> usize {
+        self.evicted.load(Ordering::Relaxed)
     }
 
     pub(crate) fn servers_killed(&self) -> usize {
@@ -90,20 +97,33 @@ impl<'a> Chaos<'a> {
         }
     }
 
-    /// Agents end and are replaced; in the middle the server is killed, later the disk is full.
+    /// Agents end and are replaced, clocks are set; in the middle the server is killed, later the disk is full.
     pub(crate) fn disasters(&self, agents: usize) {
         let mut random = Random::new(self.plan.seed ^ 0xdead);
         for percent in (5..=95).step_by(5) {
             self.until(percent);
             if self.over() {
-                return;
+                break;
             }
             match percent {
-                50 => self.restart(agents),
+                // Timers, and the hooks of agents that are launched meanwhile, have a wrong clock.
+                20 => self.set_clock(Some("3600000")),
+                35 => self.set_clock(Some("-3600000")),
+                45 => self.set_clock(None),
+                50 => self.restart(agents, &mut random),
                 75 => self.fill(),
                 _ => self.replace(&mut random),
             }
         }
+        self.set_clock(None);
+    }
+
+    fn set_clock(&self, skew: Option<&str>) {
+        let name = "CONDUCTOR_CLOCK_SKEW";
+        match skew {
+            Some(ms) => self.world.tmux(["set-environment", "-g", name, ms]),
+            None => self.world.tmux(["set-environment", "-gu", name]),
+        };
     }
 
     fn replace(&self, random: &mut Random) {
@@ -115,43 +135,104 @@ impl<'a> Chaos<'a> {
             let at = random.below(agents.len());
             agents.swap_remove(at)
         };
-        match random.below(3) {
+        match random.below(5) {
             0 => {
                 self.world.run(["close", &id]);
             }
             1 => {
-                let mut extra = self.extra.lock().unwrap();
-                let number = 1_000_000 + extra.len();
-                let clean = format!("«{number}»\nCRASH");
-                self.world.run(["send", &id, "-m", &clean]);
-                extra.push(Sent {
-                    number,
-                    sender: usize::MAX,
-                    receiver: id.clone(),
-                    clean,
-                    accepted: None,
-                });
+                let number = 1_000_000 + self.extra.lock().unwrap().len();
+                self.send(number, &id, "\nCRASH");
             }
-            _ => {
-                if let Some(pid) = self.world.pane_pid(&id) {
-                    kill(pid);
-                }
-            }
+            how => self.evict(&id, how),
         }
         self.agents.fetch_add(1, Ordering::Relaxed);
         self.world.launch();
     }
 
-    fn restart(&self, agents: usize) {
+    /// Kills an agent from outside; with some, another program takes over the pane, at once or after the pane was left dead for a while.
+    fn evict(&self, id: &str, how: usize) {
+        let Some(pane) = self.world.pane(id) else {
+            return;
+        };
+        match how {
+            2 => {
+                if let Some(pid) = self.world.pane_pid(&pane) {
+                    kill(pid);
+                }
+            }
+            3 => {
+                self.world.respawn(&pane, true);
+                self.evicted.fetch_add(1, Ordering::Relaxed);
+            }
+            _ => {
+                self.world
+                    .tmux(["set-option", "-p", "-t", &pane, "remain-on-exit", "on"]);
+                if let Some(pid) = self.world.pane_pid(&pane) {
+                    kill(pid);
+                }
+                std::thread::sleep(Duration::from_millis(300));
+                self.world.respawn(&pane, false);
+                self.evicted.fetch_add(1, Ordering::Relaxed);
+            }
+        }
+    }
+
+    /// Sends one message outside the plan.
+    fn send(&self, number: usize, receiver: &str, more: &str) {
+        let clean = format!("«{number}»{more}");
+        let key = format!("k{number}");
+        let done = self
+            .world
+            .run(["send", receiver, "--key", &key, "-m", &clean, "--json"]);
+        let message: Value = serde_json::from_str(&done.out).unwrap_or_default();
+        self.extra.lock().unwrap().push(Sent {
+            number,
+            sender: usize::MAX,
+            receiver: receiver.to_owned(),
+            clean,
+            accepted: message["id"].as_str().and_then(|id| id.parse().ok()),
+        });
+    }
+
+    /// The server dies with messages on their way and a new one gives the same ids to other panes, again and again.
+    pub(crate) fn restarts(&self, cycles: usize) {
+        let mut random = Random::new(self.plan.seed ^ 0xc6);
+        for cycle in 0..cycles {
+            let agents = self.world.agents.lock().unwrap().clone();
+            for n in 0..4 {
+                let number = 2_000_000 + cycle * 4 + n;
+                if let Some(id) = random.pick(&agents) {
+                    // Some are still at work when the next ones come, so that those wait.
+                    self.send(number, id, if n == 0 { "\nSLEEP 0.5" } else { "" });
+                }
+            }
+            std::thread::sleep(Duration::from_millis(random.below(150) as u64));
+            self.restart(2, &mut random);
+        }
+    }
+
+    fn restart(&self, agents: usize, random: &mut Random) {
         self.world.agents.lock().unwrap().clear();
         let pid = self.world.tmux(["display-message", "-p", "#{pid}"]).out;
         if let Ok(pid) = pid.trim().parse() {
             kill(pid);
             self.servers.fetch_add(1, Ordering::Relaxed);
+            // A client that meets a dying server fails; that is not what is tested.
+            let end = Instant::now() + Duration::from_secs(1);
+            let lives = || {
+                fs::read_to_string(format!("/proc/{pid}/stat"))
+                    .is_ok_and(|stat| !stat.contains(") Z "))
+            };
+            while lives() && Instant::now() < end {
+                std::thread::sleep(Duration::from_millis(1));
+            }
         }
-        std::thread::sleep(Duration::from_millis(100));
+        std::thread::sleep(Duration::from_millis(random.below(200) as u64));
         self.world.start_server();
-        // The new server's panes have the old one's ids.
+        // The new server's panes have the old one's ids, and some of those are now nobody's agent.
+        for _ in 0..random.below(4) {
+            self.world.recorder(None);
+        }
         for _ in 0..agents {
             self.world.launch();
         }

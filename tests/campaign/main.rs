@@ -2,7 +2,7 @@
 //! own programs received.
 //!
 //! ```text
-//! campaign --bin PATH [--seed N] [--messages N] [--agents N] [--minutes N] [--senders N] [--keep]
+//! campaign --bin PATH [--seed N] [--messages N] [--agents N] [--senders N] [--restarts N] [--minutes N] [--keep]
 //! ```
 
 #![expect(
@@ -36,6 +36,7 @@ struct Options {
     agents: usize,
     minutes: Option<u64>,
     senders: usize,
+    restarts: usize,
     keep: bool,
     debug: bool,
 }
@@ -50,6 +51,7 @@ fn options() -> Result<Options, String> {
         agents: 8,
         minutes: None,
         senders: 8,
+        restarts: 3,
         keep: false,
         debug: false,
     };
@@ -65,6 +67,7 @@ fn options() -> Result<Options, String> {
             "--agents" => options.agents = size(value()?)?.max(2),
             "--minutes" => options.minutes = Some(number(value()?)?),
             "--senders" => options.senders = size(value()?)?.max(1),
+            "--restarts" => options.restarts = size(value()?)?,
             "--keep" => options.keep = true,
             other => return Err(format!("unknown argument {other}")),
         }
@@ -130,10 +133,12 @@ fn campaign(options: &Options) -> ExitCode {
             let _ = sender.join();
         }
         let _ = disasters.join();
+        chaos.restarts(options.restarts);
         stop.store(true, Ordering::Relaxed);
     });
     let sent_in = begun.elapsed();
     let rows = chaos.settle(Duration::from_secs(120 + options.messages as u64 / 40));
+    let helpers = world.leftovers(Duration::from_secs(20));
     let log = fs::read_to_string(world.at("demo.log")).unwrap_or_default();
     let mut sent = all.into_inner().unwrap();
     sent.extend(chaos.extra());
@@ -148,6 +153,9 @@ fn campaign(options: &Options) -> ExitCode {
     let buffers = world.tmux(["list-buffers"]).out;
     if !buffers.is_empty() {
         verdict.wrong("buffers left", buffers);
+    }
+    for helper in helpers {
+        verdict.wrong("helpers left", helper);
     }
     for panic in fs::read_to_string(world.at("state/logs/conductor.log"))
         .unwrap_or_default()
@@ -167,25 +175,42 @@ fn campaign(options: &Options) -> ExitCode {
         options.agents,
         options.senders
     );
-    println!("  {:6} senders killed", get(&tally.killed));
-    println!("  {:6} hooks killed", chaos.hooks_killed());
-    println!("  {:6} agents killed or closed", chaos.agents_ended());
-    println!("  {:6} tmux servers killed", chaos.servers_killed());
     println!(
-        "  {:6} times the disk was full ({})",
-        chaos.disk_filled(),
-        if world.own_disk {
-            "its own file system"
-        } else {
-            "helpers that may not write"
-        }
+        "  {:6} senders killed, {} in 100; {} of them left a tmux client behind",
+        get(&tally.killed),
+        get(&tally.killed) * 100 / sent.len().max(1),
+        get(&tally.orphaned)
     );
+    println!(
+        "  {:6} sends through tmux's own program",
+        get(&tally.programs)
+    );
+    println!("  {:6} hooks killed", chaos.hooks_killed());
+    println!(
+        "  {:6} agents killed or closed; another program took over the pane of {}",
+        chaos.agents_ended(),
+        chaos.evicted()
+    );
+    println!("  {:6} tmux servers killed", chaos.servers_killed());
+    println!("  {:6} times the disk was full", chaos.disk_filled());
+    if !world.own_disk {
+        println!(
+            "         NOT RUN: the full disk (no right to mount a file system of its own); helpers that may not write stand in"
+        );
+    }
+    if !options.debug {
+        println!("         NOT RUN: wrong clocks (a release build has no switch for them)");
+    }
     println!(
         "  {:6} helpers that may not write, {} with a wrong clock",
         get(&tally.short_of_disk),
         get(&tally.skewed)
     );
-    println!("  {:6} sends refused", get(&tally.refused));
+    println!(
+        "  {:6} sends refused, {} of what is no text",
+        get(&tally.refused),
+        get(&tally.not_text)
+    );
     println!(
         "  {:6} ms: the slowest send",
         latencies.iter().max().unwrap_or(&0)
@@ -197,6 +222,7 @@ fn campaign(options: &Options) -> ExitCode {
         "ended with a reason",
         "repeated (again)",
         "cut off with its agent",
+        "announced, to be read",
     ] {
         println!("  {:6} {what}", verdict.figures.get(what).unwrap_or(&0));
     }
@@ -204,7 +230,6 @@ fn campaign(options: &Options) -> ExitCode {
     let mut bad = 0;
     for what in [
         "lost",
-        "told only",
         "torn",
         "out of order",
         "pasted twice",
@@ -216,6 +241,7 @@ fn campaign(options: &Options) -> ExitCode {
         "unsettled",
         "no reason",
         "buffers left",
+        "helpers left",
         "panics",
         "surprising failures",
     ] {

@@ -1,6 +1,5 @@
 //! The judge: reads what the agents' own programs received, and says what is wrong.
 
-use crate::random::number;
 use crate::senders::Sent;
 use serde_json::Value;
 use std::collections::{BTreeMap, HashMap, HashSet};
@@ -99,7 +98,8 @@ pub(crate) fn judge(sent: &[Sent], rows: &[Value], log: &str, living: &[String])
         .collect();
     let mut numbers: HashMap<u64, usize> = HashMap::new();
     for (id, row) in &by_id {
-        if let Some(n) = row["body"].as_str().and_then(number) {
+        let key = row["key"].as_str().and_then(|key| key.strip_prefix('k'));
+        if let Some(n) = key.and_then(|n| n.parse().ok()) {
             numbers.insert(*id, n);
         }
     }
@@ -185,7 +185,9 @@ pub(crate) fn judge(sent: &[Sent], rows: &[Value], log: &str, living: &[String])
                     if cut {
                         verdict.count("cut off with its agent");
                     } else if told.contains(id) {
-                        verdict.wrong("told only", format!("{row}"));
+                        // The hook that printed it was killed between its mark and its end: the line says where to read it.
+                        verdict.count("announced, to be read");
+                        verdict.evidence.push(format!("announced only: {row}"));
                     } else {
                         verdict.wrong("lost", format!("{row}"));
                     }

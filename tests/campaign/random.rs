@@ -60,8 +60,20 @@ const HOSTILE: [&str; 26] = [
     "\u{2028}",
 ];
 
-/// Body number `n`: it carries its own number, so that what an agent received can be told from the text alone.
+/// Body number `n`, from one byte to 8 KiB. Most carry their number, so that a person can follow one through a log.
 pub(crate) fn body(random: &mut Random, n: usize) -> String {
+    if random.chance(8) {
+        // As short as can be: a message of one character.
+        return loop {
+            let c = scalar(random);
+            if !conductor::domain::text::sanitise(&c.to_string())
+                .trim()
+                .is_empty()
+            {
+                break c.to_string();
+            }
+        };
+    }
     let mut text = String::new();
     match random.below(10) {
         0 => text.push('!'),
@@ -75,14 +87,17 @@ pub(crate) fn body(random: &mut Random, n: usize) -> String {
         0..=7 => random.below(40),
         8..=13 => random.below(500),
         14..=17 => random.below(2_500),
-        _ => random.below(8_000),
+        _ => random.below(8_192),
     };
     let several = random.chance(40);
+    let exotic = random.chance(25);
     while text.len() < size {
         if random.chance(15) {
             text.push_str(HOSTILE[random.below(HOSTILE.len())]);
         } else if several && random.chance(4) {
             text.push_str("\nx");
+        } else if exotic && random.chance(30) {
+            text.push(scalar(random));
         } else {
             let c = char::from_u32(u32::try_from(33 + random.below(94)).unwrap_or(33));
             text.push(c.unwrap_or('x'));
@@ -99,8 +114,20 @@ pub(crate) fn body(random: &mut Random, n: usize) -> String {
     text
 }
 
-/// The number that a text carries.
-pub(crate) fn number(text: &str) -> Option<usize> {
-    let (_, rest) = text.split_once('«')?;
-    rest.split_once('»')?.0.parse().ok()
+/// Any character: controls and what is not assigned too, ASCII most often.
+fn scalar(random: &mut Random) -> char {
+    let limit = [0x80, 0x100, 0x3000, 0x1_0000, 0x11_0000][random.below(5)];
+    let c = u32::try_from(random.below(limit))
+        .ok()
+        .and_then(char::from_u32);
+    // A line end of its own would make the text one of several lines, which is drawn elsewhere.
+    c.filter(|c| !matches!(c, '\n' | '\r')).unwrap_or('x')
+}
+
+/// Bytes that are no text.
+pub(crate) fn no_text(random: &mut Random) -> Vec<u8> {
+    let mut bytes = b"not a text: ".to_vec();
+    bytes
+        .extend((0..=random.below(40)).map(|_| 0x80 | u8::try_from(random.below(64)).unwrap_or(0)));
+    bytes
 }

@@ -1,7 +1,7 @@
 //! Who sends: several at once, half of them killed on the way.
 
-use crate::random::{Random, body};
-use crate::world::{World, start};
+use crate::random::{Random, body, no_text};
+use crate::world::{World, start, start_with};
 use conductor::domain::text::sanitise;
 use serde_json::Value;
 use std::sync::Mutex;
@@ -26,10 +26,19 @@ pub(crate) struct Tally {
     pub(crate) refused: AtomicUsize,
     pub(crate) skewed: AtomicUsize,
     pub(crate) short_of_disk: AtomicUsize,
+    pub(crate) programs: AtomicUsize,
+    pub(crate) orphaned: AtomicUsize,
+    pub(crate) not_text: AtomicUsize,
     pub(crate) other: Mutex<Vec<String>>,
     pub(crate) latencies: Mutex<Vec<u128>>,
-    accepted: AtomicUsize,
-    received: AtomicUsize,
+    waiting: AtomicUsize,
+}
+
+impl Tally {
+    /// Something that should not have happened.
+    fn surprise(&self, what: String) {
+        self.other.lock().unwrap().push(what);
+    }
 }
 
 pub(crate) struct Plan {
@@ -55,12 +64,8 @@ pub(crate) fn run(
             return;
         }
 
-        let patience = Instant::now() + Duration::from_secs(2);
-        let ahead = || {
-            let agents = world.agents.lock().unwrap().len();
-            let sent = tally.accepted.load(Ordering::Relaxed);
-            sent.saturating_sub(tally.received.load(Ordering::Relaxed)) > agents * 2
-        };
+        let patience = Instant::now() + Duration::from_secs(5);
+        let ahead = || tally.waiting.load(Ordering::Relaxed) > world.agents.lock().unwrap().len();
         while ahead() && Instant::now() < patience {
             std::thread::sleep(Duration::from_millis(20));
         }
@@ -80,6 +85,17 @@ pub(crate) fn run(
             drop(agents);
             std::thread::sleep(Duration::from_millis(20));
         };
+        if random.chance(2) {
+            let command = world.helper(["send", &receiver, "-m", "-"]);
+            let done = start_with(command, &no_text(&mut random)).done(Duration::from_mins(1));
+            tally.not_text.fetch_add(1, Ordering::Relaxed);
+            if !matches!(done.code, 2 | 3) {
+                tally.surprise(format!(
+                    "what is no text ended with {}: {}",
+                    done.code, done.err
+                ));
+            }
+        }
         let key = format!("k{number}");
         let once = |random: &mut Random, kill: bool| {
             let mut command = world.helper(["send", &receiver, "--json", "--key", &key, "-m", "-"]);
@@ -89,6 +105,12 @@ pub(crate) fn run(
                 tally.skewed.fetch_add(1, Ordering::Relaxed);
             }
 
+            // A third goes through tmux's own program, which outlives a helper that is killed alone.
+            let program = random.chance(33);
+            if program {
+                command.env("CONDUCTOR_TMUX_CLIENT", "program");
+                tally.programs.fetch_add(1, Ordering::Relaxed);
+            }
             let limit = random.chance(2);
             if limit {
                 // A helper that may not write: as on a full disk.
@@ -99,10 +121,17 @@ pub(crate) fn run(
             let mut running = start(command, &text);
             if kill {
                 // Most of a helper's life is within its first milliseconds.
-                let most = if random.chance(60) { 25_000 } else { 300_000 };
+                let most = if random.chance(80) { 15_000 } else { 150_000 };
                 let at = Duration::from_micros(random.below(most) as u64);
                 std::thread::sleep(at);
-                running.kill();
+                if random.chance(50) {
+                    running.kill_group();
+                } else {
+                    running.kill();
+                    if program {
+                        tally.orphaned.fetch_add(1, Ordering::Relaxed);
+                    }
+                }
             }
             let done = running.done(Duration::from_mins(1));
             tally
@@ -127,24 +156,17 @@ pub(crate) fn run(
                 // It may not even say so.
                 1 if limit => {}
 
-                code => tally
-                    .other
-                    .lock()
-                    .unwrap()
-                    .push(format!("exit {code}: {}", done.err.trim())),
+                code => tally.surprise(format!("exit {code}: {}", done.err.trim())),
             }
             None
         };
-        let kill = random.chance(50);
+        let kill = random.chance(60);
         let mut accepted = once(&mut random, kill);
         if kill && accepted.is_none() && random.chance(50) {
             // Who heard nothing asks again with the same key.
             accepted = once(&mut random, false);
         }
 
-        if accepted.is_some() {
-            tally.accepted.fetch_add(1, Ordering::Relaxed);
-        }
         let clean = sanitise(text.trim_end_matches(['\n', '\r']));
         all.lock().unwrap().push(Sent {
             number,
@@ -156,17 +178,14 @@ pub(crate) fn run(
     }
 }
 
-/// What stands in every line of the agents' log that belongs to a message.
-const NUMBERED: &str = "\"message_id\":\"";
-
-/// Counts what the agents have received, so that the queues stay short and a killed agent takes few messages with it.
+/// Counts what waits, so that the queues stay short and a killed agent takes few messages with it.
 pub(crate) fn pace(world: &World, tally: &Tally, stop: &AtomicBool) {
     while !stop.load(Ordering::Relaxed) {
-        let log = std::fs::read_to_string(world.at("demo.log")).unwrap_or_default();
-        tally
-            .received
-            .store(log.matches(NUMBERED).count(), Ordering::Relaxed);
-        std::thread::sleep(Duration::from_millis(100));
+        let done = world.run(["inbox", "--status", "queued", "--limit", "1000", "--json"]);
+        if let Ok(rows) = serde_json::from_str::<Vec<Value>>(&done.out) {
+            tally.waiting.store(rows.len(), Ordering::Relaxed);
+        }
+        std::thread::sleep(Duration::from_millis(150));
     }
 }
 

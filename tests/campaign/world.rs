@@ -5,7 +5,7 @@ use serde_json::Value;
 use std::ffi::OsStr;
 use std::fs;
 use std::io::Write;
-use std::os::unix::process::ExitStatusExt;
+use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::Mutex;
@@ -22,12 +22,6 @@ pub(crate) struct Done {
     pub(crate) err: String,
 }
 
-/// A pane that is not an agent's, and what must not change in it.
-struct Bystander {
-    pane: String,
-    record: Option<PathBuf>,
-}
-
 pub(crate) struct World {
     pub(crate) dir: PathBuf,
     pub(crate) binary: PathBuf,
@@ -35,9 +29,19 @@ pub(crate) struct World {
     pub(crate) own_disk: bool,
     /// Living agents; empty while there is no server.
     pub(crate) agents: Mutex<Vec<String>>,
-    bystanders: Mutex<Vec<Bystander>>,
     launched: Mutex<usize>,
+    records: Mutex<usize>,
     keep: bool,
+}
+
+/// What runs in a pane that is nobody's agent: it keeps every byte that is typed to it, and a shell runs it too.
+fn recording(record: &Path, shell: bool) -> String {
+    let record = record.display();
+    if shell {
+        format!("stty raw -echo; tee {record} | /bin/sh")
+    } else {
+        format!("stty raw -echo; exec cat >{record}")
+    }
 }
 
 impl World {
@@ -47,16 +51,19 @@ impl World {
             .tempdir()
             .unwrap()
             .keep();
-        for name in ["user", "tmux", "project", "state", "records"] {
+        for name in ["user", "tmux", "project", "state", "records", "bin"] {
             fs::create_dir(dir.join(name)).unwrap();
+        }
+        if let Some(tmux) = std::env::var_os("CONDUCTOR_TEST_TMUX") {
+            std::os::unix::fs::symlink(tmux, dir.join("bin/tmux")).unwrap();
         }
         let mut world = Self {
             dir,
             binary: binary.to_path_buf(),
             own_disk: false,
             agents: Mutex::default(),
-            bystanders: Mutex::default(),
             launched: Mutex::default(),
+            records: Mutex::default(),
             keep,
         };
         world.own_disk = Command::new("mount")
@@ -84,12 +91,18 @@ impl World {
     }
 
     pub(crate) fn command(&self, program: impl AsRef<OsStr>) -> Command {
-        let mut command = Command::new(program);
+        // The program is looked for along the PATH of this campaign, not of who started it.
+        let program = Path::new(program.as_ref());
+        let own = self.at("bin").join(program);
+        let mut command = Command::new(if own.exists() { &own } else { program });
         command
             .env_clear()
             .env("HOME", self.at("user"))
             .env("TMUX_TMPDIR", self.at("tmux"))
-            .env("PATH", "/usr/local/bin:/usr/bin:/bin")
+            .env(
+                "PATH",
+                format!("{}:/usr/local/bin:/usr/bin:/bin", self.at("bin").display()),
+            )
             .env("LANG", "C.UTF-8")
             .env("SHELL", "/bin/sh")
             .env("TERM", "xterm-256color")
@@ -119,8 +132,9 @@ impl World {
         start(command, "").done(Duration::from_secs(20))
     }
 
-    /// Starts the tmux server with the panes that are nobody's agent.
+    /// Starts the tmux server with a pane that is nobody's agent.
     pub(crate) fn start_server(&self) {
+        let script = recording(&self.next_record(), true);
         self.tmux([
             "-f",
             "/dev/null",
@@ -132,58 +146,21 @@ impl World {
             "120",
             "-y",
             "40",
-            "/bin/sh",
+            "sh",
+            "-c",
+            &script,
         ])
         .code_is(0, "start tmux");
-        let mut bystanders = self.bystanders.lock().unwrap();
-        bystanders.clear();
-        let shell = self.tmux(["display-message", "-p", "-t", "home:", "#{pane_id}"]);
-        bystanders.push(Bystander {
-            pane: shell.out.trim().to_owned(),
-            record: None,
-        });
     }
 
     /// A pane that records every byte that is typed into it, in the window `beside` or a window of its own.
-    fn recorder(&self, beside: Option<&str>) {
-        let mut bystanders = self.bystanders.lock().unwrap();
-        let record = self.at(&format!(
-            "records/{}",
-            fs::read_dir(self.at("records")).unwrap().count()
-        ));
-        let script = format!("stty raw -echo; exec cat >{}", record.display());
-        let made = match beside {
-            Some(pane) => self.tmux([
-                "split-window",
-                "-d",
-                "-P",
-                "-F",
-                "#{pane_id}",
-                "-t",
-                pane,
-                "sh",
-                "-c",
-                &script,
-            ]),
-            None => self.tmux([
-                "new-window",
-                "-d",
-                "-P",
-                "-F",
-                "#{pane_id}",
-                "-t",
-                "home:",
-                "sh",
-                "-c",
-                &script,
-            ]),
+    pub(crate) fn recorder(&self, beside: Option<&str>) {
+        let script = recording(&self.next_record(), false);
+        let place = match beside {
+            Some(pane) => ["split-window", "-d", "-t", pane],
+            None => ["new-window", "-d", "-t", "home:"],
         };
-        if made.code == 0 {
-            bystanders.push(Bystander {
-                pane: made.out.trim().to_owned(),
-                record: Some(record),
-            });
-        }
+        self.tmux(place.into_iter().chain(["sh", "-c", &script]));
     }
 
     /// Launches one more agent; every third gets a recorder beside it.
@@ -194,16 +171,14 @@ impl World {
             *launched
         };
         let log = format!("CONDUCTOR_DEMO_LOG={}", self.at("demo.log").display());
-        let done = self.run([
-            "launch",
-            "-p",
-            "demo",
-            "--session",
-            &format!("s{n}"),
-            "--env",
-            &log,
-            "--json",
-        ]);
+        let session = format!("s{n}");
+        let mut arguments = vec!["launch", "-p", "demo", "--session", &session, "--env", &log];
+        if n.is_multiple_of(4) {
+            // The hooks of every fourth agent use tmux's own program.
+            arguments.extend(["--env", "CONDUCTOR_TMUX_CLIENT=program"]);
+        }
+        arguments.push("--json");
+        let done = self.run(arguments);
         let session: Value = serde_json::from_str(&done.out).ok()?;
         let terminal = &session["terminals"][0];
         let id = terminal["id"].as_str()?.to_owned();
@@ -214,10 +189,13 @@ impl World {
         Some(id)
     }
 
-    pub(crate) fn pane_pid(&self, id: &str) -> Option<i32> {
+    pub(crate) fn pane(&self, id: &str) -> Option<String> {
         let done = self.run(["status", id, "--json"]);
         let terminal: Value = serde_json::from_str(&done.out).ok()?;
-        let pane = terminal["pane"].as_str()?;
+        Some(terminal["pane"].as_str()?.to_owned())
+    }
+
+    pub(crate) fn pane_pid(&self, pane: &str) -> Option<i32> {
         self.tmux(["display-message", "-p", "-t", pane, "#{pane_pid}"])
             .out
             .trim()
@@ -225,19 +203,49 @@ impl World {
             .ok()
     }
 
+    /// Gives an agent's pane to another program, a recorder or a shell, whose bytes are kept.
+    pub(crate) fn respawn(&self, pane: &str, shell: bool) {
+        let script = recording(&self.next_record(), shell);
+        self.tmux(["respawn-pane", "-k", "-t", pane, "sh", "-c", &script]);
+    }
+
+    fn next_record(&self) -> PathBuf {
+        let mut records = self.records.lock().unwrap();
+        *records += 1;
+        self.at(&format!("records/{records}"))
+    }
+
+    /// Helpers, hooks and timers that still run after `limit`: none should once everything has settled.
+    pub(crate) fn leftovers(&self, limit: Duration) -> Vec<String> {
+        let end = Instant::now() + limit;
+        loop {
+            let left = self.helpers();
+            if left.is_empty() || Instant::now() > end {
+                return left;
+            }
+            std::thread::sleep(Duration::from_millis(200));
+        }
+    }
+
+    fn helpers(&self) -> Vec<String> {
+        self.processes("")
+            .into_iter()
+            .filter(|pid| {
+                fs::read_link(format!("/proc/{pid}/exe")).is_ok_and(|exe| exe == self.binary)
+            })
+            .filter_map(|pid| fs::read(format!("/proc/{pid}/cmdline")).ok())
+            .map(|line| String::from_utf8_lossy(&line).replace('\0', " "))
+            .filter(|line| {
+                !line.is_empty()
+                    && !line.starts_with("conductor-demo")
+                    && !line.trim_end().ends_with(" mcp")
+            })
+            .collect()
+    }
+
     /// What was typed into panes that are nobody's agent.
     pub(crate) fn strayed(&self) -> Vec<String> {
         let mut found = Vec::new();
-        for bystander in self.bystanders.lock().unwrap().iter() {
-            if bystander.record.is_none() {
-                let screen = self
-                    .tmux(["capture-pane", "-p", "-S", "-", "-t", &bystander.pane])
-                    .out;
-                if screen.contains('«') || screen.contains("[conductor #") {
-                    found.push(format!("shell {}: {screen}", bystander.pane));
-                }
-            }
-        }
         for entry in fs::read_dir(self.at("records")).unwrap().flatten() {
             let bytes = fs::read(entry.path()).unwrap_or_default();
             if !bytes.is_empty() {
@@ -254,8 +262,8 @@ impl World {
         found
     }
 
-    /// Processes of this campaign whose command line contains `what`: of the program under test, or any where `what` is empty. An agent whose
-    /// very first hook was killed is left out: it is not known to have hooks at all, and its messages wait for its first event.
+    /// Processes of this campaign whose command line contains `what`: of the program under test, or any where `what` is empty. The very first
+    /// hook of an agent is left out: an agent that lost it is not known to have hooks at all, and its messages wait for its first event.
     pub(crate) fn processes(&self, what: &str) -> Vec<i32> {
         let mark = format!("{MARK}={}", self.dir.display());
         let mut found = Vec::new();
@@ -333,13 +341,19 @@ pub(crate) struct Running {
     err: fs::File,
 }
 
-pub(crate) fn start(mut command: Command, stdin: &str) -> Running {
+pub(crate) fn start(command: Command, stdin: &str) -> Running {
+    start_with(command, stdin.as_bytes())
+}
+
+/// Starts `command` as the leader of a process group of its own.
+pub(crate) fn start_with(mut command: Command, stdin: &[u8]) -> Running {
     let out = tempfile::tempfile().unwrap();
     let err = tempfile::tempfile().unwrap();
     let mut input = tempfile::tempfile().unwrap();
-    input.write_all(stdin.as_bytes()).unwrap();
+    input.write_all(stdin).unwrap();
     std::io::Seek::rewind(&mut input).unwrap();
     let child = command
+        .process_group(0)
         .stdin(input)
         .stdout(out.try_clone().unwrap())
         .stderr(err.try_clone().unwrap())
@@ -351,6 +365,15 @@ pub(crate) fn start(mut command: Command, stdin: &str) -> Running {
 impl Running {
     pub(crate) fn kill(&mut self) {
         let _ = self.child.kill();
+    }
+
+    /// Kills it together with what it started: its tmux client.
+    pub(crate) fn kill_group(&mut self) {
+        let group = i32::try_from(self.child.id()).unwrap();
+        let _ = nix::sys::signal::killpg(
+            nix::unistd::Pid::from_raw(group),
+            nix::sys::signal::Signal::SIGKILL,
+        );
     }
 
     pub(crate) fn done(mut self, limit: Duration) -> Done {

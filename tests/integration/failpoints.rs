@@ -1,16 +1,17 @@
 //! Every step of delivery is crashed once: the process is killed there, and what comes next brings the message to the agent.
 
 use crate::delivery::{bodies, received};
-use crate::support::{World, text};
+use crate::support::{World, eventually, text};
 use serde_json::Value;
 use std::fs;
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 /// How long what a crash left behind may take. A prompt hook that was killed takes the proof with it: that takes longest.
 const LIMIT: Duration = Duration::from_mins(1);
 
 /// A world whose agents, hooks and timers die where [`arm`] says.
-fn world() -> (World, String) {
+pub(crate) fn world() -> (World, String) {
     let world = World::new();
     let file = format!(
         "CONDUCTOR_FAILPOINT_FILE={}",
@@ -42,12 +43,12 @@ fn world() -> (World, String) {
 }
 
 /// The next process that gets there dies, if it is a hook or a timer.
-fn arm(world: &World, point: &str) {
+pub(crate) fn arm(world: &World, point: &str) {
     fs::write(world.at("failpoint.new"), point).unwrap();
     fs::rename(world.at("failpoint.new"), world.at("failpoint")).unwrap();
 }
 
-fn armed(world: &World) -> bool {
+pub(crate) fn armed(world: &World) -> bool {
     world.at("failpoint").exists()
 }
 
@@ -64,6 +65,11 @@ fn messages(world: &World, id: &str) -> Vec<Value> {
 
 /// Lets people and timers come by until everything has settled; then looks at what the agent received.
 fn all_arrive(world: &World, id: &str, point: &str) {
+    all_arrive_after(world, id, point, &[]);
+}
+
+/// As [`all_arrive`], where a person typed `typed` first.
+fn all_arrive_after(world: &World, id: &str, point: &str, typed: &[&str]) {
     let end = Instant::now() + LIMIT;
     loop {
         world.run(["sessions"]).ok();
@@ -121,6 +127,14 @@ fn all_arrive(world: &World, id: &str, point: &str) {
         }
         order.push(text(&message["body"]));
     }
+    let prompts = world.logged(id, &["prompt"]);
+    assert!(
+        prompts
+            .iter()
+            .zip(typed)
+            .all(|(prompt, typed)| prompt == typed),
+        "{prompts:?}"
+    );
     let mut first: Vec<String> = Vec::new();
     for body in bodies(world, id) {
         if !first.contains(&body) {
@@ -133,6 +147,15 @@ fn all_arrive(world: &World, id: &str, point: &str) {
         "",
         "{point}: a buffer is left"
     );
+}
+
+/// Leaves a half-written line in the input box, drawn by the agent.
+fn draft(world: &World, pane: &str) {
+    world.tmux(["send-keys", "-t", pane, "-l", "half a thought"]);
+    eventually("the draft is on the screen", || {
+        let screen = world.tmux(["capture-pane", "-p", "-t", pane]);
+        screen.contains("half a thought").then_some(())
+    });
 }
 
 const LONG: &str = "SAY a body of\ntwo lines";
@@ -172,8 +195,8 @@ fn a_sender_may_die_at_every_step() {
         "send.delivered",
     ] {
         let (world, id) = world();
-        if point != "timer.before_arm" {
-            // A message before it leaves a timer that is early enough.
+        if !matches!(point, "timer.before_arm" | "wire.connected:2") {
+            // A message before it leaves a timer that is early enough, so that tmux is asked once.
             world.ask(&id, "SAY before");
         }
         assert!(
@@ -230,6 +253,29 @@ fn a_prompt_hook_may_die_at_every_step() {
     }
 }
 
+/// The one step that nothing can undo: the proof is stored, and the agent throws the answer of the killed hook away. It has the line that
+/// says so and where to read the text.
+#[test]
+fn a_prompt_hook_that_dies_at_its_very_end_leaves_the_text_to_be_read() {
+    let (world, id) = world();
+    arm(&world, "prompt.marked");
+    let sent = text(&world.send(&id, LONG)["id"]);
+    world.message_becomes(&sent, "submitted");
+    assert!(!armed(&world));
+    world.wait(&id, "idle");
+    let prompt = &world.logged(&id, &["prompt"])[0];
+    assert!(
+        prompt.contains(&format!(
+            "if it is not there, read it with the MCP tool read_inbox, message_id \"{sent}\""
+        )),
+        "{prompt}"
+    );
+    let read = world
+        .mcp(&id, "read_inbox", &serde_json::json!({"message_id": sent}))
+        .unwrap();
+    assert_eq!(read["messages"][0]["body"], LONG, "{read}");
+}
+
 #[test]
 fn a_stop_hook_may_die_at_every_step() {
     for point in [
@@ -266,7 +312,7 @@ fn a_timer_may_die_at_every_step() {
     ] {
         let (world, id) = world();
         let pane = text(&world.status(&id)["pane"]);
-        world.tmux(["send-keys", "-t", &pane, "-l", "half a thought"]);
+        draft(&world, &pane);
         arm(&world, point);
         world.send(&id, "SAY first");
         // The sender itself must not die of it: it does not know the file.
@@ -311,6 +357,7 @@ fn a_reader_may_die_at_every_step() {
             flag.display()
         );
         world.run(["send", &id, "--wait", "20", "-m", &run]).ok();
+        world.approve_next(&id);
         let sent = world.send(&id, "a note in the inbox");
         fs::write(&flag, "").unwrap();
         world.wait(&id, "idle");
@@ -339,4 +386,107 @@ fn a_full_disk_refuses_and_loses_nothing() {
     assert!(messages(&world, &id).is_empty(), "nothing was stored");
     world.send(&id, "SAY accepted");
     all_arrive(&world, &id, "db.before_commit=error");
+}
+
+#[test]
+fn a_sender_may_die_after_a_refusal() {
+    let (world, id) = world();
+    world.ask(&id, "SAY before");
+    let pane = text(&world.status(&id)["pane"]);
+    world.tmux(["copy-mode", "-t", &pane]);
+    assert!(sender_dies(&world, &id, "deliver.refused", LONG));
+    world.send(&id, "SAY after");
+    world.tmux(["send-keys", "-t", &pane, "-X", "cancel"]);
+    all_arrive(&world, &id, "deliver.refused");
+}
+
+#[test]
+fn a_hook_may_die_while_it_spools_its_event() {
+    for point in ["spool.before", "spool.kept"] {
+        let (world, id) = world();
+        let pane = text(&world.status(&id)["pane"]);
+        let (held, gone) = (world.at("held"), world.at("gone"));
+        let mut holder = world
+            .command("flock")
+            .arg(world.home().join("conductor.lock"))
+            .args(["sh", "-c"])
+            .arg(format!(
+                "touch {}; while [ ! -e {} ]; do sleep 0.05; done",
+                held.display(),
+                gone.display()
+            ))
+            .spawn()
+            .unwrap();
+        eventually("the state is locked", || held.exists().then_some(()));
+        arm(&world, point);
+        // A person's own words: no message hangs on the event, so the hook does not wait for the lock.
+        world.tmux(["send-keys", "-t", &pane, "-l", "SAY typed"]);
+        world.tmux(["send-keys", "-t", &pane, "Enter"]);
+        eventually("a hook died", || (!armed(&world)).then_some(()));
+        fs::write(&gone, "").unwrap();
+        holder.wait().unwrap();
+        for body in [LONG, "SAY after"] {
+            world.send(&id, body);
+        }
+        all_arrive_after(&world, &id, point, &["SAY typed"]);
+        let spooled = fs::read_dir(world.home().join("spool")).unwrap().count();
+        assert_eq!(spooled, 0, "{point}: the spool is empty");
+    }
+}
+
+/// Every point that the program names.
+fn points() -> Vec<String> {
+    fn scan(dir: &Path, found: &mut Vec<String>) {
+        for entry in fs::read_dir(dir).unwrap().flatten() {
+            let path = entry.path();
+            if path.is_dir() {
+                scan(&path, found);
+                continue;
+            }
+            let source = fs::read_to_string(&path).unwrap();
+            if path.ends_with("failpoint.rs") {
+                continue;
+            }
+            for call in ["failpoint::hit(", "failpoint::fail("] {
+                for rest in source.split(call).skip(1) {
+                    let name = rest
+                        .trim_start()
+                        .strip_prefix('"')
+                        .and_then(|r| r.split_once('"'));
+                    // A variable: its values stand in the table of the event hooks.
+                    found.extend(name.map(|(name, _)| name.to_owned()));
+                }
+            }
+        }
+    }
+    let mut found = Vec::new();
+    scan(
+        &Path::new(env!("CARGO_MANIFEST_DIR")).join("src"),
+        &mut found,
+    );
+    found.sort();
+    found.dedup();
+    found
+}
+
+#[test]
+fn every_failpoint_is_in_a_table() {
+    let tables = [
+        include_str!("failpoints.rs"),
+        include_str!("handoffs.rs"),
+        include_str!("approvals.rs"),
+        include_str!("audit.rs"),
+    ]
+    .concat();
+    let found = points();
+    assert!(found.len() > 30, "{found:?}");
+    let missing: Vec<&String> = found
+        .iter()
+        .filter(|name| {
+            !["\"", ":", "=error\""]
+                .iter()
+                .any(|end| tables.contains(&format!("\"{name}{end}")))
+        })
+        .collect();
+    assert!(missing.is_empty(), "never crashed: {missing:?}");
 }

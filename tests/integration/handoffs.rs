@@ -1,41 +1,10 @@
 //! Handoffs when something goes wrong: two calls at the same moment, a call that fails, a helper that is killed.
 
+use crate::failpoints::{arm, armed, world};
 use crate::mcp::{answer, by_hand, call, lines, opening};
 use crate::support::{BINARY, World, eventually, text};
 use serde_json::{Value, json};
-use std::fs;
 use std::path::PathBuf;
-
-/// A supervisor whose MCP server dies or fails where [`arm`] says.
-fn world() -> (World, String) {
-    let world = World::new();
-    let file = format!(
-        "CONDUCTOR_FAILPOINT_FILE={}",
-        world.at("failpoint").display()
-    );
-    let log = format!("CONDUCTOR_DEMO_LOG={}", world.at("demo.log").display());
-    let launched = world
-        .run([
-            "launch",
-            "-p",
-            "demo",
-            "--session",
-            "work",
-            "--env",
-            &log,
-            "--env",
-            &file,
-        ])
-        .json();
-    let id = text(&launched["terminals"][0]["id"]);
-    world.wait(&id, "idle");
-    (world, id)
-}
-
-fn arm(world: &World, point: &str) {
-    fs::write(world.at("failpoint.new"), point).unwrap();
-    fs::rename(world.at("failpoint.new"), world.at("failpoint")).unwrap();
-}
 
 /// Messages to `id` with the answer of a handoff in them.
 fn mail(world: &World, id: &str, what: &str) -> Vec<Value> {
@@ -99,7 +68,7 @@ fn a_key_whose_worker_could_not_be_started_is_free_again() {
         json!({"agent_profile": "developer", "message": "SAY second", "idempotency_key": "k"});
     arm(&world, "handoff.start=error");
     world.mcp(&supervisor, "handoff", &arguments).unwrap_err();
-    assert!(!world.at("failpoint").exists());
+    assert!(!armed(&world));
     assert_eq!(workers(&world), 0);
     // Killed between the reservation and the start: the next call finds nobody at it.
     arm(&world, "handoff.reserved");
@@ -111,7 +80,7 @@ fn a_key_whose_worker_could_not_be_started_is_free_again() {
         ),
     );
     assert_eq!(server.code, 137, "{server:?}");
-    assert!(!world.at("failpoint").exists());
+    assert!(!armed(&world));
     let done = world.mcp(&supervisor, "handoff", &arguments).unwrap();
     assert_eq!(
         (&done["status"], &done["output"]),
@@ -130,4 +99,37 @@ fn a_call_that_fails_while_it_waits_leaves_the_answer_to_the_inbox() {
     eventually("the answer came as a message", || {
         (mail(&world, &supervisor, "in spite of it").len() == 1).then_some(())
     });
+}
+
+#[test]
+fn an_answer_comes_once_whoever_dies_with_it() {
+    for point in ["handoff.taken", "handoff.given"] {
+        let (world, supervisor) = world();
+        let wait = if point == "handoff.taken" { 20 } else { 0 };
+        let arguments = json!({"agent_profile": "developer", "message": "SLEEP 1\nSAY once only", "wait_seconds": wait});
+        arm(&world, point);
+        let result = world.mcp(&supervisor, "handoff", &arguments);
+        assert_eq!(
+            result.is_err(),
+            point == "handoff.taken",
+            "{point}: {result:?}"
+        );
+        let sent = eventually("the answer came as a message", || {
+            let mail = mail(&world, &supervisor, "once only");
+            mail.first().filter(|m| m["status"] == "submitted").cloned()
+        });
+        assert!(!armed(&world), "{point} was never reached");
+        eventually("the worker is closed", || {
+            let sessions = world.run(["sessions", "--all"]).json().to_string();
+            (sessions.matches("\"status\":\"exited\"").count() == 1).then_some(())
+        });
+        std::thread::sleep(std::time::Duration::from_secs(3));
+        let all = mail(&world, &supervisor, "once only");
+        assert_eq!(all.len(), 1, "{point}: {all:?}");
+        let heard = world.logged(&supervisor, &["prompt", "context"]);
+        let bodies = heard
+            .iter()
+            .filter(|line| line.contains("once only") && line.contains("Answer to handoff"));
+        assert_eq!(bodies.count(), 1, "{point}: {sent} {heard:?}");
+    }
 }
