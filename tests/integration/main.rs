@@ -20,6 +20,7 @@ mod identity;
 mod lifecycle;
 mod mcp;
 mod policy;
+mod popup;
 mod profiles;
 mod storm;
 #[path = "../support/mod.rs"]
