@@ -2,7 +2,7 @@
 //! own programs received.
 //!
 //! ```text
-//! campaign --bin PATH [--seed N] [--messages N] [--agents N] [--senders N] [--restarts N] [--minutes N] [--keep]
+//! campaign --bin PATH [--seed N] [--messages N] [--agents N] [--senders N] [--restarts N] [--takeovers N] [--minutes N] [--keep]
 //! ```
 
 #![expect(
@@ -37,6 +37,7 @@ struct Options {
     minutes: Option<u64>,
     senders: usize,
     restarts: usize,
+    takeovers: usize,
     keep: bool,
     debug: bool,
 }
@@ -52,6 +53,7 @@ fn options() -> Result<Options, String> {
         minutes: None,
         senders: 8,
         restarts: 3,
+        takeovers: 10,
         keep: false,
         debug: false,
     };
@@ -68,6 +70,7 @@ fn options() -> Result<Options, String> {
             "--minutes" => options.minutes = Some(number(value()?)?),
             "--senders" => options.senders = size(value()?)?.max(1),
             "--restarts" => options.restarts = size(value()?)?,
+            "--takeovers" => options.takeovers = size(value()?)?,
             "--keep" => options.keep = true,
             other => return Err(format!("unknown argument {other}")),
         }
@@ -133,6 +136,7 @@ fn campaign(options: &Options) -> ExitCode {
             let _ = sender.join();
         }
         let _ = disasters.join();
+        chaos.takeovers(options.takeovers);
         chaos.restarts(options.restarts);
         stop.store(true, Ordering::Relaxed);
     });
