@@ -96,8 +96,9 @@ fn main() -> ExitCode {
 
 fn campaign(options: &Options) -> ExitCode {
     let begun = Instant::now();
-    println!("campaign: seed {}", options.seed);
     let world = World::new(&options.binary, options.keep);
+    let version = world.tmux(["-V"]).out;
+    println!("campaign: seed {}, {}", options.seed, version.trim());
     world.start_server();
     for _ in 0..options.agents {
         if world.launch().is_none() {
