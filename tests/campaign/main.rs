@@ -220,6 +220,9 @@ fn campaign(options: &Options) -> ExitCode {
         "  {:6} ms: the slowest send",
         latencies.iter().max().unwrap_or(&0)
     );
+    for slow in tally.slow.lock().unwrap().iter() {
+        println!("         slow: {slow}");
+    }
     println!("  ------");
     for what in [
         "accepted",
