@@ -5,6 +5,7 @@
 use crate::error::{Failure, Result};
 use std::ffi::OsStr;
 use std::fs;
+use std::io::{self, Read};
 use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
@@ -36,18 +37,23 @@ pub struct Process {
 impl Process {
     /// This very process, read from `/proc/self` (in a pid namespace the pid from `getpid` may be a stranger's in `/proc`).
     pub fn own() -> Option<Self> {
-        parse_stat(&fs::read_to_string("/proc/self/stat").ok()?)
+        parse_stat(&read_proc("/proc/self/stat")?)
     }
 
     /// The process with `pid`, if there is one.
     pub fn of(pid: i32) -> Option<Self> {
-        parse_stat(&fs::read_to_string(format!("/proc/{pid}/stat")).ok()?)
+        parse_stat(&read_proc(&format!("/proc/{pid}/stat"))?)
+    }
+
+    /// The process that asks and its ancestors, nearest first, up to pid 1.
+    pub fn own_ancestry() -> Vec<Self> {
+        Self::own().map(Self::ancestry).unwrap_or_default()
     }
 
     /// This process and its ancestors, nearest first, up to pid 1.
-    pub fn own_ancestry() -> Vec<Self> {
+    pub fn ancestry(self) -> Vec<Self> {
         let mut chain = Vec::new();
-        let mut next = Self::own();
+        let mut next = Some(self);
         while let Some(process) = next {
             next = (process.parent > 0 && chain.len() < 64)
                 .then(|| Self::of(process.parent))
@@ -59,7 +65,7 @@ impl Process {
 
     /// The value of `variable` in the environment that this process was started with.
     pub fn initial_env(&self, variable: &str) -> Option<String> {
-        let bytes = fs::read(format!("/proc/{}/environ", self.identity.pid)).ok()?;
+        let bytes = read_proc(&format!("/proc/{}/environ", self.identity.pid))?;
         let prefix = format!("{variable}=");
         bytes
             .split(|byte| *byte == 0)
@@ -183,7 +189,29 @@ pub fn program_of(pid: i32) -> Result<std::path::PathBuf> {
         .map_err(|e| Failure::failed(format!("find the program of process {pid}: {e}")))
 }
 
-fn parse_stat(text: &str) -> Option<Process> {
+/// Reads a file of `/proc`. Such a file tells no length, and reading it as any other would begin with a few bytes at a time.
+fn read_proc(path: &str) -> Option<Vec<u8>> {
+    let mut file = fs::File::open(path).ok()?;
+    let mut bytes = vec![0; 4096];
+    let mut filled = 0;
+    loop {
+        match file.read(&mut bytes[filled..]) {
+            Ok(0) => break,
+            Ok(got) => filled += got,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(_) => return None,
+        }
+        if filled == bytes.len() {
+            bytes.resize(4 * filled, 0);
+        }
+    }
+    bytes.truncate(filled);
+    Some(bytes)
+}
+
+fn parse_stat(bytes: &[u8]) -> Option<Process> {
+    // A program's name may be anything.
+    let text = String::from_utf8_lossy(bytes);
     let (pid, rest) = text.split_once(" (")?;
     let (_, rest) = rest.rsplit_once(") ")?;
     let fields: Vec<&str> = rest.split_ascii_whitespace().collect();
@@ -208,7 +236,7 @@ mod tests {
     #[test]
     fn stat_is_read_past_a_hostile_program_name() {
         let line = "42 (a) b (c) S 7 42 5 34816 42 4194304 1 2 3 4 5 6 7 8 20 0 1 0 999 1 2";
-        let process = parse_stat(line).unwrap();
+        let process = parse_stat(line.as_bytes()).unwrap();
         assert_eq!(
             process.identity,
             Identity {
@@ -220,6 +248,30 @@ mod tests {
             (process.parent, process.session, process.tty),
             (7, 5, 34816)
         );
+        let bytes = [&b"42 (\xff\xfe"[..], &line.as_bytes()[7..]].concat();
+        assert_eq!(
+            parse_stat(&bytes),
+            Some(process),
+            "a name that is not UTF-8"
+        );
+    }
+
+    #[test]
+    fn an_environment_of_any_size_is_read() {
+        let long = "x".repeat(50_000);
+        let mut child = command("sleep")
+            .arg("60")
+            .env_clear()
+            .env("PATH", "/usr/bin:/bin")
+            .env("FIRST", &long)
+            .env("LAST", "here")
+            .spawn()
+            .unwrap();
+        let process = Process::of(i32::try_from(child.id()).unwrap()).unwrap();
+        let found = (process.initial_env("FIRST"), process.initial_env("LAST"));
+        child.kill().unwrap();
+        child.wait().unwrap();
+        assert_eq!(found, (Some(long), Some("here".to_owned())));
     }
 
     #[test]

@@ -1,16 +1,18 @@
 //! The front door for people and tmux: arguments to a service to a print.
 
 mod agents;
+mod approvals;
 mod audit;
 mod generate;
 mod messages;
 mod output;
 mod plugin;
 mod policy;
+mod popup;
 mod profiles;
 mod state;
 
-use crate::cli::{Cli, Command};
+use crate::cli::{self, ApprovalCommand, Cli, Command};
 use crate::error::{Failure, Kind, Result};
 use crate::paths::Home;
 use crate::services::context::Context;
@@ -70,7 +72,7 @@ pub fn run(arguments: &[OsString]) -> u8 {
         };
     }
     let json = arguments.iter().any(|argument| argument == "--json");
-    let cli = match parse(arguments) {
+    let cli = match plain_send(arguments).map_or_else(|| parse(arguments), Ok) {
         Ok(cli) => cli,
         Err(error) => return usage(&error, json),
     };
@@ -94,6 +96,39 @@ fn plain_hook(arguments: &[OsString]) -> Option<(&str, &str)> {
     let event = event.to_str()?;
     let plain = command == "hook" && !provider.starts_with('-') && !event.starts_with('-');
     plain.then_some((provider, event))
+}
+
+/// `send TERMINAL -m TEXT`, with or without `--json`: how agents and scripts talk. As above, what differs in anything is the parser's.
+fn plain_send(arguments: &[OsString]) -> Option<Cli> {
+    let (words, json) = match arguments {
+        [_, words @ .., last] if last == "--json" => (words, true),
+        [_, words @ ..] => (words, false),
+        [] => return None,
+    };
+    let [command, terminal, flag, text] = words else {
+        return None;
+    };
+    let (terminal, text) = (terminal.to_str()?, text.to_str()?);
+    let plain = command == "send"
+        && flag == "-m"
+        && !terminal.starts_with('-')
+        && (text == "-" || !text.starts_with('-'));
+    plain.then(|| Cli {
+        socket_path: None,
+        socket_name: None,
+        home: None,
+        json,
+        command: Command::Send(cli::Send {
+            terminal: terminal.to_owned(),
+            message: Some(text.to_owned()),
+            file: None,
+            from: None,
+            key: None,
+            require_approval: false,
+            wait: None,
+            ttl: None,
+        }),
+    })
 }
 
 fn hook(home: &Home, provider: &str, event: &str, out: &mut dyn Write) -> u8 {
@@ -203,6 +238,16 @@ fn dispatch(cli: Cli, out: &mut dyn Write) -> Result<u8> {
         Command::Send(arguments) => return messages::send(&mut door, &arguments),
         Command::Broadcast(arguments) => messages::broadcast(&mut door, &arguments)?,
         Command::Inbox(arguments) => messages::inbox(&mut door, &arguments)?,
+        Command::Approvals { status, limit } => {
+            approvals::list(&mut door, status.as_deref(), limit)?;
+        }
+        Command::Approval {
+            command: ApprovalCommand::Show { id },
+        } => approvals::show(&mut door, &id)?,
+        Command::Approve { id, scope, reason } => {
+            approvals::approve(&mut door, &id, scope, reason.as_deref())?;
+        }
+        Command::Deny { id, reason } => approvals::deny(&mut door, &id, reason.as_deref())?,
         Command::Wait(arguments) => output::wait(&mut door, &arguments)?,
         Command::Output { terminal, mode } => output::output(&mut door, &terminal, mode)?,
         Command::Logs {
@@ -236,4 +281,55 @@ fn dispatch(cli: Cli, out: &mut dyn Write) -> Result<u8> {
         Command::Hook { .. } => {}
     }
     Ok(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_plain_send_is_read_as_the_parser_reads_it() {
+        let words = [
+            "send",
+            "3f2a",
+            "-m",
+            "",
+            "-",
+            "--",
+            "--json",
+            "-x",
+            "hello you",
+            "inbox",
+            "%7",
+        ];
+        let mut plain = 0;
+        let mut cases: Vec<Vec<&str>> = vec![vec![]];
+        for _ in 0..5 {
+            let longer: Vec<Vec<&str>> = cases
+                .iter()
+                .flat_map(|case| {
+                    words
+                        .iter()
+                        .map(|word| case.iter().copied().chain([*word]).collect())
+                })
+                .collect();
+            for case in &longer {
+                let all: Vec<OsString> = ["conductor-hook"]
+                    .iter()
+                    .chain(case)
+                    .map(OsString::from)
+                    .collect();
+                if let Some(quick) = plain_send(&all) {
+                    plain += 1;
+                    let parsed = parse(&all).unwrap_or_else(|error| panic!("{case:?}: {error}"));
+                    assert_eq!(format!("{quick:?}"), format!("{parsed:?}"), "{case:?}");
+                }
+            }
+            cases = longer;
+            cases.retain(|case| {
+                case[0] == "send" && case.iter().filter(|word| **word == "send").count() < 3
+            });
+        }
+        assert!(plain > 50, "{plain}");
+    }
 }

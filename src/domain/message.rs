@@ -226,6 +226,28 @@ pub enum GateReason {
 }
 
 impl GateReason {
+    /// Every reason.
+    const ALL: [Self; 13] = [
+        Self::Dead,
+        Self::Shell,
+        Self::Reused,
+        Self::CopyMode,
+        Self::Dialog,
+        Self::Starting,
+        Self::Working,
+        Self::Draft,
+        Self::UserTyping,
+        Self::Synced,
+        Self::HooksSilent,
+        Self::Paused,
+        Self::Unentered,
+    ];
+
+    /// Parses the code.
+    pub fn parse(text: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|reason| reason.as_str() == text)
+    }
+
     /// The code in the database, JSON and `explain`.
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -322,6 +344,9 @@ mod tests {
         }
         for transport in Transport::ALL {
             assert_eq!(Transport::parse(transport.as_str()), Some(transport));
+        }
+        for reason in GateReason::ALL {
+            assert_eq!(GateReason::parse(reason.as_str()), Some(reason));
         }
         for sender in ["human", "flow:daily", "unverified", "0123abcd"] {
             assert_eq!(Sender::parse(sender).to_string(), sender);

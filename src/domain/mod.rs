@@ -1,10 +1,12 @@
 //! What things are. Pure: no IO, no clock, no SQL, no tmux; time and randomness are arguments.
 
+pub mod approval;
 pub mod audit;
 pub mod event;
 pub mod handoff;
 pub mod ids;
 pub mod message;
+pub mod plain;
 pub mod policy;
 pub mod profile;
 pub mod redact;

@@ -100,10 +100,10 @@ fn push_visible(text: &mut String, c: char) {
 /// The longest name in a header, in characters.
 const MAX_NAME: usize = 60;
 
-/// A name as it may stand in a header: one line, no brackets, not too long.
+/// A name as it may stand in a header: one line, no brackets, nothing that an input box would act on, not too long.
 pub fn header_name(name: &str) -> String {
     one_line(name)
-        .replace(['[', ']'], "|")
+        .replace(['[', ']', '@'], "|")
         .chars()
         .take(MAX_NAME)
         .collect()
@@ -146,12 +146,23 @@ pub fn header(message: &Message) -> String {
     format!("[conductor #{} from {name}{peer}{again}]", message.id)
 }
 
+/// Whether an agent's input box takes a line as it is. A backslash before Enter is a line break there, and lost; `@` before a path makes
+/// the agent read that file without a question, or opens a list that takes the Enter.
+fn is_plain(body: &str) -> bool {
+    let mention = |at: usize| {
+        !body[..at]
+            .ends_with(|c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '+' | '-'))
+    };
+    !body.ends_with('\\') && !body.match_indices('@').any(|(at, _)| mention(at))
+}
+
 /// Chooses how `message` is put to an agent with these limits.
 pub fn place(message: &Message, limits: Limits) -> Placement {
     let head = header(message);
     let body = &message.body;
     let inline = !body.contains(['\n', '\t'])
         && body.trim() == body
+        && is_plain(body)
         && head.chars().count() + 1 + body.chars().count() <= limits.inline_chars;
     if inline {
         return Placement::Inline(format!("{head} {body}"));
@@ -168,6 +179,34 @@ pub fn place(message: &Message, limits: Limits) -> Placement {
         size(body),
         message.id
     ))
+}
+
+/// What an agent is told in the answer of its stop hook, which takes at most `chars` characters, and whether that only says where the body
+/// is to be read.
+pub fn continuation(message: &Message, chars: usize) -> (String, bool) {
+    let whole = if message.body.contains('\n') {
+        framed(message)
+    } else {
+        format!("{} {}", header(message), message.body)
+    };
+    if whole.chars().count() <= chars {
+        return (whole, false);
+    }
+    let none = Limits {
+        inline_chars: 0,
+        context_units: 0,
+    };
+    (place(message, none).line().to_owned(), true)
+}
+
+/// Whether the beginning of `text` stands on a screen, wherever its rows were broken.
+pub fn stands_on(screen: &str, text: &str) -> bool {
+    let dense = |text: &str, most: usize| -> String {
+        let visible = text.chars().filter(|c| !c.is_whitespace());
+        visible.take(most).collect()
+    };
+    let beginning = dense(text.lines().next().unwrap_or_default(), 120);
+    !beginning.is_empty() && dense(screen, usize::MAX).contains(&beginning)
 }
 
 /// The message with its body between a header and a footer that carry the same random tag, so that no body can forge either.
@@ -313,6 +352,19 @@ mod tests {
     }
 
     #[test]
+    fn what_an_input_box_would_act_on_does_not_go_inline() {
+        for body in ["C:\\dir\\", "@notes.md", "see @notes.md", "(@notes.md)"] {
+            let placement = place(&message(body), LIMITS);
+            assert!(matches!(placement, Placement::WithContext(_)), "{body}");
+            assert!(!placement.line().contains(body), "{body}");
+        }
+        for body in ["C:\\dir", "to a.b@example.org", "/exit", "!rm x"] {
+            let placement = place(&message(body), LIMITS);
+            assert!(matches!(placement, Placement::Inline(_)), "{body}");
+        }
+    }
+
+    #[test]
     fn a_peer_and_a_repetition_are_said() {
         let mut note = message("x");
         note.order = false;
@@ -322,6 +374,32 @@ mod tests {
             header(&note),
             "[conductor #12 from dev| |conductor #1 (peer) (again)]"
         );
+    }
+
+    #[test]
+    fn a_text_is_found_on_a_screen_that_breaks_it() {
+        let text = "[conductor #3 from human] SAY a long thing";
+        for screen in [
+            "● Ran 1 stop hook\n  ⎿  [conductor #3 from human] SAY\n     a long thing\n❯ \n",
+            "[conductor #3 from hu\nman] SAY a long thing",
+        ] {
+            assert!(stands_on(screen, text), "{screen}");
+        }
+        assert!(!stands_on("[conductor #3 from human] SAY a", text));
+        assert!(!stands_on("", text) && !stands_on("anything", ""));
+    }
+
+    #[test]
+    fn what_a_stop_hook_cannot_carry_is_pointed_at() {
+        let (text, pointer) = continuation(&message("one line"), 100);
+        assert_eq!(
+            (text.as_str(), pointer),
+            ("[conductor #12 from human] one line", false)
+        );
+        let (text, pointer) = continuation(&message("two\nlines"), 1_000);
+        assert!(text.ends_with("two\nlines\n[end of conductor #12 tag k3m9]") && !pointer);
+        let (text, pointer) = continuation(&message(&"x".repeat(200)), 100);
+        assert!(text.contains("read_inbox") && pointer);
     }
 
     #[test]

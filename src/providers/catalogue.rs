@@ -44,6 +44,12 @@ impl Catalogue {
         }
     }
 
+    /// Whether calls of this provider's agents pass our gate, as they are told to.
+    pub fn gates(&self, provider: &str) -> bool {
+        self.get(provider)
+            .is_ok_and(|manifest| manifest.dialect.speaks() && !manifest.hooks.decision.is_empty())
+    }
+
     /// Names of all providers: built-in first, then a person's own.
     pub fn names(&self) -> Vec<String> {
         let mut names: Vec<String> = BUILT_IN
@@ -95,7 +101,9 @@ impl Catalogue {
                     )));
                 }
             }
-            for (own, text) in BUILT_IN {
+            // Whoever delivers asks by the name: the other manifests need not be read then.
+            let named = BUILT_IN.iter().filter(|(own, _)| *own == name);
+            for (own, text) in named.chain(BUILT_IN) {
                 let manifest = Manifest::parse(text).map_err(|why| {
                     Failure::failed(format!("read built-in provider manifest {own}: {why}"))
                 })?;
@@ -193,7 +201,7 @@ mod tests {
     #[test]
     fn a_persons_own_manifest_wins_and_a_broken_one_is_said() {
         let (dir, catalogue) = catalogue();
-        let text = BUILT_IN[1].1.replace("enter_ms = 30", "enter_ms = 31");
+        let text = BUILT_IN[1].1.replace("enter_ms = 10", "enter_ms = 31");
         fsx::write_atomic(&dir.path().join("providers/demo.toml"), text.as_bytes()).unwrap();
         assert_eq!(catalogue.get("demo").unwrap().submit.enter_ms, 31);
         fsx::write_atomic(&dir.path().join("providers/mine.toml"), b"name = 1").unwrap();

@@ -120,9 +120,16 @@ pub struct Submit {
     pub context_units: usize,
     /// Pause between paste and Enter, in milliseconds.
     pub enter_ms: u32,
+    /// Quiet time after the end of a turn before the next text is put in, in milliseconds: the agent draws its prompt, or goes on by itself.
+    #[serde(default = "default_quiet_ms")]
+    pub quiet_ms: u32,
     /// The row that shows an empty input box; see [`crate::providers`] and the fence for what it may hold.
     #[serde(default)]
     pub prompt_row: Option<String>,
+}
+
+const fn default_quiet_ms() -> u32 {
+    500
 }
 
 /// What a screen says, by patterns (`regex-lite`).

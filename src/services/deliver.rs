@@ -249,7 +249,7 @@ fn placed(
                 clock::after_ms(now, PROOF_MS + i64::from(enter_ms)),
             )?;
         }
-        aftermath.count(terminal);
+        // Nearly always its proof comes at once: the count of what waits is shown anew when it has not come in time.
         aftermath.arm(tx, terminal, now)
     })?;
     failpoint::hit("deliver.placed");

@@ -2,6 +2,7 @@
 
 use super::context::Context;
 use super::plugin;
+use super::queues::{self, Proofs, Queue};
 use crate::domain::terminal::Status;
 use crate::error::Result;
 use crate::fsx;
@@ -35,7 +36,28 @@ pub struct Finding {
     pub why: Option<&'static str>,
     /// What to do about it.
     pub remedy: Option<String>,
+    /// The figures behind it, for programs.
+    pub figures: Option<Figures>,
 }
+
+/// Figures behind a finding.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Figures {
+    /// What waits, terminal by terminal.
+    Queues(Vec<Queue>),
+    /// How well a provider's deliveries are proven.
+    Proofs(Proofs),
+}
+
+/// A message that has waited this long, in seconds, is worth a look.
+const LONG_WAIT: i64 = 600;
+
+/// Below this share, in thousandths, proofs go missing; with fewer deliveries than [`FEW`] one of them says nothing.
+const POOR: u64 = 950;
+
+/// How many deliveries make a share.
+const FEW: u64 = 10;
 
 fn ok(what: &'static str, found: impl Into<String>) -> Finding {
     Finding {
@@ -44,6 +66,7 @@ fn ok(what: &'static str, found: impl Into<String>) -> Finding {
         found: found.into(),
         why: None,
         remedy: None,
+        figures: None,
     }
 }
 
@@ -60,6 +83,7 @@ fn bad(
         found: found.into(),
         why: Some(why),
         remedy: Some(remedy.into()),
+        figures: None,
     }
 }
 
@@ -79,6 +103,9 @@ pub fn examine(cx: &Context) -> Result<Vec<Finding>> {
                 ),
             });
             findings.extend(terminals(&mut store)?);
+            findings.push(waiting(queues::queues(&mut store)?));
+            let rates = store.read(|tx| tx.proof_rates(None))?;
+            findings.extend(queues::proofs(rates).into_iter().map(proven));
             findings.push(audit_log(&mut store));
             Some(store)
         }
@@ -175,11 +202,7 @@ fn configuration(cx: &Context) -> Finding {
 
 fn terminals(store: &mut Store) -> Result<Vec<Finding>> {
     let living = store.read(|tx| tx.live_terminals())?;
-    let open = store.read(|tx| tx.open_count(None))?;
-    let mut findings = vec![ok(
-        "terminals",
-        format!("{} live, {open} messages wait", living.len()),
-    )];
+    let mut findings = vec![ok("terminals", format!("{} live", living.len()))];
     for t in living {
         let silent = t.last_event_at.is_none() && t.state.status == Status::Starting;
         let age = crate::clock::now().as_millisecond() - t.created_at.as_millisecond();
@@ -197,6 +220,75 @@ fn terminals(store: &mut Store) -> Result<Vec<Finding>> {
         }
     }
     Ok(findings)
+}
+
+/// What waits, and why.
+fn waiting(queues: Vec<Queue>) -> Finding {
+    let Some(oldest) = queues.first() else {
+        return ok("queues", "no message waits");
+    };
+    let depth: usize = queues.iter().map(|queue| queue.depth).sum();
+    let each: Vec<String> = queues
+        .iter()
+        .map(|queue| {
+            format!(
+                "{} for {}{}",
+                queue.depth,
+                queue.terminal,
+                queue
+                    .reason
+                    .as_deref()
+                    .map(|reason| format!(" ({reason})"))
+                    .unwrap_or_default()
+            )
+        })
+        .collect();
+    let found = format!(
+        "{depth} wait, the oldest for {} s: {}",
+        oldest.oldest_seconds,
+        each.join(", ")
+    );
+    let mut finding = if oldest.oldest_seconds < LONG_WAIT {
+        ok("queues", found)
+    } else {
+        bad(
+            Level::Warning,
+            "queues",
+            found,
+            "somebody may be waiting for an agent that hears nothing",
+            match oldest.retried_by {
+                Some(by) => format!(
+                    "the oldest goes on with {by}; `conductor-hook explain {}` says more",
+                    oldest.terminal
+                ),
+                None => format!(
+                    "`conductor-hook explain {}` says what it waits for",
+                    oldest.terminal
+                ),
+            },
+        )
+    };
+    finding.figures = Some(Figures::Queues(queues));
+    finding
+}
+
+/// How well a provider's deliveries are proven.
+fn proven(proofs: Proofs) -> Finding {
+    let found = format!("{}: {}", proofs.provider, proofs.line());
+    let poor = proofs.decided() >= FEW && proofs.per_mille.is_some_and(|share| share < POOR);
+    let mut finding = if poor {
+        bad(
+            Level::Warning,
+            "proof of delivery",
+            found,
+            "what is not proven is put to the agent again, and given up after four times",
+            "see that the agent's hooks run: `conductor-hook explain` of its terminals, `conductor-hook inbox --status dead`",
+        )
+    } else {
+        ok("proof of delivery", found)
+    };
+    finding.figures = Some(Figures::Proofs(proofs));
+    finding
 }
 
 fn server(cx: &Context, store: Option<&mut Store>) -> Vec<Finding> {
@@ -278,5 +370,64 @@ fn agents(cx: &Context) -> Finding {
             "only the built-in demo agent can be started",
             "install one, e.g. Claude Code",
         ),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::ProofRate;
+
+    fn queue(oldest_seconds: i64) -> Queue {
+        Queue {
+            terminal: "0123abcd".into(),
+            provider: "demo".into(),
+            depth: 2,
+            oldest_seconds,
+            reason: Some("COPY_MODE".into()),
+            retried_by: Some("leaving the mode"),
+        }
+    }
+
+    fn proofs(placed: u64, proven: u64) -> Proofs {
+        let rate = ProofRate {
+            provider: "demo".into(),
+            transport: "paste".into(),
+            placed,
+            proven,
+            open: 0,
+            repeated: 0,
+            median_ms: Some(40),
+        };
+        queues::proofs(vec![rate]).remove(0)
+    }
+
+    #[test]
+    fn what_waits_for_long_is_worth_a_look() {
+        assert_eq!(waiting(Vec::new()).level, Level::Ok);
+        let finding = waiting(vec![queue(20), queue(3)]);
+        assert_eq!(finding.level, Level::Ok);
+        assert_eq!(
+            finding.found,
+            "4 wait, the oldest for 20 s: 2 for 0123abcd (COPY_MODE), 2 for 0123abcd (COPY_MODE)"
+        );
+        let finding = waiting(vec![queue(LONG_WAIT)]);
+        assert_eq!(finding.level, Level::Warning);
+        let remedy = finding.remedy.unwrap();
+        assert!(remedy.contains("leaving the mode") && remedy.contains("explain 0123abcd"));
+        assert!(matches!(finding.figures, Some(Figures::Queues(all)) if all.len() == 1));
+    }
+
+    #[test]
+    fn missing_proofs_are_a_warning_when_there_are_enough_to_say() {
+        for (placed, found, level) in [
+            (9, 1, Level::Ok),
+            (100, 95, Level::Ok),
+            (100, 94, Level::Warning),
+        ] {
+            let finding = proven(proofs(placed, found));
+            assert_eq!(finding.level, level, "{finding:?}");
+            assert!(finding.found.starts_with("demo: "), "{finding:?}");
+        }
     }
 }

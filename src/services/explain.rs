@@ -2,8 +2,9 @@
 
 use super::context::Context;
 use super::deliver::place;
+use super::queues::{self, Proofs};
 use crate::clock;
-use crate::domain::message::{GateReason, Message, MessageStatus};
+use crate::domain::message::{Message, MessageStatus};
 use crate::domain::terminal::{Status, Terminal};
 use crate::error::Result;
 use crate::providers::{self, Catalogue, Seen};
@@ -39,6 +40,8 @@ pub struct Explanation {
     pub queue: Vec<Waiting>,
     /// Age of the oldest, in seconds.
     pub oldest_seconds: Option<i64>,
+    /// How well what was put to it is proven; `None` when nothing was.
+    pub proofs: Option<Proofs>,
 }
 
 /// One message that waits.
@@ -57,7 +60,10 @@ pub struct Waiting {
 /// Explains a terminal.
 pub fn explain(cx: &Context, store: &mut Store, terminal: &Terminal) -> Result<Explanation> {
     let now = clock::now();
-    let mut open = store.read(|tx| tx.open_messages(&terminal.id))?;
+    let (mut open, rates) = store.read(|tx| {
+        let rates = tx.proof_rates(Some(&terminal.id))?;
+        Ok::<_, crate::store::Error>((tx.open_messages(&terminal.id)?, rates))
+    })?;
     super::inbox::give_reasons(store, &mut open)?;
     let mut remedy = None;
     let screen = place(terminal)
@@ -95,49 +101,17 @@ pub fn explain(cx: &Context, store: &mut Store, terminal: &Terminal) -> Result<E
         hooks_alive: terminal.last_event_at.is_some(),
         screen,
         remedy,
-        oldest_seconds: open.first().map(|message| age(message.queued_at)),
+        oldest_seconds: open.iter().map(|message| age(message.queued_at)).max(),
         queue: open
             .iter()
             .map(|message| waiting(terminal, message))
             .collect(),
+        proofs: queues::proofs(rates).pop(),
     })
 }
 
 fn waiting(terminal: &Terminal, message: &Message) -> Waiting {
-    const ALL: [GateReason; 13] = [
-        GateReason::Dead,
-        GateReason::Shell,
-        GateReason::Reused,
-        GateReason::CopyMode,
-        GateReason::Dialog,
-        GateReason::Starting,
-        GateReason::Working,
-        GateReason::Draft,
-        GateReason::UserTyping,
-        GateReason::Synced,
-        GateReason::HooksSilent,
-        GateReason::Paused,
-        GateReason::Unentered,
-    ];
-    let behind = message
-        .last_error
-        .as_deref()
-        .is_some_and(|why| why.starts_with("waits behind"));
-    let reason = message
-        .last_error
-        .clone()
-        .or_else(|| match terminal.state.status {
-            Status::Working => Some(GateReason::Working.as_str().to_owned()),
-            Status::Starting => Some(GateReason::Starting.as_str().to_owned()),
-            _ => None,
-        });
-    let retried_by = reason
-        .as_deref()
-        .and_then(|code| ALL.into_iter().find(|known| known.as_str() == code))
-        .map(GateReason::retried_by)
-        .or((message.status == MessageStatus::Placed)
-            .then_some("the agent's next event, or a look at its pane"))
-        .or(behind.then_some("the end of the message before it"));
+    let (reason, retried_by) = queues::why(terminal, message);
     Waiting {
         id: message.id.to_string(),
         status: message.status,

@@ -3,7 +3,9 @@
 
 pub mod after;
 pub mod answer;
+pub mod approve;
 pub mod audit;
+pub mod binding;
 pub mod bounce;
 pub mod brakes;
 pub mod close;
@@ -20,8 +22,10 @@ pub mod observe;
 pub mod output;
 pub mod plugin;
 pub mod policy;
+pub mod presence;
 pub mod profile;
 pub mod prove;
+pub mod queues;
 pub mod recover;
 pub mod send;
 pub mod start;

@@ -3,9 +3,11 @@
 //! This is the hot path: it runs at every event of every agent. One read to know the terminal, one short transaction, tmux only when
 //! something that is shown has changed. A hook never breaks its caller; a decision that cannot be made is a denial.
 
+mod asking;
+mod gate;
 mod record;
 
-use self::record::{carried, store_event};
+use self::record::{Manners, carried, store_event};
 use super::after::Aftermath;
 use super::context::Context;
 use super::deliver::{place, socket};
@@ -63,13 +65,7 @@ pub fn hook(
     let claimed = paths::env(paths::name::TERMINAL_ID);
     let bytes = fsx::read_limited(input, MAX_INPUT);
     let decides = dialect.decides(event);
-    let deny = |why: &str| {
-        let hint = "`conductor-hook doctor` says more";
-        dialect.decision(
-            event,
-            &Verdict::Deny(format!("Agent Conductor denies this call: {why}; {hint}")),
-        )
-    };
+    let deny = |why: &str| dialect.decision(event, &Verdict::Deny(gate::closed(why)));
     let outcome = match bytes {
         Ok(Some(bytes)) => dialect.read(event, &bytes),
         Ok(None) => Err("the hook's input is too long".to_owned()),
@@ -77,21 +73,20 @@ pub fn hook(
     };
     let mut session = match Session::open(home, claimed.as_deref()) {
         Ok(Some(session)) => session,
-        Ok(None) if claimed.is_none() => return 0,
-        Ok(None) => {
-            return if dialect.can_block(event) {
-                print(output, &deny("no live terminal matches this process"))
-            } else {
-                0
-            };
-        }
+        Ok(None) if claimed.is_none() || !decides => return 0,
+        Ok(None) => return print(output, &deny("no live terminal matches this process")),
         Err(error) => {
             tracing::warn!(%error, "open the state in a hook");
-            return if dialect.can_block(event) && claimed.is_some() {
-                print(output, &deny(&error.to_string()))
-            } else {
-                0
+            if claimed.is_none() || !decides {
+                return 0;
+            }
+            let verdict = match &outcome {
+                Ok(Some(incoming)) => {
+                    gate::without_state(home, provider, dialect, incoming, &error.to_string())
+                }
+                _ => Verdict::Deny(gate::closed(&error.to_string())),
             };
+            return print(output, &dialect.decision(event, &verdict));
         }
     };
     let incoming = match outcome {
@@ -110,14 +105,9 @@ pub fn hook(
         }
     };
     if decides {
-        // The gate is not part of this release: the call is noted, and what the agent was told to do stands.
-        let answer = dialect.decision(
-            event,
-            &Verdict::Allow("no policy gate is installed".to_owned()),
-        );
-        session.status_event(&incoming);
+        let code = session.gate(dialect, event, &incoming, output);
         session.store.leave();
-        return print(output, &answer);
+        return code;
     }
     let code = session.event(dialect, &incoming, output);
     session.store.leave();
@@ -241,6 +231,7 @@ impl Session {
                     reason: String::new(),
                     answer: None,
                     proves: contexts.iter().map(|message| message.id.0).collect(),
+                    gated: false,
                 };
                 if let Err(error) = event.keep(&self.cx.home) {
                     tracing::warn!(%error, terminal = %self.terminal.id, "spool a proof");
@@ -317,21 +308,7 @@ impl Session {
         output: &mut dyn Write,
     ) -> u8 {
         let (_, message) = next;
-        let framed = if message.body.contains('\n') {
-            text::framed(message)
-        } else {
-            format!("{} {}", text::header(message), message.body)
-        };
-        let text = if framed.chars().count() <= dialect.continuation_chars() {
-            framed
-        } else {
-            let none = text::Limits {
-                inline_chars: 0,
-                context_units: 0,
-            };
-            text::place(message, none).line().to_owned()
-        };
-        let pointer = text.contains("Read it with the MCP tool read_inbox");
+        let (text, pointer) = text::continuation(message, dialect.continuation_chars());
         let code = dialect
             .continuation(&text)
             .map_or(0, |answer| print(output, &answer));
@@ -395,30 +372,26 @@ impl Session {
     fn record(&mut self, incoming: &Incoming) -> Option<Vec<Message>> {
         let at = clock::now();
         let mut aftermath = Aftermath::default();
-        let limits = match &incoming.event {
-            AgentEvent::PromptSubmitted { text } if !text::header_ids(text).is_empty() => {
-                Catalogue::of(&self.cx.home)
-                    .get(&self.terminal.provider)
-                    .ok()
-                    .map(|manifest| manifest.limits())
-            }
-            _ => None,
+        let id = self.terminal.id.clone();
+        let waits = record::rests(&incoming.event)
+            && self
+                .store
+                .read(|tx| tx.head_message(&id))
+                .is_ok_and(|head| head.is_some());
+        let carries = match &incoming.event {
+            AgentEvent::PromptSubmitted { text } => !text::header_ids(text).is_empty(),
+            _ => false,
         };
         // A prompt that carries a message is worth a wait: its body may have to be handed over now. So is an agent that rests while
         // messages wait: nothing else would look at its queue soon.
-        let id = self.terminal.id.clone();
-        let patient = limits.is_some()
-            || (record::rests(&incoming.event)
-                && self
-                    .store
-                    .read(|tx| tx.head_message(&id))
-                    .is_ok_and(|head| head.is_some()));
+        let patient = carries || waits;
+        let manners = if patient { self.manners() } else { None };
         let budget = if patient {
             Budget::Decision
         } else {
             Budget::Status
         };
-        let (before, after) = if limits.is_some() {
+        let (before, after) = if carries {
             ("prompt.before_commit", "prompt.committed")
         } else {
             ("event.before_commit", "event.committed")
@@ -429,7 +402,7 @@ impl Session {
                 let Some(terminal) = tx.terminal(&id)? else {
                     return Ok(Vec::new());
                 };
-                let contexts = store_event(tx, &terminal, incoming, limits, at, &mut aftermath)?;
+                let contexts = store_event(tx, &terminal, incoming, manners, at, &mut aftermath)?;
                 aftermath.arm(tx, &terminal, at)?;
                 Ok(contexts)
             });
@@ -439,12 +412,24 @@ impl Session {
                 aftermath.run(&self.cx, &mut self.store);
                 Some(contexts)
             }
-            Err(Error::Locked) => Some(self.spool(incoming, limits, at)),
+            Err(Error::Locked) => {
+                let limits = manners.map(|manners| manners.limits);
+                Some(self.spool(incoming, limits, at))
+            }
             Err(error) => {
                 tracing::warn!(%error, terminal = %self.terminal.id, "store an event");
                 None
             }
         }
+    }
+
+    fn manners(&self) -> Option<Manners> {
+        let catalogue = Catalogue::of(&self.cx.home);
+        let manifest = catalogue.get(&self.terminal.provider).ok()?;
+        Some(Manners {
+            limits: manifest.limits(),
+            quiet_ms: manifest.submit.quiet_ms,
+        })
     }
 
     /// Leaves the event for the next writer; returns the messages whose bodies the prompt hook shall add (reading needs no lock).
@@ -481,6 +466,7 @@ impl Session {
                 .filter(inline)
                 .map(|(message, _)| message.id.0)
                 .collect(),
+            gated: matches!(incoming.event, AgentEvent::ToolStarting(_)),
         };
         if let Err(error) = event.keep(&self.cx.home) {
             tracing::warn!(%error, terminal = %self.terminal.id, "spool an event");

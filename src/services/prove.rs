@@ -7,6 +7,7 @@ use super::deliver::{PROOF_MS, confirm_idle, place, socket, target};
 use crate::clock;
 use crate::domain::message::{GateReason, Message, MessageStatus, Transport};
 use crate::domain::terminal::{Status, Terminal};
+use crate::domain::text;
 use crate::error::Result;
 use crate::failpoint;
 use crate::providers::{self, Catalogue, Manifest, Seen};
@@ -131,8 +132,9 @@ pub fn check_proof(
     give_up_or_repeat(cx, store, &message, &terminal)
 }
 
-/// A message that a stop hook handed over is proven by the agent's next event. Without one the screen says whether the agent went on: an
-/// agent does not take the answer of a hook that was killed at its end.
+/// A message that a stop hook handed over is proven by the agent's next event. Without one the screen says whether the agent took it: its
+/// text stands there, also when a person has interrupted the turn since, or the turn goes on. An agent does not take the answer of a hook
+/// that was killed at its end.
 fn check_handed(
     cx: &Context,
     store: &mut Store,
@@ -143,17 +145,16 @@ fn check_handed(
 ) -> Result<()> {
     let placed = message.placed_at.unwrap_or(message.queued_at);
     let heard = terminal.last_event_at.is_some_and(|at| at > placed);
-    match providers::look(manifest, &tmux.screen(pane).unwrap_or_default()) {
+    let screen = tmux.screen(pane).unwrap_or_default();
+    let (text, _) = text::continuation(message, manifest.dialect.continuation_chars());
+    if text::stands_on(&screen, &text) {
+        let proof = "the screen shows that the agent took it";
+        return taken(cx, store, message, terminal, proof);
+    }
+    match providers::look(manifest, &screen) {
         Seen::Working | Seen::Dialog { .. } if !heard => {
-            let mut aftermath = Aftermath::default();
-            store.write(Durability::Process, Budget::Call, |tx| {
-                let proof = "the screen shows that the agent went on";
-                tx.submit_message(message.id, Transport::StopHook, clock::now(), proof)?;
-                aftermath.count(terminal);
-                Ok::<_, crate::store::Error>(())
-            })?;
-            aftermath.run(cx, store);
-            Ok(())
+            let proof = "the screen shows that the agent went on";
+            taken(cx, store, message, terminal, proof)
         }
         Seen::Idle if !heard => give_up_or_repeat(cx, store, message, terminal),
         _ if clock::now().as_millisecond() - placed.as_millisecond() < 60_000 => {
@@ -161,6 +162,23 @@ fn check_handed(
         }
         _ => give_up_or_repeat(cx, store, message, terminal),
     }
+}
+
+fn taken(
+    cx: &Context,
+    store: &mut Store,
+    message: &Message,
+    terminal: &Terminal,
+    proof: &str,
+) -> Result<()> {
+    let mut aftermath = Aftermath::default();
+    store.write(Durability::Process, Budget::Call, |tx| {
+        tx.submit_message(message.id, Transport::StopHook, clock::now(), proof)?;
+        aftermath.count(terminal);
+        Ok::<_, crate::store::Error>(())
+    })?;
+    aftermath.run(cx, store);
+    Ok(())
 }
 
 fn give_up_or_repeat(

@@ -1,4 +1,4 @@
-//! Waiting: for something to become true in the state. Blocks on the kernel telling that the database was written, and looks again
+//! Waiting: for something to become true in the state. Blocks on the kernel telling that a writer has let its lock go, and looks again
 //! at least once a second.
 
 use super::context::Context;
@@ -12,29 +12,27 @@ use crate::providers::Catalogue;
 use crate::store::Store;
 use nix::poll::{PollFd, PollFlags, PollTimeout};
 use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify};
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::time::Duration;
 
 /// Longest time between two looks.
 pub const PERIOD: Duration = Duration::from_secs(1);
 
-/// Wakes when somebody writes to the database.
+/// Wakes when somebody has written to the database. A write to the log itself says too little: it comes a moment before what was written
+/// can be read, and may be the last.
 #[derive(Debug)]
 pub struct Watcher {
     inotify: Option<Inotify>,
 }
 
 impl Watcher {
-    /// Watches the database of `home`; where the kernel cannot, it only looks once in a while.
+    /// Watches the writers' lock of `home`; where the kernel cannot, it only looks once in a while.
     pub fn new(home: &Home) -> Self {
         let inotify = Inotify::init(InitFlags::IN_CLOEXEC | InitFlags::IN_NONBLOCK)
             .ok()
             .filter(|inotify| {
                 inotify
-                    .add_watch(
-                        &home.db_dir(),
-                        AddWatchFlags::IN_MODIFY | AddWatchFlags::IN_CREATE,
-                    )
+                    .add_watch(&home.lock(), AddWatchFlags::IN_CLOSE_WRITE)
                     .is_ok()
             });
         Self { inotify }
@@ -42,15 +40,27 @@ impl Watcher {
 
     /// Sleeps until the database was written, `limit` has passed, or a second is over.
     pub fn sleep(&self, limit: Duration) {
-        let limit = limit.min(PERIOD);
-        let Some(inotify) = &self.inotify else {
-            std::thread::sleep(limit.min(Duration::from_millis(100)));
-            return;
-        };
+        self.sleep_beside(limit, None);
+    }
+
+    /// As [`Self::sleep`], and until there is something to read in `other`; says whether there is.
+    pub fn sleep_beside(&self, limit: Duration, other: Option<BorrowedFd<'_>>) -> bool {
+        let mut limit = limit.min(PERIOD);
+        if self.inotify.is_none() {
+            limit = limit.min(Duration::from_millis(100));
+        }
         let timeout = PollTimeout::try_from(limit).unwrap_or(PollTimeout::from(1000u16));
-        let mut fds = [PollFd::new(inotify.as_fd(), PollFlags::POLLIN)];
+        let mut fds: Vec<PollFd<'_>> = other
+            .into_iter()
+            .chain(self.inotify.as_ref().map(AsFd::as_fd))
+            .map(|fd| PollFd::new(fd, PollFlags::POLLIN))
+            .collect();
         let _ = nix::poll::poll(&mut fds, timeout);
-        let _ = inotify.read_events();
+        let woken = other.is_some() && fds.first().is_some_and(|fd| fd.any().unwrap_or(false));
+        if let Some(inotify) = &self.inotify {
+            let _ = inotify.read_events();
+        }
+        woken
     }
 }
 

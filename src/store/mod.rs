@@ -3,6 +3,7 @@
 //! One writer at a time: an fs2 lock on `conductor.lock`, then `BEGIN IMMEDIATE`. The lock is held for database work only: never
 //! across a tmux call, a child process, a wait, or a prompt. May import [`crate::domain`] and the ground.
 
+mod approvals;
 mod audit;
 mod audit_file;
 mod db;
@@ -15,16 +16,19 @@ mod messages;
 mod messages_model;
 mod meta;
 mod migrations;
+mod proofs;
 mod spool;
 mod terminals;
 mod traffic;
 mod trust;
 
+pub use approvals::{By, NewApproval};
 pub use audit::AuditFilter;
 pub use db::{Budget, Durability, Store, Syncing, Tx};
 pub use due::{Arm, Due, DueKind};
 pub use error::Error;
 pub use lock::TerminalLock;
 pub use messages::{Attempt, NewMessage};
+pub use proofs::ProofRate;
 pub use spool::SpooledEvent;
 pub use terminals::{Living, Registration};

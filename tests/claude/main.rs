@@ -13,6 +13,8 @@
     reason = "tests start programs, write files, and fail loudly"
 )]
 
+mod approvals;
+mod corners;
 mod dialogs;
 mod handing_over;
 mod messages;

@@ -76,10 +76,16 @@ fn texts_of_every_size_arrive_whole() {
     let heard = world.heard().pop().unwrap();
     assert!(heard.contains(&visible(&five)), "{heard}");
 
-    let fifty = format!("{}SAY: fifty read", lines(50_000));
-    delivered(&world, &boss, &fifty, "mcp_read", "fifty read");
+    let sixty: String = (1..60).map(|line| format!("line {line} of 60\n")).collect();
+    let sixty = format!("{sixty}SAY: sixty read");
+    delivered(&world, &boss, &sixty, "prompt_hook", "sixty read");
+    let heard = world.heard().pop().unwrap();
+    assert!(heard.contains(&format!("\n{sixty}\n")), "{heard}");
+
+    let long = format!("{}SAY: all of it read", lines(300_000));
+    delivered(&world, &boss, &long, "mcp_read", "all of it read");
     let body = world.bodies().pop().unwrap();
-    assert_eq!(read(&body), visible(&fifty));
+    assert_eq!(read(&body), visible(&long));
     nothing_ran(&world);
 }
 

@@ -291,6 +291,12 @@ fn waits_for(reason: &str, begin: &[&str], end: &[&str]) {
         world.tmux(words);
     };
     tmux(begin);
+    if let [_, .., "half a thought"] = begin {
+        eventually("the draft is on the screen", || {
+            let screen = world.tmux(["capture-pane", "-p", "-t", &pane]);
+            screen.contains("half a thought").then_some(())
+        });
+    }
     let screen = world.tmux(["capture-pane", "-p", "-t", &pane]);
     let sent = world.send(&id, "SAY patience");
     assert_eq!(
@@ -522,6 +528,7 @@ fn an_agent_that_reads_its_inbox_does_not_get_the_message_again() {
         flag.display()
     );
     world.run(["send", &id, "--wait", "20", "-m", &run]).ok();
+    world.approve_next(&id);
     let sent = world.send(&id, "a note in the inbox");
     assert_eq!(sent["status"], "queued");
     fs::write(&flag, "").unwrap();

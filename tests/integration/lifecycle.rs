@@ -356,6 +356,78 @@ fn explain_says_where_a_state_comes_from() {
 }
 
 #[test]
+fn queues_and_proofs_are_told() {
+    let world = World::new();
+    let id = world.agent();
+    let told = |what: &str| -> Vec<Value> {
+        let findings = world.run(["doctor"]).json();
+        let all = findings.as_array().unwrap().iter();
+        all.filter(|finding| finding["what"] == what)
+            .cloned()
+            .collect()
+    };
+    assert_eq!(told("queues")[0]["found"], "no message waits");
+    assert_eq!(told("proof of delivery"), Vec::<Value>::new());
+
+    for _ in 0..2 {
+        let sent = world.send(&id, "SAY hello");
+        world.message_becomes(sent["id"].as_str().unwrap(), "submitted");
+        world.wait(&id, "idle");
+    }
+    let pane = world.status(&id)["pane"].as_str().unwrap().to_owned();
+    world.tmux(["copy-mode", "-t", &pane]);
+    world.send(&id, "SAY first");
+    world.send(&id, "SAY second");
+
+    let queue = &told("queues")[0]["figures"]["queues"][0];
+    assert_eq!(
+        (
+            &queue["terminal"],
+            &queue["provider"],
+            &queue["depth"],
+            &queue["reason"],
+            &queue["retried_by"]
+        ),
+        (
+            &id.as_str().into(),
+            &"demo".into(),
+            &2.into(),
+            &"COPY_MODE".into(),
+            &"leaving the mode".into()
+        )
+    );
+    let proofs = told("proof of delivery").remove(0);
+    let figures = &proofs["figures"]["proofs"];
+    assert_eq!(
+        (&figures["provider"], &figures["per_mille"]),
+        (&"demo".into(), &1000.into())
+    );
+    let paste = &figures["by_transport"][0];
+    assert_eq!(
+        (&paste["transport"], &paste["placed"], &paste["proven"]),
+        (&"paste".into(), &2.into(), &2.into())
+    );
+    assert!(paste["median_ms"].is_u64(), "{paste}");
+    assert!(
+        proofs["found"]
+            .as_str()
+            .unwrap()
+            .starts_with("demo: 100.0 % proven: paste 2 of 2 in "),
+        "{proofs}"
+    );
+
+    let explained = world.run(["explain", &id]).json();
+    assert_eq!(explained["proofs"], *figures);
+    assert!(explained["oldest_seconds"].is_u64(), "{explained}");
+    let shown = world.run(["explain", &id]).ok();
+    assert!(
+        shown.contains("messages that wait: 2, the oldest for ")
+            && shown.contains("deliveries: 100.0 % proven: paste 2 of 2 in "),
+        "{shown}"
+    );
+}
+
+#[test]
 fn close_ends_one_terminal_and_leaves_the_rest() {
     let world = World::new();
     let team = world.launch(&["developer", "reviewer"]);

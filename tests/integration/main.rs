@@ -8,6 +8,7 @@
     reason = "tests start programs, write files, and fail loudly"
 )]
 
+mod approvals;
 mod audit;
 mod bad_input;
 mod delivery;
@@ -18,6 +19,7 @@ mod handoffs;
 mod identity;
 mod lifecycle;
 mod mcp;
+mod popup;
 mod profiles;
 mod storm;
 #[path = "../support/mod.rs"]

@@ -1,19 +1,35 @@
 //! Storing an agent's event in one transaction: what it proves, what it changes, what becomes due.
 
 use super::super::after::{self, Aftermath};
+use super::super::approve;
 use super::super::deliver::socket;
+use super::asking::decided_in_pane;
 use crate::clock;
-use crate::domain::event::AgentEvent;
+use crate::domain::approval::ApprovalStatus;
+use crate::domain::event::{AgentEvent, ToolEnd};
 use crate::domain::handoff::HandoffStatus;
 use crate::domain::ids::TerminalId;
 use crate::domain::message::{Message, MessageStatus, Transport};
+use crate::domain::policy::Presence;
 use crate::domain::terminal::{Source, Terminal, next_state};
 use crate::domain::text::{self, Placement};
 use crate::providers::Incoming;
 use crate::store::{DueKind, Error, Tx};
 
-/// Quiet time after the end of a turn before something is pasted: the agent may go on by itself.
+/// Quiet time after the end of a turn before its answer counts, in milliseconds: the agent may go on by itself.
+const ANSWER_MS: i64 = 1_000;
+
+/// Quiet time before the next text where the manifest was not read, because nothing waited a moment ago, in milliseconds.
 const QUIET_MS: i64 = 500;
+
+/// What the agent's manifest says, as far as an event needs it.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Manners {
+    /// What fits at its prompt.
+    pub(super) limits: text::Limits,
+    /// Quiet time after a turn before the next text is put in, in milliseconds.
+    pub(super) quiet_ms: u32,
+}
 
 /// The messages that were on their way to terminal `id` and whose headers stand in a submitted prompt, and how each was put there.
 pub(super) fn carried(
@@ -52,7 +68,7 @@ pub(super) fn settle_handed(
             continued: true, ..
         }
         | AgentEvent::ToolStarting(_)
-        | AgentEvent::ToolFinished(_)
+        | AgentEvent::ToolFinished(..)
         | AgentEvent::PermissionAsked(_)
         | AgentEvent::DialogShown(_)
         | AgentEvent::TurnFailed { .. }
@@ -87,7 +103,7 @@ pub(super) fn store_event(
     tx: &Tx<'_>,
     terminal: &Terminal,
     incoming: &Incoming,
-    limits: Option<text::Limits>,
+    manners: Option<Manners>,
     at: jiff::Timestamp,
     aftermath: &mut Aftermath,
 ) -> Result<Vec<Message>, Error> {
@@ -113,8 +129,8 @@ pub(super) fn store_event(
         return Ok(contexts);
     }
     let mut proven = settle_handed(tx, terminal, &incoming.event, at)?;
-    if let (AgentEvent::PromptSubmitted { text }, Some(limits)) = (&incoming.event, limits) {
-        for (message, placement) in carried(tx, id, text, limits)? {
+    if let (AgentEvent::PromptSubmitted { text }, Some(manners)) = (&incoming.event, manners) {
+        for (message, placement) in carried(tx, id, text, manners.limits)? {
             match placement {
                 // The line is in, the body is not: reading it is the proof.
                 Placement::Pointer(_) => {
@@ -142,6 +158,7 @@ pub(super) fn store_event(
     if proven {
         aftermath.count(terminal);
     }
+    settle_approvals(tx, terminal, &incoming.event, at, aftermath)?;
     if let Some(change) = next_state(terminal.state.status, &incoming.event)
         && !terminal.state.is(&change, Source::Event)
         && tx.set_state(id, &change, Source::Event, at)?
@@ -180,14 +197,84 @@ pub(super) fn store_event(
         _ => {}
     }
     if rests(&incoming.event) && tx.head_message(id)?.is_some() {
+        let quiet = manners.map_or(QUIET_MS, |manners| i64::from(manners.quiet_ms));
         tx.set_due(
             DueKind::Deliver,
             id.as_str(),
             server.as_deref(),
-            clock::after_ms(at, QUIET_MS),
+            clock::after_ms(at, quiet),
         )?;
     }
     Ok(contexts)
+}
+
+/// What an event says about the gate and about what was asked for: a call that ran was approved, here or by a key in the pane; an agent at
+/// its prompt waits for no decision.
+fn settle_approvals(
+    tx: &Tx<'_>,
+    terminal: &Terminal,
+    event: &AgentEvent,
+    at: jiff::Timestamp,
+    aftermath: &mut Aftermath,
+) -> Result<(), Error> {
+    let id = &terminal.id;
+    match event {
+        AgentEvent::ToolStarting(_) if terminal.gate_seen_at.is_none() => {
+            tx.note_gate_seen(id, false, at)?;
+        }
+        AgentEvent::ToolFinished(call, end) => {
+            if *end == ToolEnd::Ran && terminal.gate_seen_at.is_none() {
+                tx.note_gate_seen(id, true, at)?;
+            }
+            let asked = tx.open_approvals(id)?.into_iter().find(|a| {
+                a.tool.as_deref() == Some(call.tool.as_str())
+                    && a.input == call.input
+                    && matches!(a.status, ApprovalStatus::Pending | ApprovalStatus::Consumed)
+            });
+            let Some(asked) = asked else {
+                return Ok(());
+            };
+            match (asked.status, end) {
+                (ApprovalStatus::Consumed, _) => {}
+                (_, ToolEnd::Ran) if asked.presence == Presence::Caller => {
+                    decided_in_pane(tx, asked.id, at)?;
+                    aftermath.count(terminal);
+                }
+                // It ran although nothing that an agent may press can have decided it.
+                (_, ToolEnd::Ran) => {
+                    let detail = serde_json::json!({"digest": asked.digest, "tool": call.tool});
+                    let subject = asked.id.to_string();
+                    tx.audit(
+                        at,
+                        "approval.bypassed",
+                        &subject,
+                        id.as_str(),
+                        "event",
+                        detail,
+                    )?;
+                    tx.note_gate_seen(id, true, at)?;
+                    approve::withdraw(
+                        tx,
+                        asked.id,
+                        "it ran without an answer",
+                        "event",
+                        at,
+                        aftermath,
+                    )?;
+                }
+                (_, ToolEnd::Failed | ToolEnd::Denied) => {
+                    let why = "answered in the pane: the agent reports that the call failed or was refused";
+                    approve::withdraw(tx, asked.id, why, "pane", at, aftermath)?;
+                }
+            }
+            tx.note_approval_ran(asked.id, at)?;
+        }
+        event if rests(event) => {
+            approve::withdraw_all(tx, id, "the turn is over", false, at, aftermath)?;
+        }
+        _ => {}
+    }
+    Ok(())
 }
 
 /// The worker's turn is over: if its task reached it, this is the answer, unless it goes on within the quiet time.
@@ -212,7 +299,7 @@ fn settle_handoff(
         DueKind::Handoff,
         &handoff.id,
         socket(terminal).as_deref(),
-        clock::after_ms(at, 2 * QUIET_MS),
+        clock::after_ms(at, ANSWER_MS),
     )
 }
 
