@@ -195,6 +195,16 @@ fn may_approve(approval: &Approval, decision: &Decision<'_>) -> Result<()> {
                 approval.kind.as_str()
             )))
         }
+        Scope::Session
+            if approval
+                .scripts
+                .iter()
+                .any(|script| script.sha256.is_none()) =>
+        {
+            Err(Failure::refused(format!(
+                "approval {id} would run a file that it is not bound to, and that is approved once"
+            )))
+        }
         Scope::Always if !approval.complete => Err(Failure::refused(format!(
             "not all of approval {id} was understood, so no rule can be made of it"
         ))
