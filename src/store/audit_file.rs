@@ -10,7 +10,7 @@ use super::lock::AuditLock;
 use crate::clock;
 use crate::domain::audit::check::{Check, Report};
 use crate::domain::audit::{Exported, Stored};
-use crate::domain::redact::redact;
+use crate::domain::redact::excerpt;
 use crate::domain::text::sanitise;
 use crate::failpoint;
 use crate::fsx;
@@ -170,11 +170,11 @@ impl Store {
             torn = foreign.torn,
             "the audit log holds what is not ours"
         );
-        let start = redact(&sanitise(&String::from_utf8_lossy(&foreign.start)));
+        let start = sanitise(&String::from_utf8_lossy(&foreign.start));
         let detail = serde_json::json!({
             "bytes": foreign.lines + foreign.torn,
             "sha256": foreign.sha256,
-            "text": start.chars().take(KEPT).collect::<String>(),
+            "text": excerpt(&start, KEPT),
         });
         if exported.is_none() && foreign.ours.seq == 0 && foreign.lines > 0 {
             // The log of a database that is no longer there: it stays whole, beside the new one.
