@@ -12,6 +12,7 @@
     reason = "a bench starts programs, writes files, prints a table, and fails loudly"
 )]
 
+mod approval;
 mod crowd;
 mod idle;
 mod inside;
@@ -70,11 +71,12 @@ fn main() {
         }
     };
     let size = options.size;
-    let plain: [(&str, Outside); 7] = [
+    let plain: [(&str, Outside); 8] = [
         ("binary", |world, _| rows::binary(world)),
         ("version", rows::version),
         ("latency", talk::latency),
         ("rate", talk::rate),
+        ("approval", approval::approval),
         ("crowd", crowd::crowd),
         ("idle", idle::idle),
         ("kills", kills::kills),
