@@ -128,7 +128,7 @@ pub fn send_as(cx: &Context, store: &mut Store, sender: Sender, order: &Order) -
     let message = store.write(Durability::Process, Budget::Call, |tx| {
         let message = accept(tx, sender, order, tag, trace, Some(&limits))?;
         if order.approval {
-            approve::hold(tx, &message, expires_ms, &mut aftermath)?;
+            super::request::hold(tx, &message, expires_ms, &mut aftermath)?;
         }
         // What waits for delivery is looked at again anyway; what is held only ends.
         if (message.status == MessageStatus::Held || order.ttl.is_some())
