@@ -20,6 +20,7 @@ mod kills;
 mod measure;
 mod report;
 mod rows;
+mod senders;
 mod talk;
 mod world;
 
@@ -70,12 +71,13 @@ fn main() {
         }
     };
     let size = options.size;
-    let plain: [(&str, Outside); 7] = [
+    let plain: [(&str, Outside); 8] = [
         ("binary", |world, _| rows::binary(world)),
         ("version", rows::version),
         ("latency", talk::latency),
         ("rate", talk::rate),
         ("crowd", crowd::crowd),
+        ("senders", senders::senders),
         ("idle", idle::idle),
         ("kills", kills::kills),
     ];
