@@ -470,7 +470,12 @@ fn points() -> Vec<String> {
 
 #[test]
 fn every_failpoint_is_in_a_table() {
-    let tables = [include_str!("failpoints.rs"), include_str!("handoffs.rs")].concat();
+    let tables = [
+        include_str!("failpoints.rs"),
+        include_str!("handoffs.rs"),
+        include_str!("audit.rs"),
+    ]
+    .concat();
     let found = points();
     assert!(found.len() > 30, "{found:?}");
     let missing: Vec<&String> = found
