@@ -1,5 +1,11 @@
 //! Every command and flag, in one place and without behaviour.
 
+mod decisions;
+mod messages;
+
+pub use decisions::{ApprovalCommand, ApprovalScope, Audit, AuditFormat, Policy};
+pub use messages::{Broadcast, Inbox, InboxCommand, Send};
+
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::path::PathBuf;
 
@@ -80,6 +86,40 @@ pub enum Command {
     Broadcast(Broadcast),
     /// List messages, or read, show, retry or cancel one.
     Inbox(Inbox),
+    /// List requests that wait for a person, or waited.
+    Approvals {
+        /// Only those with this status.
+        #[arg(long, value_name = "STATUS")]
+        status: Option<String>,
+        /// At most N, the newest.
+        #[arg(long, value_name = "N", default_value_t = 50)]
+        limit: u32,
+    },
+    /// Show one request whole.
+    Approval {
+        /// What to do.
+        #[command(subcommand)]
+        command: ApprovalCommand,
+    },
+    /// Say yes to a request (people only).
+    Approve {
+        /// The request's id.
+        id: String,
+        /// How far the yes reaches.
+        #[arg(long, value_enum, default_value_t = ApprovalScope::Once)]
+        scope: ApprovalScope,
+        /// Why, for the audit log.
+        #[arg(long, value_name = "TEXT")]
+        reason: Option<String>,
+    },
+    /// Say no to a request (people only).
+    Deny {
+        /// The request's id.
+        id: String,
+        /// Why; the agent is told.
+        #[arg(long, value_name = "TEXT")]
+        reason: Option<String>,
+    },
     /// Wait until terminals are in a state.
     Wait(Wait),
     /// Print what an agent said.
@@ -290,86 +330,6 @@ pub enum Split {
     V,
 }
 
-/// Arguments of `send`.
-#[derive(Debug, Args)]
-pub struct Send {
-    /// Id, prefix of an id, pane id, or window name.
-    pub terminal: String,
-    /// The text; `-` reads standard input.
-    #[arg(short, long, value_name = "TEXT", required_unless_present = "file")]
-    pub message: Option<String>,
-    /// A file with the text.
-    #[arg(long, value_name = "PATH", conflicts_with = "message")]
-    pub file: Option<PathBuf>,
-    /// Send in the name of this terminal (for people only).
-    #[arg(long, value_name = "ID")]
-    pub from: Option<String>,
-    /// Idempotency key: the same key and sender again returns the first message.
-    #[arg(long, value_name = "KEY")]
-    pub key: Option<String>,
-    /// Wait up to S seconds until the agent's own event proves it.
-    #[arg(long, value_name = "S", value_parser = seconds)]
-    pub wait: Option<f64>,
-    /// Give it up after S seconds in the queue; a day unless said.
-    #[arg(long, value_name = "S", value_parser = seconds)]
-    pub ttl: Option<f64>,
-}
-
-/// Arguments of `broadcast`.
-#[derive(Debug, Args)]
-pub struct Broadcast {
-    /// The tmux session.
-    pub session: String,
-    /// The text; `-` reads standard input.
-    #[arg(short, long, value_name = "TEXT", required_unless_present = "file")]
-    pub message: Option<String>,
-    /// A file with the text.
-    #[arg(long, value_name = "PATH", conflicts_with = "message")]
-    pub file: Option<PathBuf>,
-    /// Only to those with this part: supervisor, or any other word for workers.
-    #[arg(long)]
-    pub role: Option<String>,
-}
-
-/// Arguments of `inbox`.
-#[derive(Debug, Args)]
-#[command(args_conflicts_with_subcommands = true)]
-pub struct Inbox {
-    /// What to do.
-    #[command(subcommand)]
-    pub command: Option<InboxCommand>,
-    /// Only messages for this terminal.
-    pub terminal: Option<String>,
-    /// Only messages with this status.
-    #[arg(long, value_name = "STATUS")]
-    pub status: Option<String>,
-    /// At most N messages, the newest.
-    #[arg(long, value_name = "N", default_value_t = 50)]
-    pub limit: u32,
-}
-
-/// What to do with messages.
-#[derive(Debug, Subcommand)]
-pub enum InboxCommand {
-    /// Show a message with every attempt.
-    Show {
-        /// The message's id.
-        id: String,
-    },
-    /// Print the messages for the agent that calls, and mark them as read.
-    Read,
-    /// Put a dead, expired or cancelled message back into the queue.
-    Retry {
-        /// The message's id.
-        id: String,
-    },
-    /// Withdraw a message that nobody has begun to deliver.
-    Cancel {
-        /// The message's id.
-        id: String,
-    },
-}
-
 /// Arguments of `wait`.
 #[derive(Debug, Args)]
 pub struct Wait {
@@ -473,65 +433,6 @@ pub enum Profile {
         #[arg(required = true)]
         words: Vec<String>,
     },
-}
-
-/// What to do with the policy.
-#[derive(Debug, Subcommand)]
-pub enum Policy {
-    /// Say which rule decides about a command and why; exit 0 allow, 4 deny, 10 ask, 11 defer.
-    Check {
-        /// The agent's working directory (default: this one).
-        #[arg(long, value_name = "DIR")]
-        cwd: Option<PathBuf>,
-        /// The agent's tool; the words behind `--` are what it works on.
-        #[arg(long, value_name = "TOOL", default_value = "Bash")]
-        tool: String,
-        /// The agent program that the tool belongs to.
-        #[arg(short, long, value_name = "PROVIDER", default_value = "claude_code")]
-        provider: String,
-        /// The agent's profile.
-        #[arg(long, value_name = "NAME", default_value = "")]
-        profile: String,
-        /// One word is a command line; several are the words of one command.
-        #[arg(last = true, required = true)]
-        command: Vec<String>,
-    },
-    /// Show the rules that hold here, and where they come from.
-    Show,
-}
-
-/// What to do with the audit log.
-#[derive(Debug, Subcommand)]
-pub enum Audit {
-    /// List entries, the newest last.
-    List {
-        /// Only actions that begin so, e.g. `approval.`
-        #[arg(long, value_name = "PREFIX")]
-        action: Option<String>,
-        /// Only entries about this (an id, a path).
-        #[arg(long)]
-        subject: Option<String>,
-        /// At most N entries, the newest.
-        #[arg(long, value_name = "N", default_value_t = 50)]
-        limit: u32,
-    },
-    /// Check the chain in the database and the file against it; exit 1 and the first broken entry when something was changed.
-    Verify,
-    /// Print every entry.
-    Export {
-        /// How (default: JSON, one array).
-        #[arg(long, value_enum)]
-        format: Option<AuditFormat>,
-    },
-}
-
-/// Form of an export.
-#[derive(Debug, Clone, Copy, ValueEnum)]
-pub enum AuditFormat {
-    /// Comma-separated values by RFC 4180, safe to open in a spreadsheet.
-    Csv,
-    /// A JSON array; each entry is its line in the log file.
-    Json,
 }
 
 /// What to generate.

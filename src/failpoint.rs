@@ -2,8 +2,8 @@
 //! build every call is empty.
 //!
 //! `CONDUCTOR_FAILPOINT` names one point: `NAME` dies there, `NAME:3` at the third time that this process gets there, `NAME=error` makes
-//! the step fail. `CONDUCTOR_FAILPOINT_FILE` names a file with such a line, for processes that are started by somebody else (hooks,
-//! timers); the first process that gets there takes the file away, so that exactly one of them dies.
+//! the step fail, `NAME=errors` each time. `CONDUCTOR_FAILPOINT_FILE` names a file with such a line, for processes that are started by somebody else (hooks,
+//! timers); the first process that gets there takes the file away, so that exactly one of them dies (not with `=errors`).
 
 use std::io::{self, Write};
 
@@ -76,6 +76,9 @@ mod on {
         Fail,
     }
 
+    /// In place of a count: each time, in every process.
+    const EACH: u32 = 0;
+
     /// One line: which point, at which time, what.
     #[derive(Debug, PartialEq, Eq)]
     pub(super) struct Wish<'a> {
@@ -86,6 +89,13 @@ mod on {
 
     pub(super) fn parse(line: &str) -> Wish<'_> {
         let line = line.trim();
+        if let Some(name) = line.strip_suffix("=errors") {
+            return Wish {
+                name,
+                at: EACH,
+                act: Act::Fail,
+            };
+        }
         if let Some(name) = line.strip_suffix("=error") {
             return Wish {
                 name,
@@ -129,6 +139,9 @@ mod on {
         };
         let count = hits.get_or_insert_default().entry(name).or_default();
         *count += 1;
+        if wish.at == EACH {
+            return true;
+        }
         if *count != wish.at {
             return false;
         }
@@ -152,6 +165,7 @@ mod on {
             assert_eq!(parse("a.b\n"), wish("a.b", 1, Act::Die));
             assert_eq!(parse("a.b:3"), wish("a.b", 3, Act::Die));
             assert_eq!(parse("a.b=error"), wish("a.b", 1, Act::Fail));
+            assert_eq!(parse("a.b=errors"), wish("a.b", EACH, Act::Fail));
         }
 
         #[test]

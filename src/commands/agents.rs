@@ -3,16 +3,19 @@
 use super::Door;
 use crate::cli;
 use crate::clock;
-use crate::domain::terminal::{Role, Terminal};
+use crate::domain::terminal::{Gated, Role, Terminal};
 use crate::domain::text::one_line;
 use crate::error::{Failure, Result};
+use crate::paths::Home;
 use crate::proc;
+use crate::providers::Catalogue;
 use crate::services::identity::{self, Caller};
 use crate::services::launch::{self, Wish};
 use crate::services::{close, explain, find, recover};
 use crate::store::Store;
 use crate::ui::json::{SessionView, TerminalView};
 use crate::ui::table::{self, Table};
+use std::collections::HashMap;
 use std::io::IsTerminal;
 
 /// How long ended terminals are listed with `--all`, in milliseconds.
@@ -108,6 +111,7 @@ pub(super) fn worker(door: &mut Door<'_>, arguments: &cli::Worker) -> Result<()>
 
 /// The sessions of this state directory.
 pub(super) fn sessions_of(store: &mut Store, all: bool) -> Result<Vec<SessionView>> {
+    let home = store.home().clone();
     store.read(|tx| {
         let terminals = if all {
             tx.recent_terminals(clock::after_ms(clock::now(), -RECENT_MS))?
@@ -124,11 +128,22 @@ pub(super) fn sessions_of(store: &mut Store, all: bool) -> Result<Vec<SessionVie
             recent
         };
         let open = tx.open_counts()?;
+        let mut gates = Gates::of(&home);
         let views = terminals
             .iter()
-            .map(|t| TerminalView::new(t, open.get(t.id.as_str()).copied().unwrap_or(0)))
+            .map(|t| {
+                let unread = open.get(t.id.as_str()).copied().unwrap_or(0);
+                TerminalView::new(t, unread, gates.gated(t))
+            })
             .collect();
-        Ok::<_, Failure>(SessionView::group(views))
+        let mut sessions = SessionView::group(views);
+        for (terminal, count) in tx.pending_counts()? {
+            let asked = |t: &TerminalView| Some(t.id.as_str()) == terminal.as_deref();
+            if let Some(session) = sessions.iter_mut().find(|s| s.terminals.iter().any(asked)) {
+                session.pending_approvals += count;
+            }
+        }
+        Ok::<_, Failure>(sessions)
     })
 }
 
@@ -152,6 +167,29 @@ pub(super) fn sessions(door: &mut Door<'_>, all: bool) -> Result<()> {
         }
         sessions.iter().map(session_text).collect()
     })
+}
+
+/// Which providers gate, each looked up once.
+pub(super) struct Gates {
+    catalogue: Catalogue,
+    known: HashMap<String, bool>,
+}
+
+impl Gates {
+    pub(super) fn of(home: &Home) -> Self {
+        Self {
+            catalogue: Catalogue::of(home),
+            known: HashMap::new(),
+        }
+    }
+
+    pub(super) fn gated(&mut self, terminal: &Terminal) -> Gated {
+        let gates = self
+            .known
+            .entry(terminal.provider.clone())
+            .or_insert_with(|| self.catalogue.gates(&terminal.provider));
+        terminal.gated(*gates)
+    }
 }
 
 /// Opens existing state and compares it with the tmux servers; `None` where there is no state.
@@ -213,22 +251,25 @@ fn session_text(session: &SessionView) -> String {
 
 fn print_terminal(door: &mut Door<'_>, store: &mut Store, terminal: &Terminal) -> Result<()> {
     let unread = store.read(|tx| tx.open_count(Some(&terminal.id)))?;
-    door.print(&TerminalView::new(terminal, unread), |t| {
-        let mut table = Table::new(&[
-            "terminal", "session", "window", "pane", "role", "provider", "status", "why",
-        ]);
-        table.row(&[
-            t.id.as_str(),
-            &t.session,
-            &t.window,
-            t.pane.as_deref().unwrap_or("-"),
-            t.role.as_str(),
-            &t.provider,
-            t.status.as_str(),
-            &table::cut(&t.status_reason, 60),
-        ]);
-        table.render()
-    })
+    door.print(
+        &TerminalView::new(terminal, unread, Gates::of(&door.cx.home).gated(terminal)),
+        |t| {
+            let mut table = Table::new(&[
+                "terminal", "session", "window", "pane", "role", "provider", "status", "why",
+            ]);
+            table.row(&[
+                t.id.as_str(),
+                &t.session,
+                &t.window,
+                t.pane.as_deref().unwrap_or("-"),
+                t.role.as_str(),
+                &t.provider,
+                t.status.as_str(),
+                &table::cut(&t.status_reason, 60),
+            ]);
+            table.render()
+        },
+    )
 }
 
 pub(super) fn status(door: &mut Door<'_>, terminal: &str) -> Result<()> {
@@ -418,7 +459,11 @@ pub(super) fn shutdown(door: &mut Door<'_>, arguments: &cli::Shutdown) -> Result
         arguments.session.as_deref(),
         arguments.force,
     )?;
-    let views: Vec<TerminalView> = closed.iter().map(|t| TerminalView::new(t, 0)).collect();
+    let mut gates = Gates::of(&door.cx.home);
+    let views: Vec<TerminalView> = closed
+        .iter()
+        .map(|t| TerminalView::new(t, 0, gates.gated(t)))
+        .collect();
     door.print(&views, |views| {
         if views.is_empty() {
             return "nothing to end\n".to_owned();

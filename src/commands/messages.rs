@@ -56,6 +56,7 @@ pub(super) fn send(door: &mut Door<'_>, arguments: &cli::Send) -> Result<u8> {
         body: text,
         key: arguments.key.clone(),
         ttl: arguments.ttl.map(Duration::from_secs_f64),
+        approval: arguments.require_approval,
     };
     let mut message = send::send(&door.cx, &mut store, &order, from.as_ref())?;
     let mut timed_out = false;

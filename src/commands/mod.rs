@@ -1,6 +1,7 @@
 //! The front door for people and tmux: arguments to a service to a print.
 
 mod agents;
+mod approvals;
 mod audit;
 mod generate;
 mod messages;
@@ -10,7 +11,7 @@ mod policy;
 mod profiles;
 mod state;
 
-use crate::cli::{self, Cli, Command};
+use crate::cli::{self, ApprovalCommand, Cli, Command};
 use crate::error::{Failure, Kind, Result};
 use crate::paths::Home;
 use crate::services::context::Context;
@@ -122,6 +123,7 @@ fn plain_send(arguments: &[OsString]) -> Option<Cli> {
             file: None,
             from: None,
             key: None,
+            require_approval: false,
             wait: None,
             ttl: None,
         }),
@@ -235,6 +237,16 @@ fn dispatch(cli: Cli, out: &mut dyn Write) -> Result<u8> {
         Command::Send(arguments) => return messages::send(&mut door, &arguments),
         Command::Broadcast(arguments) => messages::broadcast(&mut door, &arguments)?,
         Command::Inbox(arguments) => messages::inbox(&mut door, &arguments)?,
+        Command::Approvals { status, limit } => {
+            approvals::list(&mut door, status.as_deref(), limit)?;
+        }
+        Command::Approval {
+            command: ApprovalCommand::Show { id },
+        } => approvals::show(&mut door, &id)?,
+        Command::Approve { id, scope, reason } => {
+            approvals::approve(&mut door, &id, scope, reason.as_deref())?;
+        }
+        Command::Deny { id, reason } => approvals::deny(&mut door, &id, reason.as_deref())?,
         Command::Wait(arguments) => output::wait(&mut door, &arguments)?,
         Command::Output { terminal, mode } => output::output(&mut door, &terminal, mode)?,
         Command::Logs {

@@ -45,9 +45,13 @@ pub(super) fn wait(door: &mut Door<'_>, arguments: &cli::Wait) -> Result<()> {
         || false,
     )?;
     let open = store.read(|tx| tx.open_counts())?;
+    let mut gates = super::agents::Gates::of(&door.cx.home);
     let views: Vec<TerminalView> = terminals
         .iter()
-        .map(|t| TerminalView::new(t, open.get(t.id.as_str()).copied().unwrap_or(0)))
+        .map(|t| {
+            let unread = open.get(t.id.as_str()).copied().unwrap_or(0);
+            TerminalView::new(t, unread, gates.gated(t))
+        })
         .collect();
     door.print(&views, |views| {
         views

@@ -19,18 +19,12 @@ pub(super) enum Verdict {
 }
 
 impl Host {
-    /// Opens a dialog with `text`. For a tool call, `PermissionRequest` hooks are asked beside it.
-    pub(super) fn ask(&mut self, text: &str, call: Option<(&str, &Value)>) -> Verdict {
+    /// Opens a dialog with `text` about the use of a tool; `PermissionRequest` hooks are asked beside it.
+    pub(super) fn ask(&mut self, text: &str, (tool, input): (&str, &Value)) -> Verdict {
         self.answer = None;
         self.enter(Mode::Dialog(text.to_owned()));
-        let (tool, fields, mut hooks) = match call {
-            Some((tool, input)) => (
-                tool,
-                json!({"tool_name": tool, "tool_input": input, "permission_suggestions": []}),
-                VecDeque::from(self.settings.hooks("PermissionRequest", tool)),
-            ),
-            None => ("this", Value::Null, VecDeque::new()),
-        };
+        let fields = json!({"tool_name": tool, "tool_input": input, "permission_suggestions": []});
+        let mut hooks = VecDeque::from(self.settings.hooks("PermissionRequest", tool));
         let mut running: Option<Job> = None;
         let mut told = false;
         let verdict = loop {

@@ -48,7 +48,7 @@ impl Host {
     pub(super) fn run_command(&mut self, command: &str) {
         let call = Call::new("Bash", json!({"command": command}));
         self.screen.say(&format!("$ {command}"));
-        if !self.passes(&call, true) {
+        if !self.passes(&call) {
             return;
         }
         self.note("tool", "Bash", command);
@@ -76,7 +76,7 @@ impl Host {
             &format!("mcp__conductor__{tool}"),
             Value::Object(arguments.clone()),
         );
-        if !self.passes(&call, false) {
+        if !self.passes(&call) {
             return;
         }
         self.note("tool", &call.name, &call.input.to_string());
@@ -113,8 +113,8 @@ impl Host {
     }
 
     /// Asks the gate; a refusal is said and reported here.
-    fn passes(&mut self, call: &Call, dialogs: bool) -> bool {
-        match self.gate(call, dialogs) {
+    fn passes(&mut self, call: &Call) -> bool {
+        match self.gate(call) {
             Ok(()) => true,
             Err(Refusal::Cut) => false,
             Err(Refusal::Denied(reason)) => {
@@ -125,7 +125,7 @@ impl Host {
         }
     }
 
-    fn gate(&mut self, call: &Call, dialogs: bool) -> Result<(), Refusal> {
+    fn gate(&mut self, call: &Call) -> Result<(), Refusal> {
         let outcomes = self.fire("PreToolUse", &call.name, &call.fields());
         if self.stopped() {
             return Err(Refusal::Cut);
@@ -133,15 +133,15 @@ impl Host {
         match answers::gate(&outcomes, self.fail_open) {
             Gate::Run => Ok(()),
             Gate::Deny(reason) => Err(Refusal::Denied(reason)),
-            Gate::Ask(_) if !dialogs => Ok(()),
             Gate::Ask(reason) => {
-                let what = call.input["command"].as_str().unwrap_or_default();
+                let input = call.input.to_string();
+                let what = call.input["command"].as_str().unwrap_or(&input);
                 let text = if reason.is_empty() {
                     format!("{}: {what}", call.name)
                 } else {
                     format!("{}: {what} ({reason})", call.name)
                 };
-                match self.ask(&text, Some((&call.name, &call.input))) {
+                match self.ask(&text, (&call.name, &call.input)) {
                     Verdict::Yes if !self.stopped() => Ok(()),
                     Verdict::Yes | Verdict::Cut => Err(Refusal::Cut),
                     Verdict::No(reason) => Err(Refusal::Denied(reason)),

@@ -25,6 +25,9 @@ enum End {
     Stopped,
 }
 
+/// The tool whose use a dialog of its own asks about.
+const DIALOG: &str = "Dialog";
+
 impl Host {
     /// Says lines: they are shown and are part of the answer.
     pub(super) fn say(&mut self, text: &str) {
@@ -122,11 +125,21 @@ impl Host {
                         self.pump(&[], deadline);
                     }
                 }
-                Directive::Dialog(text) => match self.ask(&text, None) {
-                    Verdict::Yes => self.say("dialog: yes"),
-                    Verdict::No(_) => self.say("dialog: no"),
-                    Verdict::Cut => return End::Stopped,
-                },
+                Directive::Dialog(text) => {
+                    let input = json!({"text": text});
+                    let fields = json!({"tool_name": DIALOG, "tool_input": input});
+                    match self.ask(&text, (DIALOG, &input)) {
+                        Verdict::Yes => {
+                            self.say("dialog: yes");
+                            self.fire("PostToolUse", DIALOG, &fields);
+                        }
+                        Verdict::No(_) => {
+                            self.say("dialog: no");
+                            self.fire("PermissionDenied", DIALOG, &fields);
+                        }
+                        Verdict::Cut => return End::Stopped,
+                    }
+                }
                 Directive::Stream(lines) => {
                     for n in 1..=lines {
                         self.say(&format!("line {n}"));

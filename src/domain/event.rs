@@ -13,6 +13,17 @@ pub struct ToolCall {
     pub call_id: Option<String>,
 }
 
+/// How a tool call ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ToolEnd {
+    /// It ran.
+    Ran,
+    /// It ran and failed, or it was refused: agents do not tell the two apart.
+    Failed,
+    /// It was refused.
+    Denied,
+}
+
 /// What a dialog on an agent's screen wants.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum DialogKind {
@@ -34,8 +45,8 @@ pub enum AgentEvent {
     },
     /// A tool is about to run.
     ToolStarting(ToolCall),
-    /// A tool ran, or failed, or was denied.
-    ToolFinished(ToolCall),
+    /// A tool call is over.
+    ToolFinished(ToolCall, ToolEnd),
     /// The agent asks for leave to use a tool.
     PermissionAsked(ToolCall),
     /// A dialog is on the agent's screen.

@@ -12,6 +12,9 @@ pub enum Invalid {
     /// Not a positive number.
     #[error("{0:?} is not a message id (a number)")]
     MessageId(String),
+    /// Not a positive number.
+    #[error("{0:?} is not an approval's id (a number)")]
+    ApprovalId(String),
     /// Not a name: a letter or digit, then up to 63 letters, digits, `_` or `-`.
     #[error("{0:?} is not a name: a letter or digit, then at most 63 letters, digits, _ or -")]
     Name(String),
@@ -74,6 +77,31 @@ impl fmt::Display for MessageId {
 }
 
 impl Serialize for MessageId {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+/// An approval's id: a number given by the database, shown as text.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ApprovalId(pub i64);
+
+impl ApprovalId {
+    /// Parses `12` or `#12`.
+    pub fn parse(text: &str) -> Result<Self, Invalid> {
+        MessageId::parse(text)
+            .map(|MessageId(number)| Self(number))
+            .map_err(|_| Invalid::ApprovalId(shorten(text)))
+    }
+}
+
+impl fmt::Display for ApprovalId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.0)
+    }
+}
+
+impl Serialize for ApprovalId {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_str(self)
     }

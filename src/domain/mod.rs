@@ -1,5 +1,6 @@
 //! What things are. Pure: no IO, no clock, no SQL, no tmux; time and randomness are arguments.
 
+pub mod approval;
 pub mod audit;
 pub mod event;
 pub mod handoff;

@@ -238,8 +238,10 @@ pub struct Terminal {
     pub last_event_at: Option<Timestamp>,
     /// Last answer, from the agent's own record.
     pub last_answer: Option<String>,
-    /// When the gate was last heard from.
+    /// When a tool call of it first passed our gate.
     pub gate_seen_at: Option<Timestamp>,
+    /// When it first reported a tool that our gate had not seen.
+    pub gate_silent_at: Option<Timestamp>,
     /// Whether `launch` made its tmux session.
     pub session_owned: bool,
     /// `KEY=VALUE` pairs that workers started by it inherit.
@@ -261,6 +263,22 @@ impl Terminal {
                 .server
                 .as_ref()
                 .is_none_or(|server| server.socket == socket)
+    }
+
+    /// Whether its tool calls pass our gate. `has_gate`: its provider has one. What it was told to do counts for nothing before its first
+    /// event, and a tool that ran without us shows that the gate is not there, whatever was seen before.
+    pub const fn gated(&self, has_gate: bool) -> Gated {
+        if !has_gate {
+            Gated::No
+        } else if self.gate_silent_at.is_some()
+            || (self.last_event_at.is_none() && !matches!(self.state.status, Status::Starting))
+        {
+            Gated::Silent
+        } else if self.last_event_at.is_none() {
+            Gated::No
+        } else {
+            Gated::Yes
+        }
     }
 
     /// Whether it lives.
@@ -303,6 +321,7 @@ impl Terminal {
             last_event_at: None,
             last_answer: None,
             gate_seen_at: None,
+            gate_silent_at: None,
             session_owned: true,
             env: Vec::new(),
             settled: 0,
@@ -339,7 +358,7 @@ pub fn next_state(status: Status, event: &AgentEvent) -> Option<Change> {
             Status::Working,
             &format!("tool {} is about to run", call.tool),
         ),
-        AgentEvent::ToolFinished(call) => match status {
+        AgentEvent::ToolFinished(call, _) => match status {
             Status::Idle => None,
             Status::Starting
             | Status::Working
@@ -412,7 +431,7 @@ mod tests {
                 text: String::new(),
             },
             AgentEvent::ToolStarting(call()),
-            AgentEvent::ToolFinished(call()),
+            AgentEvent::ToolFinished(call(), crate::domain::event::ToolEnd::Ran),
             AgentEvent::PermissionAsked(call()),
             AgentEvent::DialogShown(DialogKind::Permission),
             AgentEvent::DialogShown(DialogKind::Question),
@@ -464,7 +483,10 @@ mod tests {
             ),
             (AgentEvent::ToolStarting(call()), Status::Working),
             (AgentEvent::PermissionAsked(call()), Status::Waiting),
-            (AgentEvent::ToolFinished(call()), Status::Working),
+            (
+                AgentEvent::ToolFinished(call(), crate::domain::event::ToolEnd::Ran),
+                Status::Working,
+            ),
             (
                 AgentEvent::TurnEnded {
                     answer: None,
@@ -501,7 +523,10 @@ mod tests {
             assert_eq!(next_state(status, &AgentEvent::SignOfLife), None);
         }
         assert_eq!(
-            next_state(Status::Idle, &AgentEvent::ToolFinished(call())),
+            next_state(
+                Status::Idle,
+                &AgentEvent::ToolFinished(call(), crate::domain::event::ToolEnd::Ran)
+            ),
             None
         );
     }

@@ -55,6 +55,17 @@ fn handoff_result() -> Value {
     )
 }
 
+fn approval_result() -> Value {
+    result(
+        &json!({
+            "approval_id": {"type": "string"},
+            "status": {"type": "string", "enum": ["pending", "approved", "consumed", "denied", "expired", "withdrawn"]},
+            "reason": {"type": ["string", "null"]},
+        }),
+        &["approval_id", "status", "reason"],
+    )
+}
+
 fn wait_seconds() -> Value {
     json!({"type": "integer", "minimum": 0, "maximum": 3600, "description": "How long this call may take (default: just under what your client allows)."})
 }
@@ -147,6 +158,39 @@ pub(super) fn definitions() -> Vec<ToolDef> {
                 idempotent: true,
                 ..ACTS
             },
+        },
+        ToolDef {
+            name: "request_approval",
+            title: "Ask a person for approval",
+            description: "Asks a person to approve something before you do it, and waits a while for the decision. Status pending: go on with \
+                something else and ask approval_status later. Approved: run exactly this command, once, in your directory. Denied, expired or \
+                withdrawn: do not.",
+            input_schema: object(
+                &json!({
+                    "command_text": {"type": "string", "minLength": 1, "maxLength": 262_144, "description": "The exact command, or what you want to do."},
+                    "reason": {"type": "string", "maxLength": 4_000, "description": "Why you need it; the person sees it as your words."},
+                    "supervisor_id": {"type": "string", "description": "The terminal that you do it for, of your session."},
+                    "metadata": {"type": "object", "description": "Anything else that the person should see."},
+                    "timeout": {"type": "integer", "minimum": 0, "maximum": 3_600, "default": 45, "description": "How long this call waits, in seconds."},
+                }),
+                &["command_text"],
+            ),
+            output_schema: approval_result(),
+            annotations: ACTS,
+        },
+        ToolDef {
+            name: "approval_status",
+            title: "Look at an approval",
+            description: "Says what a person decided about a request of yours; waits up to timeout seconds for it.",
+            input_schema: object(
+                &json!({
+                    "approval_id": {"type": "string", "minLength": 1, "maxLength": 20},
+                    "timeout": {"type": "integer", "minimum": 0, "maximum": 3_600, "default": 0, "description": "How long this call waits, in seconds."},
+                }),
+                &["approval_id"],
+            ),
+            output_schema: approval_result(),
+            annotations: READS,
         },
         ToolDef {
             name: "list_terminals",

@@ -49,7 +49,7 @@ impl Host {
     }
 
     /// Opens the state and finds the calling agent.
-    fn open(&self) -> Result<(Store, Terminal)> {
+    pub(super) fn open(&self) -> Result<(Store, Terminal)> {
         let mut store = self.cx.existing_store()?;
         match identity::whoami(&mut store)? {
             Caller::Agent(id) => {
@@ -72,7 +72,7 @@ impl Host {
     }
 
     /// The context for a terminal's own tmux server.
-    fn context(&self, own: &Terminal) -> Context {
+    pub(super) fn context(&self, own: &Terminal) -> Context {
         let mut cx = self.cx.clone();
         if let Some(server) = &own.server {
             cx.tmux = crate::tmux::Tmux::at(&server.socket);
@@ -81,7 +81,12 @@ impl Host {
     }
 
     /// A terminal of the caller's session.
-    fn in_session(&self, store: &mut Store, own: &Terminal, text: &str) -> Result<Terminal> {
+    pub(super) fn in_session(
+        &self,
+        store: &mut Store,
+        own: &Terminal,
+        text: &str,
+    ) -> Result<Terminal> {
         let cx = self.context(own);
         let found = find::terminal(&cx, store, text)?;
         if found.session != own.session || found.server != own.server {
@@ -234,6 +239,7 @@ impl Host {
             body: text,
             key: arguments.text("idempotency_key"),
             ttl: None,
+            approval: false,
         };
         let message = send::send_as(&self.cx, &mut store, Sender::Terminal(own.id), &order)?;
         Ok(json!({"success": true, "message_id": message.id, "status": message.status.as_str()}))
@@ -414,14 +420,14 @@ impl Host {
 }
 
 /// Checked arguments of a call.
-struct Arguments<'a>(&'a Map<String, Value>);
+pub(super) struct Arguments<'a>(pub(super) &'a Map<String, Value>);
 
 impl Arguments<'_> {
-    fn text(&self, name: &str) -> Option<String> {
+    pub(super) fn text(&self, name: &str) -> Option<String> {
         self.0.get(name).and_then(Value::as_str).map(str::to_owned)
     }
 
-    fn number(&self, name: &str) -> Option<u64> {
+    pub(super) fn number(&self, name: &str) -> Option<u64> {
         self.0.get(name).and_then(Value::as_u64)
     }
 
@@ -452,7 +458,13 @@ impl ToolHost for Host {
         // Those that start or end agents take long enough to keep a ping waiting.
         matches!(
             name,
-            "handoff" | "wait_handoff" | "assign" | "wait" | "close_terminal"
+            "handoff"
+                | "wait_handoff"
+                | "assign"
+                | "wait"
+                | "close_terminal"
+                | "request_approval"
+                | "approval_status"
         )
     }
 
@@ -464,6 +476,8 @@ impl ToolHost for Host {
             "assign" => self.assign(&arguments),
             "send_message" => self.send_message(&arguments),
             "read_inbox" => self.read_inbox(&arguments),
+            "request_approval" => self.request_approval(&arguments, call),
+            "approval_status" => self.approval_status(&arguments, call),
             "list_terminals" => self.list_terminals(),
             "get_output" => self.get_output(&arguments),
             "wait" => self.wait(&arguments, call),
@@ -513,12 +527,7 @@ mod tests {
     #[test]
     fn profiles_name_only_tools_that_exist() {
         let known: Vec<&str> = definitions().iter().map(|tool| tool.name).collect();
-        for word in [
-            "request_approval",
-            "approval_status",
-            "ask_human",
-            "use_worktree",
-        ] {
+        for word in ["ask_human", "use_worktree"] {
             for (name, text) in crate::profiles::built_in::PROFILES {
                 assert!(
                     known.contains(&word) || !text.contains(word),

@@ -16,6 +16,7 @@
 //!
 //! Only `host` knows what a tool does, and nothing but JSON lines reaches the output.
 
+mod approvals;
 mod arguments;
 mod calls;
 mod definitions;

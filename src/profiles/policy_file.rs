@@ -222,9 +222,9 @@ fn presence(word: &str) -> Result<Presence, String> {
         .ok_or_else(|| format!("presence is {word:?}; it is caller, challenge, pin or signature"))
 }
 
-/// `45s`, `30m`, `1h`: from 10 seconds to a day.
+/// `45s`, `30m`, `1h`: from a second to a day.
 fn seconds(text: &str) -> Result<u64, String> {
-    let wrong = || format!("expires is {text:?}; it is a time from 10s to 24h, such as 30m or 1h");
+    let wrong = || format!("expires is {text:?}; it is a time from 1s to 24h, such as 30m or 1h");
     let digits = text.bytes().take_while(u8::is_ascii_digit).count();
     let (number, unit) = text.split_at_checked(digits).ok_or_else(wrong)?;
     let factor = match unit {
@@ -235,7 +235,7 @@ fn seconds(text: &str) -> Result<u64, String> {
     };
     let number: u64 = number.parse().map_err(|_| wrong())?;
     let seconds = number.saturating_mul(factor);
-    (10..=86_400)
+    (1..=86_400)
         .contains(&seconds)
         .then_some(seconds)
         .ok_or_else(wrong)

@@ -44,6 +44,12 @@ impl Catalogue {
         }
     }
 
+    /// Whether calls of this provider's agents pass our gate, as they are told to.
+    pub fn gates(&self, provider: &str) -> bool {
+        self.get(provider)
+            .is_ok_and(|manifest| manifest.dialect.speaks() && !manifest.hooks.decision.is_empty())
+    }
+
     /// Names of all providers: built-in first, then a person's own.
     pub fn names(&self) -> Vec<String> {
         let mut names: Vec<String> = BUILT_IN

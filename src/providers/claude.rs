@@ -1,7 +1,7 @@
 //! Claude Code's hooks (`--settings`, version 2.1): input and output, seen with 2.1.197 and 2.1.330.
 
 use super::dialect::{Incoming, Verdict};
-use crate::domain::event::{AgentEvent, DialogKind, ToolCall};
+use crate::domain::event::{AgentEvent, DialogKind, ToolCall, ToolEnd};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -24,6 +24,8 @@ struct Hook {
     limit_until: Option<String>,
     reason: Option<String>,
     exit_code: Option<i32>,
+    cwd: Option<String>,
+    permission_mode: Option<String>,
 }
 
 pub(super) fn read(event: &str, bytes: &[u8]) -> Result<Option<Incoming>, String> {
@@ -54,9 +56,9 @@ pub(super) fn read(event: &str, bytes: &[u8]) -> Result<Option<Incoming>, String
             AgentEvent::DialogShown(DialogKind::Question)
         }
         "PermissionRequest" => AgentEvent::PermissionAsked(call()),
-        "PostToolUse" | "PostToolUseFailure" | "PermissionDenied" => {
-            AgentEvent::ToolFinished(call())
-        }
+        "PostToolUse" => AgentEvent::ToolFinished(call(), ToolEnd::Ran),
+        "PostToolUseFailure" => AgentEvent::ToolFinished(call(), ToolEnd::Failed),
+        "PermissionDenied" => AgentEvent::ToolFinished(call(), ToolEnd::Denied),
         "Notification" => match hook.notification_type.as_deref() {
             Some("permission_prompt") => AgentEvent::DialogShown(DialogKind::Permission),
             Some("elicitation_dialog") => AgentEvent::DialogShown(DialogKind::Question),
@@ -111,6 +113,8 @@ pub(super) fn read(event: &str, bytes: &[u8]) -> Result<Option<Incoming>, String
         event,
         agent_session: hook.session_id,
         exit_code: hook.exit_code,
+        cwd: hook.cwd,
+        permission_mode: hook.permission_mode,
     }))
 }
 
@@ -135,14 +139,24 @@ pub(super) fn decision(event: &str, verdict: &Verdict) -> String {
             Verdict::Deny(reason) => {
                 json!({"hookEventName": event, "decision": {"behavior": "deny", "message": reason}})
             }
+            // The dialog is open: who has no answer leaves it to the person.
+            Verdict::Ask(_) | Verdict::Pass => return String::new(),
         }
     } else {
         let (word, reason) = match verdict {
             Verdict::Allow(reason) => ("allow", reason),
             Verdict::Deny(reason) => ("deny", reason),
+            Verdict::Ask(reason) => ("ask", reason),
+            Verdict::Pass => return String::new(),
         };
         json!({"hookEventName": event, "permissionDecision": word, "permissionDecisionReason": reason})
     };
+    json!({ "hookSpecificOutput": answer }).to_string()
+}
+
+/// "No opinion" in words: the agent's own flow decides.
+pub(super) fn defer() -> String {
+    let answer = json!({"hookEventName": "PreToolUse", "permissionDecision": "defer", "permissionDecisionReason": ""});
     json!({ "hookSpecificOutput": answer }).to_string()
 }
 

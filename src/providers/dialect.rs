@@ -25,6 +25,10 @@ pub struct Incoming {
     pub agent_session: Option<String>,
     /// The exit code, at the end, where the agent tells it.
     pub exit_code: Option<i32>,
+    /// Where the agent works now, where it tells it.
+    pub cwd: Option<String>,
+    /// How much the agent asks its person by itself, in its own words.
+    pub permission_mode: Option<String>,
 }
 
 /// A decision about a tool call.
@@ -34,6 +38,10 @@ pub enum Verdict {
     Allow(String),
     /// Do not run it.
     Deny(String),
+    /// The agent's own dialog asks the person, whatever its mode; the next hook is the one of the dialog.
+    Ask(String),
+    /// No opinion: the agent does what it would do without us.
+    Pass,
 }
 
 impl Dialect {
@@ -53,23 +61,27 @@ impl Dialect {
     /// Whether hook `event` waits for a decision, known by its name alone: also for input that cannot be read.
     pub fn decides(self, event: &str) -> bool {
         match self {
-            // The gate of Claude Code is not ours yet: its own permission flow decides.
-            Self::Claude | Self::None => false,
-            Self::Demo => event == "PreToolUse",
-        }
-    }
-
-    /// Whether hook `event` is one that can block a tool, whoever gates it.
-    pub fn can_block(self, event: &str) -> bool {
-        match self {
-            Self::Claude | Self::Demo => event == "PreToolUse",
+            Self::Claude | Self::Demo => matches!(event, "PreToolUse" | "PermissionRequest"),
             Self::None => false,
         }
     }
 
-    /// The answer to a hook that waits for a decision.
+    /// Whether the agent itself asks its person about calls on which we have no opinion, in this permission mode. One that does not say its
+    /// mode does not.
+    pub fn asks_by_itself(self, mode: Option<&str>) -> bool {
+        match self {
+            Self::Claude => matches!(mode, Some("default" | "plan" | "acceptEdits")),
+            Self::Demo | Self::None => false,
+        }
+    }
+
+    /// The answer to a hook that waits for a decision; may be empty.
     pub fn decision(self, event: &str, verdict: &Verdict) -> String {
-        claude::decision(event, verdict)
+        match (self, verdict) {
+            // No answer is no valid one there.
+            (Self::Demo, Verdict::Pass) if event == "PreToolUse" => claude::defer(),
+            _ => claude::decision(event, verdict),
+        }
     }
 
     /// The answer of a stop hook that goes on with `text`.

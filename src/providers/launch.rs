@@ -151,6 +151,9 @@ fn fill(argument: &str, values: &BTreeMap<&str, String>) -> Result<String> {
     Ok(filled)
 }
 
+/// How long an agent waits for a decision, in seconds: longer than any request does, so that ours is the first deadline.
+const DECISION_SECONDS: u64 = 90_000;
+
 /// The hooks, as `--settings` takes them. The shell becomes the hook: killed between the two, it would let an agent drop an answer that the
 /// hook has given. A decision hook blocks when it is killed, crashes, or is missing (exit 2).
 fn settings(manifest: &Manifest, spec: &LaunchSpec<'_>) -> Result<Value> {
@@ -169,7 +172,7 @@ fn settings(manifest: &Manifest, spec: &LaunchSpec<'_>) -> Result<Value> {
     }
     for event in &manifest.hooks.decision {
         let command = format!("{quoted} hook {} {event} || exit 2", manifest.name);
-        hooks.insert(event.clone(), hook(&command, 86_400));
+        hooks.insert(event.clone(), hook(&command, DECISION_SECONDS));
     }
     let allow: Vec<String> = spec
         .own_tools

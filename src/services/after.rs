@@ -4,7 +4,7 @@ use super::bounce;
 use super::context::Context;
 use crate::clock;
 use crate::domain::handoff::HandoffStatus;
-use crate::domain::ids::TerminalId;
+use crate::domain::ids::{ApprovalId, TerminalId};
 use crate::domain::message::MessageStatus;
 use crate::domain::terminal::{Change, Source, Status, Terminal};
 use crate::failpoint;
@@ -25,6 +25,8 @@ pub struct Aftermath {
     ended: Vec<TerminalId>,
     /// Whether counts may have changed, by server.
     counts: Vec<PathBuf>,
+    /// Approvals that the people at a server are told about.
+    announced: Vec<(PathBuf, ApprovalId)>,
 }
 
 impl Aftermath {
@@ -43,6 +45,14 @@ impl Aftermath {
             && !self.counts.contains(&server.socket)
         {
             self.counts.push(server.socket.clone());
+        }
+    }
+
+    /// Tells the people at the terminal's server that an approval waits.
+    pub fn announce(&mut self, terminal: &Terminal, id: ApprovalId) {
+        self.count(terminal);
+        if let Some(server) = &terminal.server {
+            self.announced.push((server.socket.clone(), id));
         }
     }
 
@@ -124,6 +134,11 @@ impl Aftermath {
                 tracing::debug!(%error, "show the status");
             }
         }
+        for (socket, id) in &self.announced {
+            if let Err(error) = Tmux::at(socket).announce(id.0) {
+                tracing::debug!(%error, approval = %id, "tell people that an approval waits");
+            }
+        }
     }
 }
 
@@ -131,6 +146,7 @@ impl Aftermath {
 pub fn counts(tx: &Tx<'_>, socket: &std::path::Path) -> Result<Counts, Error> {
     let mut counts = Counts::default();
     let open = tx.open_counts()?;
+    let pending = tx.pending_counts()?;
     for terminal in tx.live_terminals()? {
         if terminal
             .server
@@ -140,6 +156,11 @@ pub fn counts(tx: &Tx<'_>, socket: &std::path::Path) -> Result<Counts, Error> {
             continue;
         }
         counts.live += 1;
+        counts.pending += pending
+            .iter()
+            .find(|(id, _)| id.as_deref() == Some(terminal.id.as_str()))
+            .and_then(|(_, count)| u64::try_from(*count).ok())
+            .unwrap_or(0);
         counts.unread += open
             .get(terminal.id.as_str())
             .and_then(|count| u64::try_from(*count).ok())
@@ -192,10 +213,12 @@ pub fn end(
     }
     for id in tx.bury_messages(&terminal.id, &format!("the receiver has ended: {reason}"))? {
         tx.clear_due(DueKind::Proof, &id.to_string())?;
+        super::approve::withdraw_message(tx, id, "the receiver has ended", aftermath)?;
         bounce::tell(tx, id, at, aftermath)?;
         tracing::info!(message = %id, terminal = %terminal.id, status = MessageStatus::Dead.as_str(), "message ended with its receiver");
     }
     tx.clear_due(DueKind::Deliver, terminal.id.as_str())?;
+    super::approve::withdraw_all(tx, &terminal.id, "the agent has ended", true, at, aftermath)?;
     if let Some(handoff) = tx.handoff_of_worker(&terminal.id)?
         && handoff.status == HandoffStatus::Running
     {

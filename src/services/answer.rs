@@ -337,6 +337,7 @@ pub fn settle(cx: &Context, store: &mut Store, id: &str) -> Result<()> {
         body: text,
         key: Some(format!("handoff:{id}")),
         ttl: None,
+        approval: false,
     };
     let (tag, trace) = (send::tag()?, send::tag_long()?);
     let mut aftermath = Aftermath::default();

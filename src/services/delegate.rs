@@ -287,6 +287,7 @@ fn accept<T>(
         body: text.to_owned(),
         key: None,
         ttl: None,
+        approval: false,
     };
     let (tag, trace) = (send::tag()?, send::tag_long()?);
     let sender = Sender::Terminal(caller.id.clone());

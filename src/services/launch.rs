@@ -22,12 +22,14 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// Names of the MCP tools that every agent gets, and may call without asking.
-pub const AGENT_TOOLS: [&str; 10] = [
+pub const AGENT_TOOLS: [&str; 12] = [
     "handoff",
     "wait_handoff",
     "assign",
     "send_message",
     "read_inbox",
+    "request_approval",
+    "approval_status",
     "list_terminals",
     "get_output",
     "wait",
@@ -343,6 +345,7 @@ fn terminal(
         last_event_at: None,
         last_answer: None,
         gate_seen_at: None,
+        gate_silent_at: None,
         session_owned,
         env: plan.env.clone(),
         settled: 0,
@@ -397,6 +400,7 @@ fn terminal(
             body: prompt.clone(),
             key: None,
             ttl: None,
+            approval: false,
         };
         super::send::send_as(cx, store, plan.author.clone(), &order)?;
     }

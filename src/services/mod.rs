@@ -3,7 +3,9 @@
 
 pub mod after;
 pub mod answer;
+pub mod approve;
 pub mod audit;
+pub mod binding;
 pub mod bounce;
 pub mod brakes;
 pub mod close;

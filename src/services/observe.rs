@@ -3,6 +3,8 @@
 //! This is the hot path: it runs at every event of every agent. One read to know the terminal, one short transaction, tmux only when
 //! something that is shown has changed. A hook never breaks its caller; a decision that cannot be made is a denial.
 
+mod asking;
+mod gate;
 mod record;
 
 use self::record::{Manners, carried, store_event};
@@ -63,13 +65,7 @@ pub fn hook(
     let claimed = paths::env(paths::name::TERMINAL_ID);
     let bytes = fsx::read_limited(input, MAX_INPUT);
     let decides = dialect.decides(event);
-    let deny = |why: &str| {
-        let hint = "`conductor-hook doctor` says more";
-        dialect.decision(
-            event,
-            &Verdict::Deny(format!("Agent Conductor denies this call: {why}; {hint}")),
-        )
-    };
+    let deny = |why: &str| dialect.decision(event, &Verdict::Deny(gate::closed(why)));
     let outcome = match bytes {
         Ok(Some(bytes)) => dialect.read(event, &bytes),
         Ok(None) => Err("the hook's input is too long".to_owned()),
@@ -77,21 +73,20 @@ pub fn hook(
     };
     let mut session = match Session::open(home, claimed.as_deref()) {
         Ok(Some(session)) => session,
-        Ok(None) if claimed.is_none() => return 0,
-        Ok(None) => {
-            return if dialect.can_block(event) {
-                print(output, &deny("no live terminal matches this process"))
-            } else {
-                0
-            };
-        }
+        Ok(None) if claimed.is_none() || !decides => return 0,
+        Ok(None) => return print(output, &deny("no live terminal matches this process")),
         Err(error) => {
             tracing::warn!(%error, "open the state in a hook");
-            return if dialect.can_block(event) && claimed.is_some() {
-                print(output, &deny(&error.to_string()))
-            } else {
-                0
+            if claimed.is_none() || !decides {
+                return 0;
+            }
+            let verdict = match &outcome {
+                Ok(Some(incoming)) => {
+                    gate::without_state(home, provider, dialect, incoming, &error.to_string())
+                }
+                _ => Verdict::Deny(gate::closed(&error.to_string())),
             };
+            return print(output, &dialect.decision(event, &verdict));
         }
     };
     let incoming = match outcome {
@@ -110,14 +105,9 @@ pub fn hook(
         }
     };
     if decides {
-        // The gate is not part of this release: the call is noted, and what the agent was told to do stands.
-        let answer = dialect.decision(
-            event,
-            &Verdict::Allow("no policy gate is installed".to_owned()),
-        );
-        session.status_event(&incoming);
+        let code = session.gate(dialect, event, &incoming, output);
         session.store.leave();
-        return print(output, &answer);
+        return code;
     }
     let code = session.event(dialect, &incoming, output);
     session.store.leave();
@@ -241,6 +231,7 @@ impl Session {
                     reason: String::new(),
                     answer: None,
                     proves: contexts.iter().map(|message| message.id.0).collect(),
+                    gated: false,
                 };
                 if let Err(error) = event.keep(&self.cx.home) {
                     tracing::warn!(%error, terminal = %self.terminal.id, "spool a proof");
@@ -475,6 +466,7 @@ impl Session {
                 .filter(inline)
                 .map(|(message, _)| message.id.0)
                 .collect(),
+            gated: matches!(incoming.event, AgentEvent::ToolStarting(_)),
         };
         if let Err(error) = event.keep(&self.cx.home) {
             tracing::warn!(%error, terminal = %self.terminal.id, "spool an event");

@@ -19,6 +19,39 @@ pub fn load(home: &Home, cwd: &Path, trusted: &Trusted) -> Loaded {
     loaded
 }
 
+/// What the policy says about a call of an agent.
+#[derive(Debug)]
+pub struct Judged {
+    /// What it says.
+    pub ruling: Ruling,
+    /// How long a request for the call waits, in milliseconds.
+    pub expires_ms: i64,
+}
+
+/// Judges an agent's call. What people trust is looked up only where a project has a policy that asks for trust.
+pub fn judge_call(home: &Home, call: &Call<'_>) -> Judged {
+    let trusted = |path: &Path, sha256: &str| {
+        Trusted::at(home).is_ok_and(|trusted| trusted.holds(path, sha256))
+    };
+    let loaded = policy::load(home, call.cwd, &trusted);
+    for warning in &loaded.warnings {
+        tracing::warn!(%warning, "policy");
+    }
+    Judged {
+        ruling: judge(&loaded.policy, call, &Disk::here()),
+        expires_ms: expires(&loaded),
+    }
+}
+
+/// How long a request waits where no call says more, in milliseconds.
+pub fn expires_ms(home: &Home) -> i64 {
+    expires(&policy::load(home, home.root(), &|_, _| false))
+}
+
+fn expires(loaded: &Loaded) -> i64 {
+    i64::try_from(loaded.policy.defaults.expires_seconds.saturating_mul(1000)).unwrap_or(i64::MAX)
+}
+
 /// What a person wants to know about.
 #[derive(Debug, Clone, Copy)]
 pub struct Question<'a> {

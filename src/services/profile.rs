@@ -6,6 +6,7 @@ use crate::domain::ids::Name;
 use crate::domain::profile::Profile;
 use crate::domain::text::one_line;
 use crate::error::{Failure, Result};
+use crate::paths::Home;
 use crate::profiles::catalogue::Catalogue;
 use crate::profiles::project::{self, Contents, Project};
 use crate::store::{Budget, Durability, Store};
@@ -18,7 +19,12 @@ pub struct Trusted(Vec<(String, String)>);
 impl Trusted {
     /// Everything that was accepted; nothing where there is no state.
     pub fn read(cx: &Context) -> Result<Self> {
-        match Store::open(&cx.home) {
+        Self::at(&cx.home)
+    }
+
+    /// What has been accepted in this state directory.
+    pub fn at(home: &Home) -> Result<Self> {
+        match Store::open(home) {
             Ok(mut store) => Self::of(&mut store),
             Err(crate::store::Error::Missing(_)) => Ok(Self::default()),
             Err(error) => Err(error.into()),

@@ -1,11 +1,13 @@
 //! Accepting a message: durable before the caller hears "yes", then tried at once.
 
 use super::after::Aftermath;
+use super::approve;
 use super::brakes;
 use super::context::Context;
 use super::deliver::{self, Ready};
 use super::identity::{self, Caller};
 use crate::clock;
+use crate::domain::approval::ApprovalStatus;
 use crate::domain::ids::{MessageId, TerminalId};
 use crate::domain::message::{MAX_BODY, Message, MessageStatus, Sender};
 use crate::domain::terminal::{Role, Terminal};
@@ -31,7 +33,12 @@ pub struct Order {
     pub key: Option<String>,
     /// How long it may wait.
     pub ttl: Option<Duration>,
+    /// Whether it waits until a person approves it.
+    pub approval: bool,
 }
+
+/// Why a message is held that a person has to approve.
+const WAITS_FOR_APPROVAL: &str = "it waits for a person's approval";
 
 /// Reads a body's bytes: at most [`MAX_BODY`], UTF-8, not blank.
 pub fn body(bytes: Vec<u8>) -> Result<String> {
@@ -112,6 +119,11 @@ pub fn send_as(cx: &Context, store: &mut Store, sender: Sender, order: &Order) -
     failpoint::hit("send.arguments");
     let limits = crate::profiles::config::load(&cx.home)?.limits;
     let (tag, trace) = (tag()?, tag_long()?);
+    let expires_ms = if order.approval {
+        super::policy::expires_ms(&cx.home)
+    } else {
+        0
+    };
     let mut aftermath = Aftermath::default();
     let mut ready = match store.read(|tx| tx.terminal(&order.receiver))? {
         // What goes wrong here goes wrong again with the queue, after the message was accepted.
@@ -120,7 +132,9 @@ pub fn send_as(cx: &Context, store: &mut Store, sender: Sender, order: &Order) -
     };
     let message = store.write(Durability::Process, Budget::Call, |tx| {
         let message = accept(tx, sender, order, tag, trace, Some(&limits))?;
-        if let Some(ready) = &mut ready {
+        if order.approval {
+            approve::hold(tx, &message, expires_ms, &mut aftermath)?;
+        } else if let Some(ready) = &mut ready {
             ready.claim(tx, &message)?;
         }
         // What waits for delivery is looked at again anyway; what is held only ends.
@@ -202,6 +216,7 @@ pub fn accept(
         )?,
         None => None,
     };
+    let held = held.or_else(|| order.approval.then(|| WAITS_FOR_APPROVAL.to_owned()));
     let ttl = i64::try_from(order.ttl.unwrap_or(TTL).as_millis()).unwrap_or(i64::MAX);
     let new = NewMessage {
         sender_name: sending
@@ -219,7 +234,7 @@ pub fn accept(
         held,
     };
     let message = tx.accept_message(&new, now)?;
-    if let Some(why) = &new.held {
+    if let Some(why) = new.held.as_ref().filter(|why| *why != WAITS_FOR_APPROVAL) {
         let detail = serde_json::json!({"reason": why});
         let actor = new.sender.to_string();
         tx.audit(
@@ -293,9 +308,11 @@ pub fn tag_long() -> Result<String> {
 /// Withdraws a message that nobody has begun to deliver.
 pub fn cancel(cx: &Context, store: &mut Store, id: MessageId) -> Result<Message> {
     let message = known(store, id)?;
+    let mut aftermath = Aftermath::default();
     let done = store.write(Durability::Power, Budget::Call, |tx| {
         let done = tx.cancel_message(id)?;
         if done {
+            approve::withdraw_message(tx, id, "the message was cancelled", &mut aftermath)?;
             tx.audit(
                 clock::now(),
                 "message.cancelled",
@@ -313,6 +330,7 @@ pub fn cancel(cx: &Context, store: &mut Store, id: MessageId) -> Result<Message>
             message.status.as_str()
         )));
     }
+    aftermath.run(cx, store);
     counted(cx, store, &message);
     known(store, id)
 }
@@ -331,6 +349,16 @@ pub fn retry(cx: &Context, store: &mut Store, id: MessageId) -> Result<Message> 
         i64::try_from(TTL.as_millis()).unwrap_or(i64::MAX),
     );
     let held = message.status == MessageStatus::Held;
+    if let Some(approval) = store.read(|tx| tx.approval_of_message(id))?
+        && approval.status != ApprovalStatus::Approved
+    {
+        return Err(Failure::refused(format!(
+            "message {id} waits for approval {}, which is {}",
+            approval.id,
+            approval.status.as_str()
+        ))
+        .hint("`conductor-hook approve` lets it go"));
+    }
     if held && !matches!(identity::whoami(store)?, Caller::Person { .. }) {
         return Err(Failure::refused(format!(
             "message {id} is held, and a person lets it go"
@@ -409,6 +437,7 @@ pub fn broadcast(
             body: body.to_owned(),
             key: None,
             ttl: None,
+            approval: false,
         };
         match send(cx, store, &order, None) {
             Ok(message) => sent.push(message),

@@ -2,9 +2,9 @@
 
 use super::after::{self, Aftermath};
 use super::context::Context;
-use super::{answer, audit, bounce, deliver, prove, recover};
+use super::{answer, approve, audit, bounce, deliver, prove, recover};
 use crate::clock;
-use crate::domain::ids::{MessageId, TerminalId};
+use crate::domain::ids::{ApprovalId, MessageId, TerminalId};
 use crate::error::Result;
 use crate::failpoint;
 use crate::store::{Budget, Due, DueKind, Durability, Store};
@@ -20,6 +20,7 @@ pub fn tick(cx: &Context, store: &mut Store) -> Result<()> {
         tx.disarm(&socket.to_string_lossy())?;
         for id in tx.expire_messages(now)? {
             bounce::tell(tx, id, now, &mut aftermath)?;
+            approve::withdraw_message(tx, id, "the message has expired", &mut aftermath)?;
         }
         tx.pull_in(now)?;
         let due = tx.take_due(now)?;
@@ -79,5 +80,9 @@ fn one(cx: &Context, store: &mut Store, due: &Due) -> Result<()> {
             Err(_) => Ok(()),
         },
         DueKind::Handoff => answer::settle(cx, store, &due.subject),
+        DueKind::Approval => match ApprovalId::parse(&due.subject) {
+            Ok(id) => approve::due(cx, store, id),
+            Err(_) => Ok(()),
+        },
     }
 }

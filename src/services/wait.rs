@@ -12,7 +12,7 @@ use crate::providers::Catalogue;
 use crate::store::Store;
 use nix::poll::{PollFd, PollFlags, PollTimeout};
 use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify};
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::time::Duration;
 
 /// Longest time between two looks.
@@ -40,15 +40,27 @@ impl Watcher {
 
     /// Sleeps until the database was written, `limit` has passed, or a second is over.
     pub fn sleep(&self, limit: Duration) {
-        let limit = limit.min(PERIOD);
-        let Some(inotify) = &self.inotify else {
-            std::thread::sleep(limit.min(Duration::from_millis(100)));
-            return;
-        };
+        self.sleep_beside(limit, None);
+    }
+
+    /// As [`Self::sleep`], and until there is something to read in `other`; says whether there is.
+    pub fn sleep_beside(&self, limit: Duration, other: Option<BorrowedFd<'_>>) -> bool {
+        let mut limit = limit.min(PERIOD);
+        if self.inotify.is_none() {
+            limit = limit.min(Duration::from_millis(100));
+        }
         let timeout = PollTimeout::try_from(limit).unwrap_or(PollTimeout::from(1000u16));
-        let mut fds = [PollFd::new(inotify.as_fd(), PollFlags::POLLIN)];
+        let mut fds: Vec<PollFd<'_>> = other
+            .into_iter()
+            .chain(self.inotify.as_ref().map(AsFd::as_fd))
+            .map(|fd| PollFd::new(fd, PollFlags::POLLIN))
+            .collect();
         let _ = nix::poll::poll(&mut fds, timeout);
-        let _ = inotify.read_events();
+        let woken = other.is_some() && fds.first().is_some_and(|fd| fd.any().unwrap_or(false));
+        if let Some(inotify) = &self.inotify {
+            let _ = inotify.read_events();
+        }
+        woken
     }
 }
 

@@ -15,6 +15,8 @@ pub enum DueKind {
     Proof,
     /// Give an answer to a caller's inbox, or end a handoff whose time is up (subject: its id).
     Handoff,
+    /// Remind of an approval that waits, or end one whose time is over (subject: its id).
+    Approval,
 }
 
 impl DueKind {
@@ -23,11 +25,12 @@ impl DueKind {
             Self::Deliver => "deliver",
             Self::Proof => "proof",
             Self::Handoff => "handoff",
+            Self::Approval => "approval",
         }
     }
 
     fn parse(text: &str) -> Option<Self> {
-        [Self::Deliver, Self::Proof, Self::Handoff]
+        [Self::Deliver, Self::Proof, Self::Handoff, Self::Approval]
             .into_iter()
             .find(|kind| kind.as_str() == text)
     }
@@ -83,6 +86,13 @@ impl Tx<'_> {
              ON CONFLICT (kind, subject) DO UPDATE SET at = min(at, excluded.at), server = coalesce(excluded.server, server)",
         )?
         .execute(params![kind.as_str(), subject, server, at.as_millisecond()])?;
+        Ok(())
+    }
+
+    /// Moves what is due about `subject` to `at`, be that later.
+    pub fn postpone_due(&self, kind: DueKind, subject: &str, at: Timestamp) -> Result<(), Error> {
+        self.prepare_cached("UPDATE due SET at = ?3 WHERE kind = ?1 AND subject = ?2")?
+            .execute(params![kind.as_str(), subject, at.as_millisecond()])?;
         Ok(())
     }
 

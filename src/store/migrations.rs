@@ -3,7 +3,10 @@
 use super::error::Error;
 use rusqlite::Connection;
 
-const MIGRATIONS: &[&str] = &[include_str!("migrations/0001_start.sql")];
+const MIGRATIONS: &[&str] = &[
+    include_str!("migrations/0001_start.sql"),
+    include_str!("migrations/0002_approvals.sql"),
+];
 
 /// Newest schema of this program.
 pub(super) fn known() -> i64 {

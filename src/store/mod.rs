@@ -3,6 +3,7 @@
 //! One writer at a time: an fs2 lock on `conductor.lock`, then `BEGIN IMMEDIATE`. The lock is held for database work only: never
 //! across a tmux call, a child process, a wait, or a prompt. May import [`crate::domain`] and the ground.
 
+mod approvals;
 mod audit;
 mod audit_file;
 mod db;
@@ -21,6 +22,7 @@ mod terminals;
 mod traffic;
 mod trust;
 
+pub use approvals::{By, NewApproval};
 pub use audit::AuditFilter;
 pub use db::{Budget, Durability, Store, Syncing, Tx};
 pub use due::{Arm, Due, DueKind};

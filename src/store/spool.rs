@@ -26,6 +26,9 @@ pub struct SpooledEvent {
     pub answer: Option<String>,
     /// Messages whose headers stood in a submitted prompt: they are proven.
     pub proves: Vec<i64>,
+    /// It was a tool call at the gate.
+    #[serde(default)]
+    pub gated: bool,
 }
 
 impl SpooledEvent {
@@ -104,6 +107,12 @@ impl Tx<'_> {
              WHERE id = ?1 AND status <> 'exited'",
             rusqlite::params![event.terminal, event.at, event.answer],
         )?;
+        if event.gated {
+            self.execute(
+                "UPDATE terminals SET gate_seen_at = coalesce(gate_seen_at, ?2) WHERE id = ?1",
+                rusqlite::params![event.terminal, event.at],
+            )?;
+        }
         // Whatever the agent does after a stop hook's answer proves that it took it.
         self.execute(
             "UPDATE messages SET status = 'submitted', submitted_at = ?2, last_error = NULL

@@ -11,7 +11,7 @@ use std::path::PathBuf;
 
 const COLUMNS: &str = "id, session, window, pane, server_socket, server_pid, server_start, pane_pid, root_pid, root_start, tty,
   provider, profile, role, status, status_reason, status_source, status_since, caller, cwd, model, created_at, ended_at,
-  exit_code, agent_session, program, last_event_at, last_answer, gate_seen_at, session_owned, env, settled";
+  exit_code, agent_session, program, last_event_at, last_answer, gate_seen_at, gate_silent_at, session_owned, env, settled";
 
 pub(super) fn time(ms: i64) -> Timestamp {
     Timestamp::from_millisecond(ms).unwrap_or(Timestamp::UNIX_EPOCH)
@@ -107,6 +107,7 @@ fn terminal(row: &Row<'_>) -> rusqlite::Result<Terminal> {
         last_event_at: cells.maybe_time()?,
         last_answer: cells.take()?,
         gate_seen_at: cells.maybe_time()?,
+        gate_silent_at: cells.maybe_time()?,
         session_owned: cells.take()?,
         env: serde_json::from_str(&cells.text()?).unwrap_or_default(),
         settled: cells.take()?,

@@ -11,6 +11,7 @@ pub mod hooks;
 mod ids;
 pub mod keys;
 mod launch;
+mod notify;
 mod panes;
 mod server;
 pub mod status_line;

@@ -1,7 +1,9 @@
 //! The JSON shapes of the public contract: stable field names, ids as strings, RFC 3339 UTC times, `null` for what is absent.
 
-use crate::domain::ids::{MessageId, TerminalId};
+use crate::domain::approval::{Approval, ApprovalKind, ApprovalStatus, Scope, Script};
+use crate::domain::ids::{ApprovalId, MessageId, TerminalId};
 use crate::domain::message::{Message, MessageStatus, Transport};
+use crate::domain::policy::{Presence, Risk};
 use crate::domain::terminal::{Gated, Role, Status, Terminal};
 use jiff::Timestamp;
 use serde::Serialize;
@@ -52,8 +54,8 @@ pub struct TerminalView {
 }
 
 impl TerminalView {
-    /// The shape of `terminal`, for which `unread` messages wait.
-    pub fn new(terminal: &Terminal, unread: i64) -> Self {
+    /// The shape of `terminal`, for which `unread` messages wait, and whose calls are `gated`.
+    pub fn new(terminal: &Terminal, unread: i64, gated: Gated) -> Self {
         Self {
             id: terminal.id.clone(),
             session: terminal.session.clone(),
@@ -77,7 +79,7 @@ impl TerminalView {
             exit_code: terminal.exit_code,
             agent_session: terminal.agent_session.clone(),
             unread,
-            gated: Gated::No,
+            gated,
         }
     }
 }
@@ -196,6 +198,94 @@ pub struct MessageDetail<A: Serialize> {
     pub tries: Vec<A>,
 }
 
+/// A request that waits for a person, or waited.
+#[derive(Debug, Clone, Serialize)]
+pub struct ApprovalView {
+    /// Its id.
+    pub id: ApprovalId,
+    /// Who asks; `null` for a message of a person or script.
+    pub terminal: Option<TerminalId>,
+    /// What for.
+    pub kind: ApprovalKind,
+    /// The tool, in the agent's words.
+    pub tool: Option<String>,
+    /// The exact command, message, or input.
+    pub command: String,
+    /// Where it would run.
+    pub cwd: Option<String>,
+    /// What the decision is bound to.
+    pub digest: String,
+    /// The rule that asked.
+    pub rule: Option<String>,
+    /// Where it is.
+    pub status: ApprovalStatus,
+    /// Since when it waits.
+    pub requested_at: Timestamp,
+    /// When silence becomes a no.
+    pub expires_at: Timestamp,
+    /// When it was decided.
+    pub decided_at: Option<Timestamp>,
+    /// Who decided.
+    pub decided_by: Option<String>,
+    /// How far the yes reaches.
+    pub scope: Option<Scope>,
+    /// Why it was decided so.
+    pub reason: Option<String>,
+    /// Through which door it was decided.
+    pub via: Option<String>,
+    /// How much harm it may do.
+    pub risk: Risk,
+    /// What a yes takes.
+    pub presence: Presence,
+    /// Why it is asked.
+    pub why: String,
+    /// Whether all of it was understood.
+    pub complete: bool,
+    /// Parts that could not be checked.
+    pub unclear: Vec<String>,
+    /// Files that it would run, with their content's SHA-256.
+    pub scripts: Vec<Script>,
+    /// What the agent says about it.
+    pub words: Option<String>,
+    /// The held message.
+    pub message: Option<MessageId>,
+    /// When the yes was used.
+    pub consumed_at: Option<Timestamp>,
+}
+
+impl ApprovalView {
+    /// The shape of `approval`.
+    pub fn new(approval: &Approval) -> Self {
+        Self {
+            id: approval.id,
+            terminal: approval.terminal.clone(),
+            kind: approval.kind,
+            tool: approval.tool.clone(),
+            command: approval.command.clone(),
+            cwd: approval.cwd.clone(),
+            digest: approval.digest.clone(),
+            rule: approval.rule.clone(),
+            status: approval.status,
+            requested_at: approval.requested_at,
+            expires_at: approval.expires_at,
+            decided_at: approval.decided_at,
+            decided_by: approval.decided_by.clone(),
+            scope: approval.scope,
+            reason: approval.reason.clone(),
+            via: approval.via.clone(),
+            risk: approval.risk,
+            presence: approval.presence,
+            why: approval.why.clone(),
+            complete: approval.complete,
+            unclear: approval.unclear.clone(),
+            scripts: approval.scripts.clone(),
+            words: approval.words.clone(),
+            message: approval.message,
+            consumed_at: approval.consumed_at,
+        }
+    }
+}
+
 /// An error, as `--json` prints it.
 pub fn error(failure: &crate::error::Failure) -> String {
     let hint = (!failure.hints().is_empty()).then(|| failure.hints().join("; "));
@@ -235,6 +325,17 @@ pub fn schemas() -> serde_json::Value {
         "queued_at": time, "submitted_at": maybe_time, "expires_at": maybe_time, "last_error": maybe_text,
         "key": maybe_text, "trace": text, "hops": count, "again": {"type": "boolean"},
     }));
+    let approval_statuses: Vec<&str> = ApprovalStatus::ALL.iter().map(|s| s.as_str()).collect();
+    let approval = object(json!({
+        "id": text, "terminal": maybe_text, "kind": {"enum": ["tool", "message", "request"]}, "tool": maybe_text, "command": text,
+        "cwd": maybe_text, "digest": text, "rule": maybe_text, "status": {"enum": approval_statuses}, "requested_at": time,
+        "expires_at": time, "decided_at": maybe_time, "decided_by": maybe_text,
+        "scope": {"enum": ["once", "session", "always", null]}, "reason": maybe_text, "via": maybe_text,
+        "risk": {"enum": ["low", "medium", "high"]}, "presence": text, "why": text, "complete": {"type": "boolean"},
+        "unclear": {"type": "array", "items": text},
+        "scripts": {"type": "array", "items": object(json!({"path": text, "sha256": maybe_text}))},
+        "words": maybe_text, "message": maybe_text, "consumed_at": maybe_time,
+    }));
     let session = object(json!({
         "name": text, "server": maybe_text, "terminals": {"type": "array", "items": {"$ref": "#/$defs/terminal"}},
         "pending_approvals": count, "unread": count,
@@ -256,6 +357,6 @@ pub fn schemas() -> serde_json::Value {
     }));
     json!({
         "$schema": "https://json-schema.org/draft/2020-12/schema",
-        "$defs": {"terminal": terminal, "session": session, "message": message, "audit_entry": audit_entry, "audit_report": audit_report, "error": error},
+        "$defs": {"terminal": terminal, "session": session, "message": message, "approval": approval, "audit_entry": audit_entry, "audit_report": audit_report, "error": error},
     })
 }

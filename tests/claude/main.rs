@@ -13,6 +13,7 @@
     reason = "tests start programs, write files, and fail loudly"
 )]
 
+mod approvals;
 mod corners;
 mod dialogs;
 mod handing_over;

@@ -528,6 +528,7 @@ fn an_agent_that_reads_its_inbox_does_not_get_the_message_again() {
         flag.display()
     );
     world.run(["send", &id, "--wait", "20", "-m", &run]).ok();
+    world.approve_next(&id);
     let sent = world.send(&id, "a note in the inbox");
     assert_eq!(sent["status"], "queued");
     fs::write(&flag, "").unwrap();

@@ -96,7 +96,7 @@ fn the_agent_exits() {
     let status = world.status(&id);
     assert_eq!(
         (&status["exit_code"], &status["gated"]),
-        (&7.into(), &"no".into()),
+        (&7.into(), &"yes".into()),
         "{status}"
     );
     assert!(

@@ -357,6 +357,7 @@ fn a_reader_may_die_at_every_step() {
             flag.display()
         );
         world.run(["send", &id, "--wait", "20", "-m", &run]).ok();
+        world.approve_next(&id);
         let sent = world.send(&id, "a note in the inbox");
         fs::write(&flag, "").unwrap();
         world.wait(&id, "idle");
@@ -473,6 +474,7 @@ fn every_failpoint_is_in_a_table() {
     let tables = [
         include_str!("failpoints.rs"),
         include_str!("handoffs.rs"),
+        include_str!("approvals.rs"),
         include_str!("audit.rs"),
     ]
     .concat();

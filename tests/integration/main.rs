@@ -8,6 +8,7 @@
     reason = "tests start programs, write files, and fail loudly"
 )]
 
+mod approvals;
 mod audit;
 mod bad_input;
 mod delivery;

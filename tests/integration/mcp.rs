@@ -433,6 +433,7 @@ fn a_long_message_is_read_in_pages() {
         .run(["send", &id, "--wait", "20", "-m", "-"])
         .stdin(prompt)
         .ok();
+    world.approve_next(&id);
     let body: String = (0..70_000)
         .map(|n| char::from(b'a' + u8::try_from(n % 26).unwrap()))
         .collect();
@@ -442,7 +443,7 @@ fn a_long_message_is_read_in_pages() {
         (&"2".into(), &"queued".into())
     );
     fs::write(go, "").unwrap();
-    world.wait(&id, "idle");
+    world.wait_and_approve(&id);
     let said = text(&world.run(["output", &id]).json()["output"]);
     let pages: Vec<Value> = said
         .lines()

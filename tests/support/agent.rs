@@ -1,10 +1,48 @@
 //! What a demo agent can be asked to do.
 
-use super::{Done, World, quote, text};
+use super::{Done, World, eventually, quote, text};
 use serde_json::Value;
 
 impl World {
-    /// Gives an agent a prompt, waits for the end of its turn, and returns its answer.
+    /// Says yes to all that the agent asks for, until its turn is over.
+    #[track_caller]
+    pub(crate) fn wait_and_approve(&self, id: &str) {
+        loop {
+            let states = ["--for", "idle,error,waiting", "--timeout", "30"];
+            let there = self.run([&["wait", id][..], &states].concat()).json();
+            if there[0]["status"] != "waiting" {
+                return;
+            }
+            for approval in self.pending() {
+                if approval["terminal"] == id {
+                    self.run(["approve", &text(&approval["id"])]).try_done();
+                }
+            }
+        }
+    }
+
+    /// Waits until the agent asks for something, and says yes to it.
+    #[track_caller]
+    pub(crate) fn approve_next(&self, id: &str) {
+        let asked = self.asked(id);
+        self.run(["approve", &text(&asked["id"])]).ok();
+    }
+
+    /// Waits until the agent asks for something.
+    #[track_caller]
+    pub(crate) fn asked(&self, id: &str) -> Value {
+        eventually("the agent asks for something", || {
+            self.pending().into_iter().find(|a| a["terminal"] == id)
+        })
+    }
+
+    /// What waits for a person.
+    pub(crate) fn pending(&self) -> Vec<Value> {
+        let list = self.run(["approvals", "--status", "pending"]).json();
+        list.as_array().cloned().unwrap_or_default()
+    }
+
+    /// Gives an agent a prompt, approves what it asks for, waits for the end of its turn, and returns its answer.
     #[track_caller]
     pub(crate) fn ask(&self, id: &str, prompt: &str) -> String {
         let message = self
@@ -12,7 +50,7 @@ impl World {
             .stdin(prompt)
             .json();
         assert_eq!(message["status"], "submitted", "{message}");
-        self.wait(id, "idle,error");
+        self.wait_and_approve(id);
         text(&self.run(["output", id]).json()["output"])
     }
 
@@ -33,6 +71,9 @@ impl World {
                 base.path().display()
             ),
         );
+        eventually("the command is over", || {
+            file("code").exists().then_some(())
+        });
         let read = |name: &str| String::from_utf8(std::fs::read(file(name)).unwrap()).unwrap();
         Done {
             code: read("code").trim().parse().unwrap(),

@@ -44,6 +44,7 @@ impl Bench {
             body: "x".into(),
             key: None,
             ttl: None,
+            approval: false,
         };
         let limits = self.limits.clone();
         let message = self.store.write(Durability::Process, Budget::Call, |tx| {
@@ -147,6 +148,7 @@ fn the_bytes_that_wait_in_a_session_are_bounded_for_everybody() {
             body: body.into(),
             key: None,
             ttl: None,
+            approval: false,
         };
         let limits = bench.limits.clone();
         bench.store.write(Durability::Process, Budget::Call, |tx| {

@@ -1,12 +1,16 @@
 //! Storing an agent's event in one transaction: what it proves, what it changes, what becomes due.
 
 use super::super::after::{self, Aftermath};
+use super::super::approve;
 use super::super::deliver::socket;
+use super::asking::decided_in_pane;
 use crate::clock;
-use crate::domain::event::AgentEvent;
+use crate::domain::approval::ApprovalStatus;
+use crate::domain::event::{AgentEvent, ToolEnd};
 use crate::domain::handoff::HandoffStatus;
 use crate::domain::ids::TerminalId;
 use crate::domain::message::{Message, MessageStatus, Transport};
+use crate::domain::policy::Presence;
 use crate::domain::terminal::{Source, Terminal, next_state};
 use crate::domain::text::{self, Placement};
 use crate::providers::Incoming;
@@ -64,7 +68,7 @@ pub(super) fn settle_handed(
             continued: true, ..
         }
         | AgentEvent::ToolStarting(_)
-        | AgentEvent::ToolFinished(_)
+        | AgentEvent::ToolFinished(..)
         | AgentEvent::PermissionAsked(_)
         | AgentEvent::DialogShown(_)
         | AgentEvent::TurnFailed { .. }
@@ -154,6 +158,7 @@ pub(super) fn store_event(
     if proven {
         aftermath.count(terminal);
     }
+    settle_approvals(tx, terminal, &incoming.event, at, aftermath)?;
     if let Some(change) = next_state(terminal.state.status, &incoming.event)
         && !terminal.state.is(&change, Source::Event)
         && tx.set_state(id, &change, Source::Event, at)?
@@ -201,6 +206,75 @@ pub(super) fn store_event(
         )?;
     }
     Ok(contexts)
+}
+
+/// What an event says about the gate and about what was asked for: a call that ran was approved, here or by a key in the pane; an agent at
+/// its prompt waits for no decision.
+fn settle_approvals(
+    tx: &Tx<'_>,
+    terminal: &Terminal,
+    event: &AgentEvent,
+    at: jiff::Timestamp,
+    aftermath: &mut Aftermath,
+) -> Result<(), Error> {
+    let id = &terminal.id;
+    match event {
+        AgentEvent::ToolStarting(_) if terminal.gate_seen_at.is_none() => {
+            tx.note_gate_seen(id, false, at)?;
+        }
+        AgentEvent::ToolFinished(call, end) => {
+            if *end == ToolEnd::Ran && terminal.gate_seen_at.is_none() {
+                tx.note_gate_seen(id, true, at)?;
+            }
+            let asked = tx.open_approvals(id)?.into_iter().find(|a| {
+                a.tool.as_deref() == Some(call.tool.as_str())
+                    && a.input == call.input
+                    && matches!(a.status, ApprovalStatus::Pending | ApprovalStatus::Consumed)
+            });
+            let Some(asked) = asked else {
+                return Ok(());
+            };
+            match (asked.status, end) {
+                (ApprovalStatus::Consumed, _) => {}
+                (_, ToolEnd::Ran) if asked.presence == Presence::Caller => {
+                    decided_in_pane(tx, asked.id, at)?;
+                    aftermath.count(terminal);
+                }
+                // It ran although nothing that an agent may press can have decided it.
+                (_, ToolEnd::Ran) => {
+                    let detail = serde_json::json!({"digest": asked.digest, "tool": call.tool});
+                    let subject = asked.id.to_string();
+                    tx.audit(
+                        at,
+                        "approval.bypassed",
+                        &subject,
+                        id.as_str(),
+                        "event",
+                        detail,
+                    )?;
+                    tx.note_gate_seen(id, true, at)?;
+                    approve::withdraw(
+                        tx,
+                        asked.id,
+                        "it ran without an answer",
+                        "event",
+                        at,
+                        aftermath,
+                    )?;
+                }
+                (_, ToolEnd::Failed | ToolEnd::Denied) => {
+                    let why = "answered in the pane: the agent reports that the call failed or was refused";
+                    approve::withdraw(tx, asked.id, why, "pane", at, aftermath)?;
+                }
+            }
+            tx.note_approval_ran(asked.id, at)?;
+        }
+        event if rests(event) => {
+            approve::withdraw_all(tx, id, "the turn is over", false, at, aftermath)?;
+        }
+        _ => {}
+    }
+    Ok(())
 }
 
 /// The worker's turn is over: if its task reached it, this is the answer, unless it goes on within the quiet time.

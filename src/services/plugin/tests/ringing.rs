@@ -38,6 +38,7 @@ fn terminal(lab: &mut Lab, id: &str, pane: &str, status: Status) {
         last_event_at: None,
         last_answer: None,
         gate_seen_at: None,
+        gate_silent_at: None,
         session_owned: false,
         env: Vec::new(),
         settled: 0,
