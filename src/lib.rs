@@ -12,7 +12,7 @@
 //! | [`store`], [`tmux`], [`providers`], [`profiles`] | adapters: `SQLite`, tmux, agent programs, files people write |
 //! | [`ui`] | everything printed; imports [`domain`] alone |
 //! | [`domain`] | what things are: pure, no IO, no clock, no SQL, no tmux |
-//! | the ground: [`clock`], [`error`], [`failpoint`], [`fsx`], [`log`], [`paths`], [`proc`] | one owner each for time, errors, crashes on cue, disk, logging, environment, processes |
+//! | the ground: [`clock`], [`error`], [`failpoint`], [`fsx`], [`log`], [`paths`], [`proc`], [`term`] | one owner each for time, errors, crashes on cue, disk, logging, environment, processes, the terminal |
 
 pub mod cli;
 pub mod clock;
@@ -30,5 +30,6 @@ pub mod profiles;
 pub mod providers;
 pub mod services;
 pub mod store;
+pub mod term;
 pub mod tmux;
 pub mod ui;

@@ -45,10 +45,15 @@ impl Process {
         parse_stat(&read_proc(&format!("/proc/{pid}/stat"))?)
     }
 
-    /// This process and its ancestors, nearest first, up to pid 1.
+    /// The process that asks and its ancestors, nearest first, up to pid 1.
     pub fn own_ancestry() -> Vec<Self> {
+        Self::own().map(Self::ancestry).unwrap_or_default()
+    }
+
+    /// This process and its ancestors, nearest first, up to pid 1.
+    pub fn ancestry(self) -> Vec<Self> {
         let mut chain = Vec::new();
-        let mut next = Self::own();
+        let mut next = Some(self);
         while let Some(process) = next {
             next = (process.parent > 0 && chain.len() < 64)
                 .then(|| Self::of(process.parent))

@@ -9,7 +9,16 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-const GROUND: [&str; 7] = ["clock", "error", "failpoint", "fsx", "log", "paths", "proc"];
+const GROUND: [&str; 8] = [
+    "clock",
+    "error",
+    "failpoint",
+    "fsx",
+    "log",
+    "paths",
+    "proc",
+    "term",
+];
 const ADAPTERS: [&str; 4] = ["store", "tmux", "providers", "profiles"];
 
 /// The longest file.

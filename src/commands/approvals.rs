@@ -1,15 +1,16 @@
 //! Requests that wait for a person: listing, showing, deciding.
 
-use super::Door;
 use super::agents::existing;
+use super::{Door, popup};
 use crate::cli::ApprovalScope;
 use crate::clock;
-use crate::domain::approval::{ApprovalStatus, Scope};
+use crate::domain::approval::{Approval, ApprovalStatus, Scope};
 use crate::domain::ids::ApprovalId;
 use crate::domain::policy::Presence;
 use crate::domain::text::one_line;
 use crate::error::{Failure, Result};
 use crate::services::approve::{self, Decision};
+use crate::store::Store;
 use crate::ui::json::ApprovalView;
 use crate::ui::table::{self, Table};
 
@@ -134,16 +135,52 @@ fn decide(
 ) -> Result<()> {
     let id = parse(id)?;
     let mut store = door.cx.existing_store()?;
-    let decision = Decision {
-        yes,
-        scope,
-        reason,
-        shown: Presence::Caller,
-        via: "cli",
-        client: None,
+    let before = approve::known(&mut store, id)?;
+    let asks =
+        yes && before.presence > Presence::Caller && before.status == ApprovalStatus::Pending;
+    let decided = if asks {
+        challenge(door, &mut store, id, scope, reason)?
+    } else {
+        let decision = Decision {
+            yes,
+            scope,
+            reason,
+            shown: Presence::Caller,
+            via: "cli",
+            client: None,
+        };
+        approve::decide(&door.cx, &mut store, id, &decision)?
     };
-    let decided = approve::decide(&door.cx, &mut store, id, &decision)?;
     door.print(&ApprovalView::new(&decided), |a| {
         format!("approval {} is {}\n", a.id, a.status.as_str())
     })
+}
+
+/// Lets the person at this terminal read the request and type its code: in a popup of tmux where there is one, because a pane can be read
+/// by others, else right here.
+fn challenge(
+    door: &Door<'_>,
+    store: &mut Store,
+    id: ApprovalId,
+    scope: Scope,
+    reason: Option<&str>,
+) -> Result<Approval> {
+    approve::person(store, id, "cli")?;
+    if !popup::from_pane(door, store, id, scope, reason)? {
+        let opening = popup::Opening {
+            start: popup::Start::One(id),
+            scope,
+            reason,
+            client: None,
+        };
+        popup::run(door, &opening)?;
+    }
+    let after = approve::known(store, id)?;
+    if after.status == ApprovalStatus::Pending {
+        return Err(
+            Failure::refused(format!("approval {id} still waits: no code was typed"))
+                .hint("read it to its end, then type the two letters that are shown there"),
+        );
+    }
+    Ok(after)
 }

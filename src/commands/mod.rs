@@ -8,6 +8,7 @@ mod messages;
 mod output;
 mod plugin;
 mod policy;
+mod popup;
 mod profiles;
 mod state;
 

@@ -1,6 +1,6 @@
 //! What tmux calls: the plugin, hooks, the timer, keys.
 
-use super::Door;
+use super::{Door, popup};
 use crate::cli;
 use crate::domain::terminal::{Status, Terminal};
 use crate::error::{Failure, Result};
@@ -113,6 +113,9 @@ pub(super) fn menu(door: &mut Door<'_>, name: &str, arguments: &[String]) -> Res
             Ok(cx.tmux.run(&list).map(drop)?)
         }
         "next" => next(door, client),
+        "approvals" => popup::open(door, client, popup::Start::List),
+        "approve-next" => popup::open(door, client, popup::Start::Next),
+        "answer" => popup::answer(door, arguments),
         "stop" => {
             let Some(mut store) = existing(door)? else {
                 return Ok(());

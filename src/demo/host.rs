@@ -4,13 +4,13 @@
 
 use super::args::Options;
 use super::draft::{Draft, Submission};
-use super::input::{ESC_SILENCE, Key, Parser};
 use super::job::{self, Job};
 use super::log::Log;
 use super::mcp_client::{Client, Server};
 use super::screen::Screen;
 use super::settings::Settings;
 use crate::clock::Deadline;
+use crate::term::{ESC_SILENCE, Key, Parser};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::Signal;
 use nix::sys::signalfd::{SfdFlags, SignalFd};

@@ -1,7 +1,7 @@
 //! What a key means, by what the agent does now.
 
 use super::host::{Ending, Host, Mode};
-use super::input::Key;
+use crate::term::Key;
 
 impl Host {
     /// Submits what is in the box.
@@ -79,7 +79,7 @@ impl Host {
                 self.note("key", "dialog_paste", text);
                 return;
             }
-            Key::Backspace | Key::KillLine | Key::CtrlD | Key::Other => return,
+            Key::Backspace | Key::KillLine | Key::CtrlD | Key::Move(_) | Key::Other => return,
         };
         self.note("key", "dialog", &text);
         self.answer = self.answer.or(answer);
@@ -92,7 +92,7 @@ impl Host {
             Key::Backspace => self.draft.backspace(),
             Key::KillLine => self.draft.clear(),
             Key::Enter => self.submit(),
-            Key::CtrlC | Key::CtrlD | Key::Esc | Key::Other => {}
+            Key::CtrlC | Key::CtrlD | Key::Esc | Key::Move(_) | Key::Other => {}
         }
     }
 }

@@ -9,7 +9,6 @@ mod dialog;
 mod draft;
 mod hooks;
 mod host;
-mod input;
 mod job;
 mod keys;
 mod log;
@@ -22,7 +21,7 @@ mod turn;
 
 use crate::clock::Deadline;
 use crate::error::{Failure, Kind, Result};
-use crate::{fsx, paths};
+use crate::{fsx, paths, term};
 use args::Options;
 use host::{Ending, Host, Mode};
 use log::Log;
@@ -56,7 +55,7 @@ pub fn run(argv: Vec<OsString>) -> u8 {
     match started {
         Ok(mut host) => {
             let code = converse(&mut host);
-            screen::restore();
+            term::restore();
             code
         }
         Err(failure) => {
@@ -93,7 +92,7 @@ fn start(options: Options) -> Result<Host> {
     let mut screen = Screen::new(Box::new(io::stdout()), terminal);
     if terminal {
         screen.measure();
-        screen::raw_mode().map_err(|e| failed(e.into()))?;
+        term::raw_mode().map_err(|e| failed(e.into()))?;
     }
     let mut host = Host::new(options, stdin, screen, terminal);
     host.settings = settings;

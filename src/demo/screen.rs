@@ -3,50 +3,12 @@
 //! There is no alternate screen. Lines that scroll away are indented, so that nothing the agent says looks like its prompt.
 
 use crate::domain::text::one_line;
-use crate::proc;
-use nix::sys::termios::{self, SetArg, Termios};
-use std::io::{self, Write};
-use std::process::Stdio;
-use std::sync::Mutex;
+use crate::term;
+use std::io::Write;
 use unicode_width::UnicodeWidthChar;
 
 /// In front of every line that scrolls away.
 const INDENT: &str = "  ";
-
-/// How the terminal was set before raw mode.
-static BEFORE: Mutex<Option<Termios>> = Mutex::new(None);
-
-/// Puts the terminal into raw mode and asks for bracketed paste; a panic puts it back.
-pub(super) fn raw_mode() -> nix::Result<()> {
-    let before = termios::tcgetattr(io::stdin())?;
-    let mut raw = before.clone();
-    termios::cfmakeraw(&mut raw);
-    if let Ok(mut slot) = BEFORE.lock() {
-        *slot = Some(before);
-    }
-    let earlier = std::panic::take_hook();
-    std::panic::set_hook(Box::new(move |info| {
-        restore();
-        earlier(info);
-    }));
-    termios::tcsetattr(io::stdin(), SetArg::TCSADRAIN, &raw)?;
-    write(b"\x1b[?2004h");
-    Ok(())
-}
-
-/// Puts the terminal back as it was; does nothing the second time.
-pub(super) fn restore() {
-    let before = BEFORE.try_lock().ok().and_then(|mut slot| slot.take());
-    if let Some(before) = before {
-        write(b"\x1b[?2004l");
-        let _ = termios::tcsetattr(io::stdin(), SetArg::TCSANOW, &before);
-    }
-}
-
-fn write(bytes: &[u8]) {
-    let mut out = io::stdout();
-    let _ = out.write_all(bytes).and_then(|()| out.flush());
-}
 
 /// The screen.
 pub(super) struct Screen {
@@ -71,16 +33,7 @@ impl Screen {
 
     /// Asks how wide the terminal is.
     pub(super) fn measure(&mut self) {
-        let size = proc::command("stty")
-            .arg("size")
-            .stdin(Stdio::inherit())
-            .stderr(Stdio::null())
-            .output();
-        let columns = size.ok().and_then(|output| {
-            let text = String::from_utf8(output.stdout).ok()?;
-            text.split_whitespace().nth(1)?.parse().ok()
-        });
-        self.columns = columns.filter(|n| *n > 0).unwrap_or(80);
+        self.columns = term::size().0;
     }
 
     /// Adds lines that scroll away; shown at the next [`Screen::draw`].
@@ -174,6 +127,7 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
     use std::cell::RefCell;
+    use std::io;
     use std::rc::Rc;
 
     #[derive(Clone, Default)]

@@ -6,6 +6,7 @@ pub mod event;
 pub mod handoff;
 pub mod ids;
 pub mod message;
+pub mod plain;
 pub mod policy;
 pub mod profile;
 pub mod redact;

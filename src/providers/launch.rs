@@ -172,7 +172,10 @@ fn settings(manifest: &Manifest, spec: &LaunchSpec<'_>) -> Result<Value> {
     }
     for event in &manifest.hooks.decision {
         let command = format!("{quoted} hook {} {event} || exit 2", manifest.name);
-        hooks.insert(event.clone(), hook(&command, DECISION_SECONDS));
+        let mut entry = hook(&command, DECISION_SECONDS);
+        // Claude Code from 2.1.295 on: a hook that cannot be started or breaks off blocks; older versions and others ignore it.
+        entry[0]["hooks"][0]["onFailure"] = json!("block");
+        hooks.insert(event.clone(), entry);
     }
     let allow: Vec<String> = spec
         .own_tools

@@ -105,17 +105,20 @@ fn same_directory(a: &Path, b: &Path) -> bool {
     a == b || matches!((a.canonicalize(), b.canonicalize()), (Ok(a), Ok(b)) if a == b)
 }
 
-/// The terminals that the environments of `chain`, and this process's own, name. A terminal that ended and one that is no longer in the
+/// The terminals that the environments of `chain` name, and the id that `own` claims. A terminal that ended and one that is no longer in the
 /// records count too; an id that stands beside another state directory is that one's, unless we know it.
-fn named(tx: &Tx<'_>, chain: &[Process]) -> std::result::Result<Vec<String>, crate::store::Error> {
+fn named(
+    tx: &Tx<'_>,
+    chain: &[Process],
+    own: Option<String>,
+) -> std::result::Result<Vec<String>, crate::store::Error> {
     let home = paths::Home::from_env().ok();
     let mut found = Vec::new();
     let inherited = chain.iter().filter_map(|process| {
         let id = process.initial_env(paths::name::TERMINAL_ID)?;
         Some((id, process.initial_env(paths::name::HOME)))
     });
-    let own = paths::env(paths::name::TERMINAL_ID).map(|id| (id, None));
-    for (id, beside) in inherited.chain(own) {
+    for (id, beside) in inherited.chain(own.map(|id| (id, None))) {
         let Ok(id) = TerminalId::parse(&id) else {
             continue;
         };
@@ -134,10 +137,33 @@ pub fn whoami(store: &mut Store) -> Result<Caller> {
 
 /// Who calls this process, inside a transaction.
 pub fn caller(tx: &Tx<'_>) -> std::result::Result<Caller, crate::store::Error> {
-    let living = tx.living()?;
-    let chain = Process::own_ancestry();
     let claimed = paths::env(paths::name::TERMINAL_ID);
-    let named = named(tx, &chain)?;
+    let decided = whose(tx, &Process::own_ancestry(), claimed.clone())?;
+    Ok(match (decided, claimed) {
+        // An agent's process that says it is another one's lies, whoever made it do so.
+        (Caller::Agent(id), Some(claimed)) if claimed != id.as_str() => Caller::Mismatch(claimed),
+        (decided, _) => decided,
+    })
+}
+
+/// Whose process `pid` is; `None` when there is none.
+pub fn of_process(
+    tx: &Tx<'_>,
+    pid: i32,
+) -> std::result::Result<Option<Caller>, crate::store::Error> {
+    Process::of(pid)
+        .map(|process| whose(tx, &process.ancestry(), None))
+        .transpose()
+}
+
+/// Whose process it is at whose end `chain` begins, which says that it belongs to `claimed`.
+fn whose(
+    tx: &Tx<'_>,
+    chain: &[Process],
+    claimed: Option<String>,
+) -> std::result::Result<Caller, crate::store::Error> {
+    let living = tx.living()?;
+    let named = named(tx, chain, claimed)?;
     let mut servers: Vec<i32> = living.iter().filter_map(|t| t.server_pid).collect();
     servers.dedup();
     let server_parents = servers
@@ -146,19 +172,12 @@ pub fn caller(tx: &Tx<'_>) -> std::result::Result<Caller, crate::store::Error> {
         .map(|server| server.parent)
         .filter(|parent| *parent > 1)
         .collect();
-    let decided = decide(
-        &Evidence {
-            chain: &chain,
-            named,
-            server_parents,
-        },
-        &living,
-    );
-    Ok(match (decided, claimed) {
-        // An agent's process that says it is another one's lies, whoever made it do so.
-        (Caller::Agent(id), Some(claimed)) if claimed != id.as_str() => Caller::Mismatch(claimed),
-        (decided, _) => decided,
-    })
+    let evidence = Evidence {
+        chain,
+        named,
+        server_parents,
+    };
+    Ok(decide(&evidence, &living))
 }
 
 /// The living terminal that this process belongs to by ancestry alone; for hooks, which ask at every event.

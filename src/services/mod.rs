@@ -22,6 +22,7 @@ pub mod observe;
 pub mod output;
 pub mod plugin;
 pub mod policy;
+pub mod presence;
 pub mod profile;
 pub mod prove;
 pub mod queues;

@@ -10,7 +10,7 @@ use crate::paths::{self, Home};
 use crate::proc;
 use crate::store::{Budget, Durability, Error as StoreError, Store, TerminalLock};
 use crate::tmux::hooks::{self, DIRTY, GLOBAL_OPTIONS, LOADED, Shadow, Standing, WAITS};
-use crate::tmux::keys::{self, DEFAULT_KEY};
+use crate::tmux::keys::{self, DEFAULT_APPROVE_KEY, DEFAULT_KEY};
 use crate::tmux::status_line::{Place, StatusLine};
 use crate::tmux::{CommandList, Tmux};
 use serde::Serialize;
@@ -144,14 +144,16 @@ fn lock(home: &Home) -> Result<TerminalLock> {
 /// What the user has chosen and what stands in the status line.
 struct Found {
     key: String,
+    approve: String,
     status: bool,
     loaded: Option<String>,
     line: StatusLine,
 }
 
 fn look(tmux: &Tmux, memory: &Memory) -> Result<Found> {
-    let [key, status, loaded, left, right] = tmux.globals([
+    let [key, approve, status, loaded, left, right] = tmux.globals([
         "@conductor-key",
+        "@conductor-approve-key",
         "@conductor-status",
         LOADED,
         "status-left",
@@ -161,6 +163,9 @@ fn look(tmux: &Tmux, memory: &Memory) -> Result<Found> {
         key: key
             .filter(|key| !key.is_empty())
             .unwrap_or_else(|| DEFAULT_KEY.to_owned()),
+        approve: approve
+            .filter(|key| !key.is_empty())
+            .unwrap_or_else(|| DEFAULT_APPROVE_KEY.to_owned()),
         status: status.as_deref() != Some("off"),
         loaded: loaded.filter(|version| !version.is_empty()),
         line: StatusLine {
@@ -206,7 +211,7 @@ pub fn load(store: &mut Store, tmux: &Tmux, home: &Home, binary: &Path) -> Resul
     let before_memory = memory.clone();
 
     let found = look(tmux, &memory)?;
-    let bindings = tmux.bindings(&found.key)?;
+    let bindings = tmux.bindings(&found.key, &found.approve)?;
     let standing = tmux.hooks()?;
     let line = if found.status {
         found.line.clone().with_segment()
@@ -274,7 +279,7 @@ pub fn unload(store: &mut Store, tmux: &Tmux, home: &Home) -> Result<UnloadRepor
     let key = server_key(&server);
     let memory = Memory::read(store, &key)?;
     let found = look(tmux, &memory)?;
-    let bindings = tmux.bindings(DEFAULT_KEY)?;
+    let bindings = tmux.bindings(DEFAULT_KEY, DEFAULT_APPROVE_KEY)?;
     let ours = tmux.own_hooks()?;
 
     run(tmux, &hooks::unset_list(&ours))?;
@@ -327,7 +332,7 @@ pub fn status(store: &mut Store, tmux: &Tmux, home: &Home) -> Result<PluginStatu
     let (server, version) = tmux.identify()?;
     let memory = Memory::read(store, &server_key(&server))?;
     let found = look(tmux, &memory)?;
-    let bindings = tmux.bindings(&found.key)?;
+    let bindings = tmux.bindings(&found.key, &found.approve)?;
     let standing = tmux.hooks()?;
     let [hook, other_home] = tmux.globals(["@conductor_hook", "@conductor_home"])?;
     Ok(PluginStatus {

@@ -1,4 +1,4 @@
-//! Our keys: one after the prefix, which opens the key table `conductor`, and that table.
+//! Our keys: one after the prefix, which opens the key table `conductor`, that table, and one after the prefix for approvals.
 //!
 //! Only free keys are taken, in both tables. What a key does is `menu NAME CLIENT` of our binary.
 
@@ -13,10 +13,14 @@ use std::fmt::Write as _;
 pub const TABLE: &str = "conductor";
 /// The key after the prefix unless `@conductor-key` says otherwise.
 pub const DEFAULT_KEY: &str = "a";
+/// The key after the prefix that shows what waits for approval, unless `@conductor-approve-key` says otherwise.
+pub const DEFAULT_APPROVE_KEY: &str = "A";
 /// What is taken instead, in order, when the user has bound that key.
 const OTHER_KEYS: [&str; 3] = ["g", "e", "y"];
 /// What our key after the prefix does.
 const OPEN: &str = "switch-client -T conductor";
+/// What our key for approvals runs; the client follows.
+const APPROVE: &str = "menu approvals";
 /// A key table that exists only while the name of a key is looked up.
 const PROBE: &str = "conductor_probe";
 
@@ -43,8 +47,10 @@ const fn key(key: &'static str, note: &'static str, menu: &'static str) -> Key {
 }
 
 /// The keys of this release.
-pub const KEYS: [Key; 5] = [
+pub const KEYS: [Key; 7] = [
     key("s", "Spawn an agent", "spawn"),
+    key("a", "Answer the next approval", "approve-next"),
+    key("A", "Show all approvals", "approvals"),
     key("n", "Go to the next agent that waits", "next"),
     key("i", "Show the inbox", "inbox"),
     Key {
@@ -126,6 +132,13 @@ pub struct Bindings {
     all: Vec<Binding>,
     /// The key that the user wants after the prefix; none when tmux knows no key of that name.
     wanted: Option<String>,
+    /// The one for approvals.
+    approve: Option<String>,
+}
+
+/// Whether a binding is ours for approvals.
+fn approves(command: &str) -> bool {
+    is_ours(command) && command.contains(APPROVE)
 }
 
 fn take_word(text: &str) -> (&str, &str) {
@@ -223,12 +236,20 @@ impl Bindings {
                     .is_some_and(|command| command != OPEN)
             })
             .map(|key| format!("prefix {key}"));
+        let approve = self
+            .approve
+            .iter()
+            .filter(|key| {
+                self.command("prefix", key)
+                    .is_some_and(|command| !approves(command))
+            })
+            .map(|key| format!("prefix {key}"));
         let ours = KEYS.iter().filter_map(|key| {
             self.command(TABLE, key.key)
                 .filter(|command| !is_ours(command))
                 .map(|_| format!("{TABLE} {}", key.key))
         });
-        prefix.chain(ours).collect()
+        prefix.chain(approve).chain(ours).collect()
     }
 
     /// Binds `opener` after the prefix (unless it opens our table already) and our table's keys, but no key of somebody else.
@@ -247,6 +268,24 @@ impl Bindings {
                 TABLE,
             ]);
         }
+        list = list.append(self.unbind_approve(self.approve.as_deref()));
+        if let Some(approve) = &self.approve
+            && self.command("prefix", approve).is_none_or(approves)
+            && opener != Some(approve)
+        {
+            let line = helper(&format!("{APPROVE} #{{q:client_name}}"));
+            list = list.then([
+                "bind-key",
+                "-N",
+                "Answer what agents ask for",
+                "-T",
+                "prefix",
+                approve,
+                "run-shell",
+                "-b",
+                &line,
+            ]);
+        }
         for key in KEYS {
             if self.command(TABLE, key.key).is_none_or(is_ours) {
                 list = list.then(key.bind());
@@ -255,12 +294,24 @@ impl Bindings {
         list
     }
 
+    /// Unbinds every key after the prefix that is ours for approvals, but for `keep`.
+    fn unbind_approve(&self, keep: Option<&str>) -> CommandList {
+        self.all
+            .iter()
+            .filter(|binding| binding.table == "prefix" && approves(&binding.command))
+            .filter(|binding| keep != Some(&binding.key))
+            .fold(CommandList::new(), |list, binding| {
+                list.then(["unbind-key", "-T", "prefix", &binding.key])
+            })
+    }
+
     /// Unbinds `opener` if it still opens our table, and what is ours in our table.
     pub fn unbind_list(&self, opener: Option<&str>) -> CommandList {
         let mut list = CommandList::new();
         if let Some(opener) = opener {
             list = list.append(self.unbind_opener(opener));
         }
+        list = list.append(self.unbind_approve(None));
         for binding in &self.all {
             if binding.table == TABLE && is_ours(&binding.command) {
                 list = list.then(["unbind-key", "-T", TABLE, &binding.key]);
@@ -280,27 +331,56 @@ impl Bindings {
 }
 
 impl Tmux {
-    /// All key bindings; `wanted` is the user's choice of the key after the prefix. All are listed at once: what alone stands in a table,
-    /// and a single key, tmux 3.7 shows on a client instead of printing it.
-    pub fn bindings(&self, wanted: &str) -> Result<Bindings, Error> {
+    /// All key bindings; `wanted` and `approve` are the user's choice of the keys after the prefix. All are listed at once: what alone
+    /// stands in a table, and a single key, tmux 3.7 shows on a client instead of printing it.
+    pub fn bindings(&self, wanted: &str, approve: &str) -> Result<Bindings, Error> {
+        // tmux's own name of a key (`^x` is `C-x`) is seen when it is bound somewhere.
+        const WANTED: [&str; 2] = ["list-keys", "list-sessions"];
         let all = CommandList::new().then(["list-keys"]);
-        // tmux's own name of the key (`^x` is `C-x`) is seen when it is bound somewhere.
-        let probe = CommandList::new()
-            .then(["bind-key", "-T", PROBE, "--", wanted, "list-keys"])
-            .append(all.clone())
-            .then(["unbind-key", "-a", "-T", PROBE]);
-        let answer = self.try_run(&probe, None)?;
-        let listed = if answer.ok {
-            answer.out
-        } else {
-            self.run(&all)?
+        let probe = |keys: &[(&str, &str)]| {
+            keys.iter()
+                .fold(CommandList::new(), |list, (key, command)| {
+                    list.then(["bind-key", "-T", PROBE, "--", key, command])
+                })
+                .append(all.clone())
+                .then(["unbind-key", "-a", "-T", PROBE])
+        };
+        let both = [(wanted, WANTED[0]), (approve, WANTED[1])];
+        // A name that tmux does not know, and two of the same, leave the other one.
+        let tries: [&[(&str, &str)]; 3] = [
+            if wanted == approve { &both[..1] } else { &both },
+            &both[..1],
+            &both[1..],
+        ];
+        let mut listed = None;
+        for keys in tries {
+            let answer = self.try_run(&probe(keys), None)?;
+            if answer.ok {
+                listed = Some(answer.out);
+                break;
+            }
+            self.try_run(
+                &CommandList::new().then(["unbind-key", "-a", "-q", "-T", PROBE]),
+                None,
+            )?;
+        }
+        let listed = match listed {
+            Some(listed) => listed,
+            None => self.run(&all)?,
         };
         let (probed, all): (Vec<_>, Vec<_>) = parse(&listed)
             .into_iter()
             .partition(|binding| binding.table == PROBE);
+        let named = |command: &str| {
+            probed
+                .iter()
+                .find(|binding| binding.command == command)
+                .map(|binding| binding.key.clone())
+        };
         Ok(Bindings {
             all,
-            wanted: probed.into_iter().next().map(|binding| binding.key),
+            wanted: named(WANTED[0]),
+            approve: named(WANTED[1]),
         })
     }
 }
@@ -313,7 +393,27 @@ mod tests {
         Bindings {
             all: parse(listed),
             wanted: Some(wanted.to_owned()),
+            approve: Some(DEFAULT_APPROVE_KEY.to_owned()),
         }
+    }
+
+    #[test]
+    fn the_key_for_approvals_is_taken_only_where_it_is_free() {
+        let free = bindings("", "a").bind_list(Some("a"));
+        let words = free.argv().join(" ");
+        assert!(words.contains("-T prefix A run-shell -b"), "{words}");
+        let user = "bind-key -T prefix A display-message mine\n";
+        let list = bindings(user, "a").bind_list(Some("a"));
+        assert!(!list.argv().join(" ").contains("-T prefix A"));
+        assert_eq!(bindings(user, "a").taken(), ["prefix A"]);
+        assert!(bindings(user, "a").unbind_list(None).is_empty());
+        let ours = "bind-key -T prefix M-a run-shell -b \"(exec #{q:@conductor_hook} menu approvals #{q:client_name})\"\n";
+        let words = bindings(ours, "a").bind_list(Some("a")).argv().join(" ");
+        assert!(words.contains("unbind-key -T prefix M-a"), "{words}");
+        let words = bindings(ours, "a").unbind_list(None).argv().join(" ");
+        assert_eq!(words, "unbind-key -T prefix M-a");
+        let same = bindings("", "A").bind_list(Some("A")).argv().join(" ");
+        assert!(!same.contains("-T prefix A run-shell"), "{same}");
     }
 
     #[test]

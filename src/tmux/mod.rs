@@ -13,6 +13,7 @@ pub mod keys;
 mod launch;
 mod notify;
 mod panes;
+mod popup;
 mod server;
 pub mod status_line;
 mod timer;

@@ -3,4 +3,5 @@
 pub mod audit;
 pub mod csv;
 pub mod json;
+pub mod sheet;
 pub mod table;

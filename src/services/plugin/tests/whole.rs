@@ -36,7 +36,7 @@ fn a_full_configuration_is_as_before() {
     lab.identity();
     let report = lab.load();
     assert_eq!(report.key.as_deref(), Some("g"));
-    assert_eq!(report.taken_keys, ["prefix a", "conductor s"]);
+    assert_eq!(report.taken_keys, ["prefix a", "prefix A", "conductor s"]);
 }
 
 #[test]

@@ -3,14 +3,14 @@
 use std::time::Duration;
 
 /// How long nothing may follow an Esc byte for it to be the Esc key.
-pub(super) const ESC_SILENCE: Duration = Duration::from_millis(50);
+pub const ESC_SILENCE: Duration = Duration::from_millis(50);
 
 /// The end marker of a bracketed paste.
 const PASTE_END: &[u8] = b"\x1b[201~";
 
 /// One thing that came from the terminal.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Key {
+pub enum Key {
     /// A typed character.
     Char(char),
     /// Enter (CR or LF).
@@ -27,12 +27,51 @@ pub(super) enum Key {
     Esc,
     /// A bracketed paste, line ends as LF.
     Paste(String),
+    /// A key that moves about.
+    Move(Move),
     /// A key that means nothing here.
     Other,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// Where a key moves to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Move {
+    /// Arrow up.
+    Up,
+    /// Arrow down.
+    Down,
+    /// Arrow left.
+    Left,
+    /// Arrow right.
+    Right,
+    /// Page up.
+    PageUp,
+    /// Page down.
+    PageDown,
+    /// Home.
+    Home,
+    /// End.
+    End,
+}
+
+/// The key behind `Esc [` or `Esc O`: what came in between, and the last byte.
+fn moved(seen: &[u8], last: u8) -> Key {
+    Key::Move(match (seen, last) {
+        (b"", b'A') => Move::Up,
+        (b"", b'B') => Move::Down,
+        (b"", b'C') => Move::Right,
+        (b"", b'D') => Move::Left,
+        (b"", b'H') | (b"1" | b"7", b'~') => Move::Home,
+        (b"", b'F') | (b"4" | b"8", b'~') => Move::End,
+        (b"5", b'~') => Move::PageUp,
+        (b"6", b'~') => Move::PageDown,
+        _ => return Key::Other,
+    })
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 enum State {
+    #[default]
     Ground,
     /// After an Esc byte.
     Escape,
@@ -47,26 +86,26 @@ enum State {
 }
 
 /// The parser.
-#[derive(Debug)]
-pub(super) struct Parser {
+#[derive(Debug, Default)]
+pub struct Parser {
     state: State,
 }
 
 impl Parser {
     /// A parser that has seen nothing.
-    pub(super) const fn new() -> Self {
+    pub const fn new() -> Self {
         Self {
             state: State::Ground,
         }
     }
 
     /// Whether an Esc byte waits for silence or for more.
-    pub(super) fn escape_waits(&self) -> bool {
+    pub fn escape_waits(&self) -> bool {
         self.state == State::Escape
     }
 
     /// Says that nothing came for [`ESC_SILENCE`].
-    pub(super) fn silence(&mut self) -> Option<Key> {
+    pub fn silence(&mut self) -> Option<Key> {
         self.escape_waits().then(|| {
             self.state = State::Ground;
             Key::Esc
@@ -74,7 +113,7 @@ impl Parser {
     }
 
     /// Takes bytes, appends the keys that are complete.
-    pub(super) fn feed(&mut self, bytes: &[u8], keys: &mut impl Extend<Key>) {
+    pub fn feed(&mut self, bytes: &[u8], keys: &mut impl Extend<Key>) {
         for byte in bytes {
             if let Some(key) = self.byte(*byte, keys) {
                 keys.extend([key]);
@@ -100,13 +139,13 @@ impl Parser {
                 }
                 _ => Some(Key::Other),
             },
-            State::Single => Some(Key::Other),
+            State::Single => Some(moved(b"", byte)),
             State::Csi(mut seen) => match byte {
                 b'~' if seen == b"200" => {
                     self.state = State::Paste(Vec::new(), 0);
                     None
                 }
-                0x40..=0x7e => Some(Key::Other),
+                0x40..=0x7e => Some(moved(&seen, byte)),
                 0x20..=0x3f => {
                     // What is longer is no key of any terminal; only the start counts.
                     if seen.len() < 64 {
@@ -216,7 +255,7 @@ mod tests {
     #[test]
     fn typed_keys_are_told_apart() {
         assert_eq!(
-            keys(&[b"a\xc3\xa4\r\x7f\x15\x03\x04\x1b[A\x1bOP\x1bx\x1b"]),
+            keys(&[b"a\xc3\xa4\r\x7f\x15\x03\x04\x1b[A\x1bOB\x1b[6~\x1b[1;5A\x1bOP\x1bx\x1b"]),
             vec![
                 Key::Char('a'),
                 Key::Char('ä'),
@@ -225,6 +264,9 @@ mod tests {
                 Key::KillLine,
                 Key::CtrlC,
                 Key::CtrlD,
+                Key::Move(Move::Up),
+                Key::Move(Move::Down),
+                Key::Move(Move::PageDown),
                 Key::Other,
                 Key::Other,
                 Key::Other,

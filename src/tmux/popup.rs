@@ -1,0 +1,131 @@
+//! A popup over one client, for a program that asks a person: what is in it is in no pane, so `capture-pane` does not see it.
+
+use super::client::Tmux;
+use super::command::{CommandList, literal, quoted};
+use super::error::Error;
+use crate::paths;
+use crate::proc;
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+/// Columns and rows of a popup, its frame included, in a client of this size: nine tenths of it, at least 80 by 24 inside, or all of the client
+/// where that is too small.
+fn large((columns, rows): (u32, u32)) -> (u32, u32) {
+    let of = |whole: u32, least: u32| (whole * 9 / 10).max(least + 2).min(whole).max(1);
+    (of(columns, 80), of(rows, 24))
+}
+
+fn numbers(text: &str) -> Option<(u32, u32)> {
+    let (columns, rows) = text.trim().split_once(' ')?;
+    Some((columns.parse().ok()?, rows.parse().ok()?))
+}
+
+impl Tmux {
+    /// Names of the terminals of all panes; none where no server runs.
+    pub fn pane_terminals(&self) -> Result<Vec<String>, Error> {
+        let list = CommandList::new().then(["list-panes", "-a", "-F", "#{pane_tty}"]);
+        match self.run(&list) {
+            Err(Error::NoServer(_)) => Ok(Vec::new()),
+            other => Ok(other?.lines().map(str::to_owned).collect()),
+        }
+    }
+
+    /// Name and process of every attached client; none where no server runs.
+    pub fn clients(&self) -> Result<Vec<(String, i32)>, Error> {
+        let list = CommandList::new().then(["list-clients", "-F", "#{client_pid} #{client_name}"]);
+        let text = match self.run(&list) {
+            Err(Error::NoServer(_)) => return Ok(Vec::new()),
+            other => other?,
+        };
+        Ok(text
+            .lines()
+            .filter_map(|line| {
+                let (pid, name) = line.split_once(' ')?;
+                Some((name.to_owned(), pid.parse().ok()?))
+            })
+            .collect())
+    }
+
+    /// Opens a popup with `shell_line` on `client` and returns at once (a client that ran `display-popup` itself would wait until it is
+    /// closed).
+    pub fn open_popup(&self, client: &str, shell_line: &str) -> Result<(), Error> {
+        let size = self.run(&CommandList::new().then([
+            "display-message",
+            "-p",
+            "-c",
+            client,
+            "#{client_width} #{client_height}",
+        ]))?;
+        let (width, height) = large(numbers(&size).unwrap_or((80, 24)));
+        let command = format!(
+            "display-popup -c {} -E -w {width} -h {height} {}",
+            quoted(&literal(client)),
+            quoted(&literal(shell_line))
+        );
+        self.run(&CommandList::new().then(["run-shell", "-b", "-C", &command]))
+            .map(drop)
+    }
+
+    /// Opens a popup on the client that shows the pane of this process, and waits until it is closed. `line` makes the shell line for that
+    /// client's name.
+    pub fn popup_here(&self, line: impl Fn(&str) -> Option<String>) -> Result<(), Error> {
+        let program = paths::find_program("tmux", None).ok_or(Error::Missing)?;
+        let found = call(&program, self.socket())
+            .args([
+                "display-message",
+                "-p",
+                "#{client_width} #{client_height} #{client_name}",
+            ])
+            .stdin(Stdio::null())
+            .output()
+            .map_err(|e| Error::Run(e.to_string()))?;
+        let text = String::from_utf8_lossy(&found.stdout).into_owned();
+        let mut words = text.trim_end_matches('\n').splitn(3, ' ');
+        let size = words
+            .next()
+            .zip(words.next())
+            .and_then(|(columns, rows)| numbers(&format!("{columns} {rows}")));
+        let (Some(size), Some(client)) = (size, words.next().filter(|name| !name.is_empty()))
+        else {
+            return Err(Error::Refused("no client shows this pane".to_owned()));
+        };
+        let line = line(client)
+            .ok_or_else(|| Error::Refused("the popup's program cannot be named".to_owned()))?;
+        let (width, height) = large(size);
+        let shown = call(&program, self.socket())
+            .args(["display-popup", "-c", client, "-E"])
+            .args(["-w", &width.to_string(), "-h", &height.to_string()])
+            .arg(&line)
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .output()
+            .map_err(|e| Error::Run(e.to_string()))?;
+        let said = String::from_utf8_lossy(&shown.stderr);
+        if shown.status.success() || said.trim().is_empty() {
+            return Ok(());
+        }
+        Err(Error::Refused(crate::domain::text::one_line(said.trim())))
+    }
+}
+
+/// The program itself, with the variables that tell it which pane it is in.
+fn call(program: &Path, socket: &Path) -> Command {
+    let mut command = proc::command(program);
+    command.arg("-u").arg("-S").arg(socket);
+    command
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_large_popup_fits_the_client() {
+        assert_eq!(large((200, 60)), (180, 54));
+        assert_eq!(large((85, 26)), (82, 26));
+        assert_eq!(large((60, 20)), (60, 20));
+        assert_eq!(numbers("85 26\n"), Some((85, 26)));
+        assert_eq!(numbers(""), None);
+    }
+}
