@@ -201,7 +201,7 @@ mod tests {
     #[test]
     fn a_persons_own_manifest_wins_and_a_broken_one_is_said() {
         let (dir, catalogue) = catalogue();
-        let text = BUILT_IN[1].1.replace("enter_ms = 2", "enter_ms = 31");
+        let text = BUILT_IN[1].1.replace("enter_ms = 10", "enter_ms = 31");
         fsx::write_atomic(&dir.path().join("providers/demo.toml"), text.as_bytes()).unwrap();
         assert_eq!(catalogue.get("demo").unwrap().submit.enter_ms, 31);
         fsx::write_atomic(&dir.path().join("providers/mine.toml"), b"name = 1").unwrap();
