@@ -115,8 +115,8 @@ install_claude() {
 # --- the checks ---------------------------------------------------------------------------------------------------
 
 check_scripts() {
-  shellcheck -x conductor.tmux .ci/run scripts/*.sh scripts/campaign &&
-    shfmt -i 2 -ci -d conductor.tmux .ci/run scripts/*.sh scripts/campaign
+  shellcheck -x conductor.tmux .ci/run scripts/*.sh scripts/campaign scripts/campaign-policy &&
+    shfmt -i 2 -ci -d conductor.tmux .ci/run scripts/*.sh scripts/campaign scripts/campaign-policy
 }
 
 # Every link between our pages leads somewhere, and every command that they show exists.

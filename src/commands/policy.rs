@@ -2,7 +2,7 @@
 
 use super::Door;
 use crate::cli;
-use crate::domain::policy::{Decision, Rule, Ruling};
+use crate::domain::policy::{Decision, Ruling};
 use crate::domain::text::one_line;
 use crate::error::{Failure, Kind, Result};
 use crate::paths;
@@ -118,7 +118,7 @@ fn show(door: &mut Door<'_>, loaded: &Loaded) -> Result<()> {
         .map(|(index, rule)| {
             json!({
                 "id": rule.id, "decision": rule.decision, "risk": rule.risk(), "presence": rule.presence,
-                "from": layer_of(loaded, index), "matches": matches(rule), "overrides": rule.overrides, "reason": rule.reason,
+                "from": layer_of(loaded, index), "matches": rule.matched(), "overrides": rule.overrides, "reason": rule.reason,
             })
         })
         .collect();
@@ -137,7 +137,7 @@ fn show(door: &mut Door<'_>, loaded: &Loaded) -> Result<()> {
                 &rule.id,
                 rule.risk().as_str(),
                 layer_of(loaded, index),
-                &crate::ui::table::cut(&matches(rule), 60),
+                &crate::ui::table::cut(&rule.matched(), 60),
                 &rule.reason,
             ]);
         }
@@ -160,40 +160,52 @@ fn show(door: &mut Door<'_>, loaded: &Loaded) -> Result<()> {
     })
 }
 
-/// What a rule matches, in short.
-fn matches(rule: &Rule) -> String {
-    let mut parts = Vec::new();
-    let mut add = |what: &str, words: &[String]| {
-        if !words.is_empty() {
-            parts.push(format!("{what} {}", words.join("|")));
-        }
-    };
-    add("tool", &rule.tool);
-    add("program", &rule.program);
-    let subcommands: Vec<String> = rule
-        .subcommand
-        .iter()
-        .map(|words| words.join(" "))
-        .collect();
-    add("subcommand", &subcommands);
-    add("option", &rule.any_flag);
-    add("argument", &rule.any_arg);
-    let path = |p: &crate::domain::policy::paths::PathPattern| p.as_str().to_owned();
-    add(
-        "writes",
-        &rule.paths_write.iter().map(path).collect::<Vec<_>>(),
-    );
-    add(
-        "reads",
-        &rule.paths_read.iter().map(path).collect::<Vec<_>>(),
-    );
-    add("profile", &rule.profile);
-    if let Some(tokens) = &rule.argv {
-        let words = tokens.iter().map(|token| match token {
-            crate::domain::policy::Token::Rest => "...".to_owned(),
-            crate::domain::policy::Token::OneOf(list) => shell_words::join(list),
-        });
-        add("argv", &[words.collect::<Vec<_>>().join(" ")]);
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::profiles::policy::built_in;
+
+    /// `a|b` would end a cell.
+    fn cell(text: &str) -> String {
+        text.replace('|', " ")
+            .replace('*', "\\*")
+            .replace('<', "&lt;")
     }
-    parts.join(", ")
+
+    fn table() -> String {
+        let mut text =
+            String::from("| decision | rule | risk | matches | because |\n|---|---|---|---|---|\n");
+        for rule in &built_in().policy.rules {
+            text.push_str(&format!(
+                "| {} | `{}` | {} | {} | {} |\n",
+                rule.decision.as_str(),
+                rule.id,
+                rule.risk().as_str(),
+                cell(&rule.matched()),
+                cell(&rule.reason)
+            ));
+        }
+        text
+    }
+
+    #[test]
+    fn the_table_of_rules_in_the_pages_is_up_to_date() {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/policy.md");
+        let page = std::fs::read_to_string(&path).unwrap();
+        let (front, rest) = page.split_once("<!-- rules:").unwrap();
+        let (head, rest) = rest.split_once("-->\n").unwrap();
+        let (_, back) = rest.split_once("<!-- end of rules -->").unwrap();
+        let wanted = format!(
+            "{front}<!-- rules:{head}-->\n\n{}\n<!-- end of rules -->{back}",
+            table()
+        );
+        if paths::env("CONDUCTOR_RENEW").is_some() {
+            crate::fsx::write_atomic_mode(&path, wanted.as_bytes(), 0o644).unwrap();
+            return;
+        }
+        assert_eq!(
+            page, wanted,
+            "docs/policy.md: CONDUCTOR_RENEW=1 cargo test --lib pages"
+        );
+    }
 }

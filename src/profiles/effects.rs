@@ -1,6 +1,6 @@
 //! What a project's files may start or change, in words for whoever is asked to trust them.
 
-use super::{front_matter, profile};
+use super::{front_matter, policy_file, profile};
 use std::path::Path;
 
 /// What a profile starts or changes.
@@ -66,10 +66,20 @@ pub(super) fn of_flow(relative: &Path, bytes: &[u8]) -> Vec<String> {
     said.collect()
 }
 
-/// How much a policy says.
+/// What the rules of a policy do; what it allows is what trust is about.
 pub(super) fn of_policy(bytes: &[u8]) -> Vec<String> {
-    let text = String::from_utf8_lossy(bytes);
-    let lines = text.lines().map(str::trim_start);
-    let rules = lines.filter(|line| line.starts_with("[[rule]]")).count();
-    vec![format!("policy, rules: {rules}")]
+    let Ok(text) = std::str::from_utf8(bytes) else {
+        return vec!["not usable: it is not UTF-8".to_owned()];
+    };
+    match policy_file::parse(text) {
+        Ok(file) => file
+            .rules
+            .iter()
+            .map(|(rule, _)| format!("{}: {} {}", rule.id, rule.decision.as_str(), rule.matched()))
+            .collect(),
+        Err(findings) => findings
+            .iter()
+            .map(|fault| format!("not usable: {fault}"))
+            .collect(),
+    }
 }

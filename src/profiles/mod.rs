@@ -29,7 +29,13 @@ pub mod inheritance;
 mod keys;
 pub mod policy;
 pub mod policy_always;
+#[cfg(test)]
+mod policy_campaign_tests;
+#[cfg(test)]
+mod policy_corpus_tests;
 pub mod policy_file;
+#[cfg(test)]
+mod policy_shell_tests;
 pub mod policy_sight;
 pub mod profile;
 pub mod project;

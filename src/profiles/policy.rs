@@ -12,8 +12,8 @@ use crate::fsx;
 use crate::paths::{self, Home};
 use std::path::Path;
 
-/// The built-in policy.
-pub const BUILT_IN: &str = include_str!("../../agent_store/policy.toml");
+/// The built-in policy: `agent_store/policy.toml` without its examples, which a test holds equal.
+pub const BUILT_IN: &str = include_str!("../../agent_store/policy.json");
 
 /// Largest policy file, in bytes.
 pub const MAX_BYTES: usize = 256 * 1024;
@@ -59,7 +59,7 @@ pub fn load(home: &Home, cwd: &Path, trusted: &dyn Fn(&Path, &str) -> bool) -> L
 /// The built-in policy alone.
 pub fn built_in() -> Loaded {
     let mut warnings = Vec::new();
-    let file = policy_file::parse(BUILT_IN).unwrap_or_else(|findings| {
+    let file = policy_file::parse_json(BUILT_IN).unwrap_or_else(|findings| {
         warnings.extend(findings.iter().map(|f| format!("the built-in policy: {f}")));
         PolicyFile::default()
     });

@@ -150,6 +150,17 @@ pub fn parse(text: &str) -> Result<PolicyFile, Vec<Finding>> {
                 .hint("docs/policy.md names every key"),
         ]
     })?;
+    read(raw, &rule_lines(text))
+}
+
+/// Reads a policy file that was turned into JSON: it is read at each tool call, and TOML takes several times as long.
+pub fn parse_json(text: &str) -> Result<PolicyFile, Vec<Finding>> {
+    let raw = serde_json::from_str(text)
+        .map_err(|error| vec![Finding::error(one_line(&error.to_string()))])?;
+    read(raw, &[])
+}
+
+fn read(raw: RawFile, lines: &[usize]) -> Result<PolicyFile, Vec<Finding>> {
     let mut findings = Vec::new();
     if raw.version != 1 {
         findings.push(Finding::error(format!(
@@ -161,17 +172,16 @@ pub fn parse(text: &str) -> Result<PolicyFile, Vec<Finding>> {
         findings.push(Finding::error(why));
         DefaultsFile::default()
     });
-    let lines = rule_lines(text);
     let mut seen = BTreeSet::new();
     let mut rules = Vec::new();
     for (at, raw) in raw.rule.into_iter().enumerate() {
-        let line = lines.get(at).copied().unwrap_or_default();
+        let line = lines.get(at).copied();
         let id = one_line(&raw.id);
         if !seen.insert(id.clone()) {
             findings.push(Finding::error(format!("there are two rules {id}")).at(line));
         }
         match rule(raw) {
-            Ok(rule) => rules.push((rule, line)),
+            Ok(rule) => rules.push((rule, line.unwrap_or_default())),
             Err(why) => findings.push(Finding::error(format!("rule {id}: {why}")).at(line)),
         }
     }

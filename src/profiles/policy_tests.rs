@@ -40,11 +40,43 @@ impl Place {
     }
 }
 
+/// What people read and change.
+const SOURCE: &str = include_str!("../../agent_store/policy.toml");
+
+#[test]
+fn what_is_built_in_is_what_the_file_says() {
+    let mut value: serde_json::Value = toml::from_str(SOURCE).unwrap();
+    for rule in value["rule"].as_array_mut().unwrap() {
+        rule.as_object_mut().unwrap().remove("examples");
+    }
+    // A rule a line, so that a change can be seen.
+    let rules = value["rule"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(ToString::to_string);
+    let wanted = format!(
+        "{{\"version\":{},\"rule\":[\n{}\n]}}\n",
+        value["version"],
+        rules.collect::<Vec<_>>().join(",\n")
+    );
+    assert_eq!(value.as_object().unwrap().len(), 2, "version and rules");
+    if paths::env("CONDUCTOR_RENEW").is_some() {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/agent_store/policy.json");
+        fsx::write_atomic_mode(Path::new(path), wanted.as_bytes(), 0o644).unwrap();
+        return;
+    }
+    assert_eq!(
+        BUILT_IN, wanted,
+        "CONDUCTOR_RENEW=1 cargo test --lib what_is_built_in"
+    );
+}
+
 const RULE: &str = "version = 1\n[[rule]]\nid = \"mine\"\ndecision = \"ask\"\nprogram = \"frob\"\n";
 
 #[test]
 fn the_built_in_policy_has_no_mistake_and_its_examples_hold() {
-    let (file, findings) = match policy_file::parse(BUILT_IN) {
+    let (file, findings) = match policy_file::parse(SOURCE) {
         Ok(file) => (file, Vec::new()),
         Err(findings) => (PolicyFile::default(), findings),
     };

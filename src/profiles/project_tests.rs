@@ -94,7 +94,10 @@ fn hashes_cover_what_can_take_effect_and_nothing_else() {
     let world = world();
     let root = world.top.join("p");
     let dir = root.join(DIR);
-    write(&dir.join("policy.toml"), "[[rule]]\n");
+    write(
+        &dir.join("policy.toml"),
+        "version = 1\n[[rule]]\nid = \"mine\"\ndecision = \"allow\"\nprogram = \"frob\"\n",
+    );
     write(
         &dir.join("agent-context/dev.md"),
         "---\nname: dev\ndescription: \"d\\u202e\"\nmcpServers: {x: {command: rm}}\nenv: {A: b}\n---\nx\n",
@@ -128,7 +131,7 @@ fn hashes_cover_what_can_take_effect_and_nothing_else() {
         "starts the MCP server x: {\"command\":\"rm\"}",
         "sets: A=b",
         "script: ./run.sh",
-        "policy, rules: 1",
+        "mine: allow program frob",
         "link.md: not a regular file",
         "d⟨U+202E⟩",
     ] {

@@ -2,7 +2,7 @@
 
 use crate::random::Random;
 use crate::senders::{Plan, Sent};
-use crate::world::{World, kill};
+use crate::world::{Running, World, kill, start};
 use serde_json::Value;
 use std::fs;
 use std::io::Write;
@@ -180,10 +180,18 @@ impl<'a> Chaos<'a> {
     /// Sends one message outside the plan.
     fn send(&self, number: usize, receiver: &str, more: &str) {
         let clean = format!("«{number}»{more}");
+        let sending = self.begin(number, receiver, &clean);
+        self.note(number, receiver, clean, sending);
+    }
+
+    fn begin(&self, number: usize, receiver: &str, text: &str) -> Running {
         let key = format!("k{number}");
-        let done = self
-            .world
-            .run(["send", receiver, "--key", &key, "-m", &clean, "--json"]);
+        let arguments = ["send", receiver, "--key", &key, "-m", text, "--json"];
+        start(self.world.helper(arguments), "")
+    }
+
+    fn note(&self, number: usize, receiver: &str, clean: String, sending: Running) {
+        let done = sending.done(Duration::from_mins(1));
         let message: Value = serde_json::from_str(&done.out).unwrap_or_default();
         self.extra.lock().unwrap().push(Sent {
             number,
@@ -192,6 +200,35 @@ impl<'a> Chaos<'a> {
             clean,
             accepted: message["id"].as_str().and_then(|id| id.parse().ok()),
         });
+    }
+
+    /// Another program takes over an agent's pane at the very moment at which a message is on its way into it.
+    pub(crate) fn takeovers(&self, times: usize) {
+        let mut random = Random::new(self.plan.seed ^ 0x7a4e);
+        for n in 0..times {
+            let Some(id) = self.world.launch() else {
+                continue;
+            };
+            self.world
+                .agents
+                .lock()
+                .unwrap()
+                .retain(|other| *other != id);
+            let Some(pane) = self.world.pane(&id) else {
+                continue;
+            };
+            self.world
+                .run(["wait", &id, "--for", "idle", "--timeout", "10"]);
+            let number = 3_000_000 + n;
+            let clean = format!("«{number}»");
+            let sending = self.begin(number, &id, &clean);
+            // Before the paste, between it and its Enter, or after both.
+            let most = if random.chance(50) { 40 } else { 500 };
+            std::thread::sleep(Duration::from_millis(random.below(most) as u64));
+            self.world.respawn(&pane, n % 2 == 0);
+            self.evicted.fetch_add(1, Ordering::Relaxed);
+            self.note(number, &id, clean, sending);
+        }
     }
 
     /// The server dies with messages on their way and a new one gives the same ids to other panes, again and again.

@@ -2,7 +2,7 @@
 //! own programs received.
 //!
 //! ```text
-//! campaign --bin PATH [--seed N] [--messages N] [--agents N] [--senders N] [--restarts N] [--minutes N] [--keep]
+//! campaign --bin PATH [--seed N] [--messages N] [--agents N] [--senders N] [--restarts N] [--takeovers N] [--minutes N] [--keep]
 //! ```
 
 #![expect(
@@ -37,6 +37,7 @@ struct Options {
     minutes: Option<u64>,
     senders: usize,
     restarts: usize,
+    takeovers: usize,
     keep: bool,
     debug: bool,
 }
@@ -52,6 +53,7 @@ fn options() -> Result<Options, String> {
         minutes: None,
         senders: 8,
         restarts: 3,
+        takeovers: 10,
         keep: false,
         debug: false,
     };
@@ -68,6 +70,7 @@ fn options() -> Result<Options, String> {
             "--minutes" => options.minutes = Some(number(value()?)?),
             "--senders" => options.senders = size(value()?)?.max(1),
             "--restarts" => options.restarts = size(value()?)?,
+            "--takeovers" => options.takeovers = size(value()?)?,
             "--keep" => options.keep = true,
             other => return Err(format!("unknown argument {other}")),
         }
@@ -93,8 +96,9 @@ fn main() -> ExitCode {
 
 fn campaign(options: &Options) -> ExitCode {
     let begun = Instant::now();
-    println!("campaign: seed {}", options.seed);
     let world = World::new(&options.binary, options.keep);
+    let version = world.tmux(["-V"]).out;
+    println!("campaign: seed {}, {}", options.seed, version.trim());
     world.start_server();
     for _ in 0..options.agents {
         if world.launch().is_none() {
@@ -133,6 +137,7 @@ fn campaign(options: &Options) -> ExitCode {
             let _ = sender.join();
         }
         let _ = disasters.join();
+        chaos.takeovers(options.takeovers);
         chaos.restarts(options.restarts);
         stop.store(true, Ordering::Relaxed);
     });
@@ -215,6 +220,9 @@ fn campaign(options: &Options) -> ExitCode {
         "  {:6} ms: the slowest send",
         latencies.iter().max().unwrap_or(&0)
     );
+    for slow in tally.slow.lock().unwrap().iter() {
+        println!("         slow: {slow}");
+    }
     println!("  ------");
     for what in [
         "accepted",

@@ -66,10 +66,8 @@ pub(crate) fn body(random: &mut Random, n: usize) -> String {
         // As short as can be: a message of one character.
         return loop {
             let c = scalar(random);
-            if !conductor::domain::text::sanitise(&c.to_string())
-                .trim()
-                .is_empty()
-            {
+            let kept = conductor::domain::text::sanitise(&c.to_string());
+            if !c.is_whitespace() && !kept.trim().is_empty() {
                 break c.to_string();
             }
         };

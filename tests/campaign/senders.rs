@@ -19,6 +19,9 @@ pub(crate) struct Sent {
     pub(crate) accepted: Option<u64>,
 }
 
+/// A send that takes longer than this is worth a look, in milliseconds.
+const SLOW_MS: u128 = 5_000;
+
 /// What happens to the senders.
 #[derive(Default)]
 pub(crate) struct Tally {
@@ -30,6 +33,7 @@ pub(crate) struct Tally {
     pub(crate) orphaned: AtomicUsize,
     pub(crate) not_text: AtomicUsize,
     pub(crate) other: Mutex<Vec<String>>,
+    pub(crate) slow: Mutex<Vec<String>>,
     pub(crate) latencies: Mutex<Vec<u128>>,
     waiting: AtomicUsize,
 }
@@ -134,11 +138,15 @@ pub(crate) fn run(
                 }
             }
             let done = running.done(Duration::from_mins(1));
-            tally
-                .latencies
-                .lock()
-                .unwrap()
-                .push(begun.elapsed().as_millis());
+            let took = begun.elapsed().as_millis();
+            tally.latencies.lock().unwrap().push(took);
+            if took > SLOW_MS {
+                tally.slow.lock().unwrap().push(format!(
+                    "number {number} to {receiver} took {took} ms (exit {}, by tmux's program: {program}, no disk: {limit}): {}",
+                    done.code,
+                    done.err.trim()
+                ));
+            }
             if done.code == 137 {
                 tally.killed.fetch_add(1, Ordering::Relaxed);
             }

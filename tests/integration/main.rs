@@ -19,6 +19,7 @@ mod handoffs;
 mod identity;
 mod lifecycle;
 mod mcp;
+mod policy;
 mod popup;
 mod profiles;
 mod storm;

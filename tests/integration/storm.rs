@@ -103,7 +103,7 @@ fn at_once(senders: usize) {
         }
     });
     let all = senders * EACH;
-    let end = Instant::now() + PATIENCE + Duration::from_millis(200) * u32::try_from(all).unwrap();
+    let end = Instant::now() + PATIENCE + Duration::from_millis(800) * u32::try_from(all).unwrap();
     while world.status(&id)["unread"] != 0 {
         assert!(Instant::now() < end, "not all have arrived");
         std::thread::sleep(Duration::from_millis(200));

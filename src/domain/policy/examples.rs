@@ -52,12 +52,7 @@ pub fn empty_policy() -> Policy {
 pub fn faults(rule: &Rule) -> Vec<String> {
     let policy = empty_policy();
     let root = rule.cwd.clone().unwrap_or_else(|| CWD.into());
-    let view = View {
-        policy: &policy,
-        sight: &Nowhere,
-        cwds: vec![root.clone()],
-        root,
-    };
+    let view = View::new(&policy, &Nowhere, root);
     let matches = rule.examples.matches.iter();
     let missed = matches
         .filter(|text| !is_match(rule, text, &view))

@@ -72,12 +72,7 @@ impl<'a> Weighing<'a> {
 /// Judges a call. Costs some tens of microseconds, and some looks at the disk for each path in it.
 pub fn judge(policy: &Policy, call: &Call<'_>, sight: &dyn Sight) -> Ruling {
     let root = sight.real(call.cwd).unwrap_or_else(|| normal(call.cwd));
-    let mut view = View {
-        policy,
-        sight,
-        cwds: vec![root.clone()],
-        root,
-    };
+    let mut view = View::new(policy, sight, root);
     let rules: Vec<&Rule> = policy
         .rules
         .iter()

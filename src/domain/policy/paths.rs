@@ -43,10 +43,34 @@ pub struct View<'a> {
     pub root: PathBuf,
     /// Where the command may stand; empty when that is not known.
     pub cwds: Vec<PathBuf>,
+    /// The home directory, as named and without links.
+    homes: Vec<PathBuf>,
+    /// The state directory, as named and without links.
+    states: Vec<PathBuf>,
 }
 
 /// Most files that a pattern in a command is looked up for.
 const MAX_NAMES: usize = 300;
+
+impl<'a> View<'a> {
+    /// The view of an agent that works in `root`, which has no links.
+    pub fn new(policy: &'a Policy, sight: &'a dyn Sight, root: PathBuf) -> Self {
+        let both = |dir: &Option<PathBuf>| {
+            let mut found: Vec<PathBuf> = dir.iter().cloned().collect();
+            let real = dir.as_deref().and_then(|dir| sight.real(dir));
+            found.extend(real.filter(|real| Some(real) != dir.as_ref()));
+            found
+        };
+        Self {
+            homes: both(&policy.home),
+            states: both(&policy.state),
+            policy,
+            sight,
+            cwds: vec![root.clone()],
+            root,
+        }
+    }
+}
 
 impl View<'_> {
     /// The absolute paths that `text` may name.
@@ -151,17 +175,12 @@ impl PathPattern {
                     .map_or(loose, |tail| path_glob(rest, tail, loose))
             })
         };
-        let with_links = |base: &Path, rest: &str| {
-            let real = view.sight.real(base);
-            below(base, rest) || real.is_some_and(|real| below(&real, rest))
-        };
         if let Some(rest) = pattern.strip_prefix("{state}") {
-            let state = view.policy.state.as_deref();
-            return state.is_some_and(|state| with_links(state, rest.trim_start_matches('/')));
+            let rest = rest.trim_start_matches('/');
+            return view.states.iter().any(|state| below(state, rest));
         }
         if let Some(rest) = pattern.strip_prefix("~/") {
-            let home = view.policy.home.as_deref();
-            return home.is_some_and(|home| with_links(home, rest));
+            return view.homes.iter().any(|home| below(home, rest));
         }
         if pattern.starts_with('/') || pattern.starts_with("**/") {
             return path_glob(
@@ -212,7 +231,10 @@ fn path_glob(pattern: &str, text: &str, loose: bool) -> bool {
 
 /// Whether `text` matches a pattern of `*` and `?`.
 pub fn glob(pattern: &str, text: &str, loose: bool) -> bool {
-    let same = |a: char, b: char| a == b || loose && a.to_lowercase().eq(b.to_lowercase());
+    if !pattern.contains(['*', '?']) {
+        return pattern == text || loose && pattern.eq_ignore_ascii_case(text);
+    }
+    let same = |a: char, b: char| a == b || loose && a.eq_ignore_ascii_case(&b);
     let pattern: Vec<char> = pattern.chars().collect();
     let text: Vec<char> = text.chars().collect();
     let (mut p, mut t) = (0, 0);

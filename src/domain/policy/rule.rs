@@ -162,6 +162,41 @@ impl Rule {
         })
     }
 
+    /// What it matches, in one line for people.
+    pub fn matched(&self) -> String {
+        let mut parts = Vec::new();
+        let mut add = |what: &str, words: &[String]| {
+            if !words.is_empty() {
+                parts.push(format!("{what} {}", words.join("|")));
+            }
+        };
+        let texts = |patterns: &[PathPattern]| -> Vec<String> {
+            patterns.iter().map(|p| p.as_str().to_owned()).collect()
+        };
+        let subcommands: Vec<String> = self
+            .subcommand
+            .iter()
+            .map(|words| words.join(" "))
+            .collect();
+        let argv = self.argv.iter().flatten().map(|token| match token {
+            Token::Rest => "...".to_owned(),
+            Token::OneOf(list) => list.join("/"),
+        });
+        add("tool", &self.tool);
+        add("program", &self.program);
+        add("subcommand", &subcommands);
+        add("option", &self.any_flag);
+        add("argument", &self.any_arg);
+        add("writes", &texts(&self.paths_write));
+        add("reads", &texts(&self.paths_read));
+        add("profile", &self.profile);
+        let argv = argv.collect::<Vec<_>>().join(" ");
+        if !argv.is_empty() {
+            add("argv", &[argv]);
+        }
+        parts.join(", ")
+    }
+
     /// Whether it looks at the simple commands of a command line.
     pub fn names_commands(&self) -> bool {
         self.argv.is_some()

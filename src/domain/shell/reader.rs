@@ -156,9 +156,9 @@ impl Reader<'_> {
                     draft.seen = true;
                     self.finish(&mut draft, &mut before, Joint::Next);
                 }
-                '<' | '>' if matches!(self.peek(1), Some('(')) => self.word(&mut draft),
+                '<' | '>' if matches!(self.peek(1), Some('(')) => self.word(&mut draft, before),
                 '<' | '>' => self.redirect(&mut draft, false),
-                _ => self.word(&mut draft),
+                _ => self.word(&mut draft, before),
             }
         }
     }
@@ -250,6 +250,10 @@ impl Reader<'_> {
             done.simple.before = front;
             done.simple.after = after;
             done.simple.depth = self.depth;
+            if evaluates(&done.simple) {
+                let name = done.simple.program().to_owned();
+                self.doubt(format!("{name} evaluates the name of a variable"));
+            }
             if self.script.commands.len() >= MAX_COMMANDS {
                 self.doubt(format!("it holds more than {MAX_COMMANDS} commands"));
             } else {
@@ -268,7 +272,7 @@ impl Reader<'_> {
         }
     }
 
-    fn word(&mut self, draft: &mut Draft) {
+    fn word(&mut self, draft: &mut Draft, before: Joint) {
         let start = self.at;
         let Some(word) = self.read_word() else {
             // No progress is possible on this character: it is passed over, and said.
@@ -298,7 +302,7 @@ impl Reader<'_> {
             draft.simple.words.push(word);
             return;
         }
-        if bare && self.keyword(&word.text, draft) {
+        if bare && self.keyword(&word.text, draft, before) {
             return;
         }
         if is_assignment(&self.text, start, &word) {
@@ -314,7 +318,7 @@ impl Reader<'_> {
     }
 
     /// Handles a reserved word in the place of a program; `false` when it is none.
-    fn keyword(&mut self, word: &str, draft: &mut Draft) -> bool {
+    fn keyword(&mut self, word: &str, draft: &mut Draft, before: Joint) -> bool {
         match word {
             "!" => self.doubt("a negation (!)"),
             "if" | "then" | "elif" | "else" | "fi" => self.doubt("an if statement"),
@@ -336,17 +340,21 @@ impl Reader<'_> {
                 }
             }
             "coproc" => self.doubt("a coprocess"),
+            // Behind a pipe, and with an option other than -p, it is the program of that name.
+            "time" if before == Joint::Pipe => return false,
             "time" => {
                 self.blanks();
                 let here = self.at;
                 match self.read_word() {
-                    Some(option) if option.text == "-p" => {}
-                    // With any other option it is the program of that name.
-                    Some(option) if option.text.starts_with('-') => {
-                        self.at = here;
-                        return false;
+                    Some(next) if next.quoted || next.text.starts_with('-') => {
+                        self.doubt("time with an option");
+                        if next.text != "-p" {
+                            self.at = here;
+                            return false;
+                        }
                     }
-                    _ => self.at = here,
+                    Some(_) => self.at = here,
+                    None => self.doubt("time without a command"),
                 }
             }
             _ => return false,
@@ -500,6 +508,18 @@ fn is_assignment(text: &[char], start: usize, word: &Word) -> bool {
     false
 }
 
+/// Whether a builtin would run the substitutions in a variable's subscript: `test -v 'a[$(x)]'`, `printf -v …`.
+pub(super) fn evaluates(simple: &Simple) -> bool {
+    let mut words = simple.words.iter().skip(1);
+    match simple.program() {
+        "test" | "[" => words.any(|word| {
+            word.text.contains(['$', '`', '[']) || matches!(word.text.as_str(), "-v" | "-R")
+        }),
+        "printf" => words.any(|word| word.text.starts_with("-v")),
+        _ => false,
+    }
+}
+
 /// Builtins after which a word may mean something else, or that run what they are given.
 pub(super) fn changes_meaning(program: &str) -> bool {
     matches!(
@@ -550,6 +570,7 @@ pub(super) fn changes_meaning(program: &str) -> bool {
             | "[["
             | "umask"
             | "ulimit"
+            | "wait"
             | "noglob"
             | "nocorrect"
             | "-"

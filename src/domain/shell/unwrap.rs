@@ -1,6 +1,6 @@
 //! Commands that run other commands: what they would run is put into the script too.
 
-use super::reader::{changes_meaning, read_into};
+use super::reader::{changes_meaning, evaluates, read_into};
 use super::{MAX_COMMANDS, MAX_DEPTH, Script, Simple, Word};
 
 /// How a program runs another that stands in its arguments.
@@ -247,14 +247,19 @@ fn add(outer: &Simple, words: Option<&[Word]>, script: &mut Script) {
         script.doubt(format!("it holds more than {MAX_COMMANDS} commands"));
         return;
     }
-    script.commands.push(Simple {
+    let simple = Simple {
         words: words.to_vec(),
         input: outer.input.clone(),
         before: outer.before,
         after: outer.after,
         depth: outer.depth + 1,
         ..Simple::default()
-    });
+    };
+    if evaluates(&simple) {
+        let name = simple.program().to_owned();
+        script.doubt(format!("{name} evaluates the name of a variable"));
+    }
+    script.commands.push(simple);
 }
 
 fn mark(at: usize, script: &mut Script) {
