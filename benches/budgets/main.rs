@@ -12,6 +12,7 @@
     reason = "a bench starts programs, writes files, prints a table, and fails loudly"
 )]
 
+mod approval;
 mod crowd;
 mod idle;
 mod inside;
@@ -71,11 +72,12 @@ fn main() {
         }
     };
     let size = options.size;
-    let plain: [(&str, Outside); 8] = [
+    let plain: [(&str, Outside); 9] = [
         ("binary", |world, _| rows::binary(world)),
         ("version", rows::version),
         ("latency", talk::latency),
         ("rate", talk::rate),
+        ("approval", approval::approval),
         ("crowd", crowd::crowd),
         ("senders", senders::senders),
         ("idle", idle::idle),

@@ -147,10 +147,7 @@ pub(super) fn menu(door: &mut Door<'_>, name: &str, arguments: &[String]) -> Res
 /// Takes the client to the agent that has waited longest for a person.
 fn next(door: &Door<'_>, client: &str) -> Result<()> {
     let cx = &door.cx;
-    let say = |text: &str| {
-        let list = CommandList::new().then(["display-message", "-c", client, text]);
-        Ok(cx.tmux.run(&list).map(drop)?)
-    };
+    let say = |text: &str| Ok(cx.tmux.tell(client, text)?);
     let Some(mut store) = existing(door)? else {
         return say("no agent waits");
     };
@@ -206,14 +203,11 @@ fn spawn_menu(door: &Door<'_>, client: &str) -> Result<()> {
 
 /// Starts an agent of `profile` in the session that the client looks at, in its directory.
 fn spawn(door: &mut Door<'_>, profile: &str, client: &str) -> Result<()> {
-    let mut answer = door.cx.tmux.run(&CommandList::new().then([
-        "display-message",
-        "-p",
-        "-c",
-        client,
-        "#{session_name}\t#{pane_current_path}",
-    ]))?;
-    answer.truncate(answer.trim_end_matches('\n').len());
+    let answer = door
+        .cx
+        .tmux
+        .of_client(client, "#{session_name}\t#{pane_current_path}")?
+        .ok_or_else(|| Failure::not_found("the client that the key was pressed in is gone"))?;
     let (session, cwd) = answer.split_once('\t').unwrap_or((&answer, ""));
     let arguments = cli::Worker {
         session: session.to_owned(),
@@ -230,9 +224,7 @@ fn spawn(door: &mut Door<'_>, profile: &str, client: &str) -> Result<()> {
     };
     let started = super::agents::worker(door, &arguments);
     if let Err(failure) = &started {
-        let text = literal(&crate::domain::text::one_line(failure.message())).replace('%', "%%");
-        let list = CommandList::new().then(["display-message", "-c", client, &text]);
-        door.cx.tmux.run(&list)?;
+        door.cx.tmux.tell(client, failure.message())?;
     }
     started
 }

@@ -115,6 +115,14 @@ pub fn redact(text: &str) -> String {
     text
 }
 
+/// The first `most` characters of `text`, without secrets. Four times as much is looked at, so that no half of a key stays; what lies
+/// further on costs nothing.
+pub fn excerpt(text: &str, most: usize) -> String {
+    let end = text.char_indices().nth(most.saturating_mul(4));
+    let start = end.map_or(text, |(at, _)| &text[..at]);
+    redact(start).chars().take(most).collect()
+}
+
 /// Whether it is what stands in a secret's place.
 fn is_mark(text: &str) -> bool {
     text.strip_prefix(MARK)
@@ -184,6 +192,18 @@ mod tests {
             redact("curl -H \"X-Api-Key: hunter2\" https://me:pw@example.org/x?y"),
             "curl -H \"X-Api-Key: ⟨redacted-sha256:f52fbd32⟩\" https://⟨redacted-sha256:7fb75272⟩@example.org/x?y"
         );
+    }
+
+    #[test]
+    fn an_excerpt_holds_no_half_of_a_key() {
+        let key = format!("ghp_{}", "aB3dE5".repeat(6));
+        for before in 0..60 {
+            let text = format!("{} {key} {}", "x ".repeat(before), "y ".repeat(500));
+            let short = excerpt(&text, 60);
+            assert!(short.chars().count() <= 60);
+            assert!(!short.contains("ghp_"), "{short}");
+        }
+        assert_eq!(excerpt("äöü", 2), "äö");
     }
 
     /// Shapes of secrets that tell themselves.

@@ -1,5 +1,6 @@
 //! What is wrong with an installation: what, why it matters, and the remedy.
 
+use super::canary;
 use super::context::Context;
 use super::plugin;
 use super::queues::{self, Proofs, Queue};
@@ -107,6 +108,7 @@ pub fn examine(cx: &Context) -> Result<Vec<Finding>> {
             let rates = store.read(|tx| tx.proof_rates(None))?;
             findings.extend(queues::proofs(rates).into_iter().map(proven));
             findings.push(audit_log(&mut store));
+            findings.extend(gates(cx, &mut store)?);
             Some(store)
         }
         Err(crate::store::Error::Missing(_)) => {
@@ -130,6 +132,48 @@ pub fn examine(cx: &Context) -> Result<Vec<Finding>> {
     };
     findings.extend(server(cx, store.as_mut()));
     findings.push(agents(cx));
+    Ok(findings)
+}
+
+/// Whether what must block an agent's calls does so, seen from their own settings and from what they did.
+fn gates(cx: &Context, store: &mut Store) -> Result<Vec<Finding>> {
+    let living = store.read(|tx| tx.live_terminals())?;
+    let catalogue = Catalogue::of(&cx.home);
+    let gated: Vec<_> = living
+        .iter()
+        .filter(|t| catalogue.gates(&t.provider))
+        .collect();
+    let mut findings = Vec::new();
+    let why = "its tool calls would run without the policy and without you";
+    for t in &gated {
+        if t.gate_silent_at.is_some() {
+            findings.push(bad(
+                Level::Broken,
+                "gate",
+                format!("terminal {} ran a tool that the gate never saw", t.id),
+                why,
+                format!("close it and start it again: `conductor-hook close {}`; see whether its own settings turn hooks off", t.id),
+            ));
+        }
+    }
+    for fault in canary::faults(cx, &gated) {
+        findings.push(bad(
+            Level::Broken,
+            "gate",
+            fault,
+            why,
+            "close the terminal and start it again with this version",
+        ));
+    }
+    if findings.is_empty() {
+        findings.push(ok(
+            "gate",
+            match gated.len() {
+                0 => "no live agent has one".to_owned(),
+                n => format!("the hooks of {n} live agents block when they break"),
+            },
+        ));
+    }
     Ok(findings)
 }
 

@@ -8,6 +8,7 @@ pub mod audit;
 pub mod binding;
 pub mod bounce;
 pub mod brakes;
+pub mod canary;
 pub mod close;
 pub mod context;
 pub mod delegate;

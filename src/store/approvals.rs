@@ -6,7 +6,7 @@ use super::terminals::time;
 use crate::domain::approval::{Act, Approval, ApprovalKind, ApprovalStatus, Scope, Script};
 use crate::domain::ids::{ApprovalId, MessageId, TerminalId};
 use crate::domain::policy::{Presence, Risk};
-use crate::domain::redact::redact;
+use crate::domain::redact::excerpt;
 use crate::domain::terminal::Root;
 use jiff::Timestamp;
 use rusqlite::types::Type;
@@ -161,7 +161,7 @@ impl Tx<'_> {
             by.via,
             json!({
                 "kind": new.kind.as_str(), "tool": new.tool, "digest": new.digest, "rule": new.rule, "risk": new.risk.as_str(),
-                "presence": new.presence.as_str(), "cwd": new.cwd, "text": redact(&new.command),
+                "presence": new.presence.as_str(), "cwd": new.cwd, "text": excerpt(&new.command, 2_000),
             }),
         )?;
         self.query_row(

@@ -26,7 +26,7 @@ pub struct AuditFilter {
 
 impl Tx<'_> {
     /// Appends an entry behind the newest one. After the commit it is written into the log file too. What is secret in `detail` has been
-    /// taken out by the caller ([`crate::domain::redact`]).
+    /// taken out by the caller ([`crate::domain::redact::excerpt`]).
     pub fn audit(
         &self,
         at: Timestamp,

@@ -10,7 +10,7 @@ use super::lock::AuditLock;
 use crate::clock;
 use crate::domain::audit::check::{Check, Report};
 use crate::domain::audit::{Exported, Stored};
-use crate::domain::redact::redact;
+use crate::domain::redact::excerpt;
 use crate::domain::text::sanitise;
 use crate::failpoint;
 use crate::fsx;
@@ -22,8 +22,11 @@ use std::path::Path;
 /// How many entries are written at once.
 const PAGE: u32 = 512;
 
-/// How much of foreign text an entry keeps, in bytes.
+/// How much of foreign text an entry keeps, in characters.
 const KEPT: usize = 2_000;
+
+/// How much of it is read, in bytes: a secret is found whole before the text is cut.
+const READ: usize = 4 * KEPT;
 
 /// Says each new entry to the system's log, where the same user cannot change it: a chain that is rewritten later does not fit.
 pub(super) fn announce(entries: &[Stored]) {
@@ -167,10 +170,11 @@ impl Store {
             torn = foreign.torn,
             "the audit log holds what is not ours"
         );
+        let start = sanitise(&String::from_utf8_lossy(&foreign.start));
         let detail = serde_json::json!({
             "bytes": foreign.lines + foreign.torn,
             "sha256": foreign.sha256,
-            "text": redact(&sanitise(&String::from_utf8_lossy(&foreign.start))),
+            "text": excerpt(&start, KEPT),
         });
         if exported.is_none() && foreign.ours.seq == 0 && foreign.lines > 0 {
             // The log of a database that is no longer there: it stays whole, beside the new one.
@@ -289,7 +293,7 @@ fn scan(path: &Path, recorded: Exported, page: &[Stored]) -> io::Result<Foreign>
         lines: 0,
         torn: 0,
         sha256: String::new(),
-        start: tail(path, at, KEPT)?,
+        start: tail(path, at, READ)?,
     };
     let mut hasher = Sha256::new();
     if let Some(mut file) = fsx::open_regular(path)? {

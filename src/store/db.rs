@@ -23,6 +23,12 @@ use std::time::Duration;
 /// Size of the write-ahead log, in bytes, above which the next writer checkpoints it.
 const WAL_LIMIT: u64 = 256 * 1024;
 
+/// How long a statement waits for another process inside the database. Writers have their own lock: little is left to wait for.
+const BUSY_WAIT: Duration = Duration::from_secs(5);
+
+/// How long a checkpoint, which holds up all writers, waits for readers of the log.
+const CHECKPOINT_WAIT: Duration = Duration::from_millis(20);
+
 /// How long a writer waits for the lock.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Budget {
@@ -171,7 +177,7 @@ impl Store {
             flags |= OpenFlags::SQLITE_OPEN_CREATE;
         }
         let connection = Connection::open_with_flags(home.db(), flags)?;
-        connection.busy_timeout(Duration::from_secs(5))?;
+        connection.busy_timeout(BUSY_WAIT)?;
         connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
         connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_FKEY, true)?;
         connection.set_db_config(DbConfig::SQLITE_DBCONFIG_TRUSTED_SCHEMA, false)?;
@@ -307,9 +313,13 @@ impl Store {
 
     fn checkpoint_if_large(&self) -> Result<(), Error> {
         if std::fs::metadata(self.wal()).is_ok_and(|meta| meta.len() > WAL_LIMIT) {
-            // A reader may hold the log; then the next writer tries again.
-            self.connection
-                .query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))?;
+            // A reader may hold the log; then the next writer tries again. All other writers wait meanwhile.
+            self.connection.busy_timeout(CHECKPOINT_WAIT)?;
+            let done = self
+                .connection
+                .query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()));
+            self.connection.busy_timeout(BUSY_WAIT)?;
+            done?;
         }
         Ok(())
     }
@@ -430,6 +440,35 @@ mod tests {
             );
         }
         assert!(largest <= 512 * 1024, "the log grew to {largest} bytes");
+    }
+
+    #[test]
+    fn a_long_reader_keeps_no_writer_waiting() {
+        let (_dir, home) = home();
+        let mut store = Store::open_or_create(&home).unwrap();
+        let mut reader = Store::open(&home).unwrap();
+        put(&mut store, "first", "x");
+        reader
+            .read(|tx| {
+                let count =
+                    || tx.query_row("SELECT count(*) FROM meta", [], |row| row.get::<_, i64>(0));
+                assert_eq!(count()?, 1);
+                let begun = std::time::Instant::now();
+                for round in 0..6 {
+                    put(&mut store, &round.to_string(), &"x".repeat(100_000));
+                }
+                assert!(
+                    begun.elapsed() < Duration::from_secs(2),
+                    "{:?}",
+                    begun.elapsed()
+                );
+                assert_eq!(count()?, 1, "it reads what it began with");
+                Ok::<_, Error>(())
+            })
+            .unwrap();
+        put(&mut store, "last", "x");
+        let wal = std::fs::metadata(store.wal()).unwrap().len();
+        assert!(wal < WAL_LIMIT, "the log was cut after that: {wal}");
     }
 
     #[test]

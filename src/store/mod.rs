@@ -4,6 +4,8 @@
 //! across a tmux call, a child process, a wait, or a prompt. May import [`crate::domain`] and the ground.
 
 mod approvals;
+#[cfg(test)]
+mod approvals_race;
 mod audit;
 mod audit_file;
 mod db;

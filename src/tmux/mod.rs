@@ -17,6 +17,7 @@ mod popup;
 mod server;
 pub mod status_line;
 mod timer;
+mod viewers;
 pub mod wire;
 
 pub use client::{Answer, Tmux};

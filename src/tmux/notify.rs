@@ -16,7 +16,6 @@ impl Tmux {
             Err(Error::Refused(_)) => return Ok(()),
             other => other?,
         };
-        let mut list = CommandList::new();
         for line in text.lines() {
             let fields: Vec<&str> = line.split('\t').collect();
             let [name, tty, control, notify, dnd] = fields[..] else {
@@ -36,13 +35,10 @@ impl Tmux {
             }
             if ways.contains(&"display") {
                 let text = format!("approval {id} waits for you: prefix A, or approve {id}");
-                list = list.then(["display-message", "-c", name, &text]);
+                self.tell(name, &text)?;
             }
         }
-        if list.is_empty() {
-            return Ok(());
-        }
-        self.run(&list).map(drop)
+        Ok(())
     }
 }
 

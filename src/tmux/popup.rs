@@ -30,32 +30,12 @@ impl Tmux {
         }
     }
 
-    /// Name and process of every attached client; none where no server runs.
-    pub fn clients(&self) -> Result<Vec<(String, i32)>, Error> {
-        let list = CommandList::new().then(["list-clients", "-F", "#{client_pid} #{client_name}"]);
-        let text = match self.run(&list) {
-            Err(Error::NoServer(_)) => return Ok(Vec::new()),
-            other => other?,
-        };
-        Ok(text
-            .lines()
-            .filter_map(|line| {
-                let (pid, name) = line.split_once(' ')?;
-                Some((name.to_owned(), pid.parse().ok()?))
-            })
-            .collect())
-    }
-
     /// Opens a popup with `shell_line` on `client` and returns at once (a client that ran `display-popup` itself would wait until it is
     /// closed).
     pub fn open_popup(&self, client: &str, shell_line: &str) -> Result<(), Error> {
-        let size = self.run(&CommandList::new().then([
-            "display-message",
-            "-p",
-            "-c",
-            client,
-            "#{client_width} #{client_height}",
-        ]))?;
+        let size = self
+            .of_client(client, "#{client_width} #{client_height}")?
+            .unwrap_or_default();
         let (width, height) = large(numbers(&size).unwrap_or((80, 24)));
         let command = format!(
             "display-popup -c {} -E -w {width} -h {height} {}",

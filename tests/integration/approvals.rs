@@ -609,3 +609,57 @@ fn a_program_that_the_policy_denies_is_not_asked_about() {
     assert_eq!(gate.world.run(["approvals"]).json(), json!([]));
     assert_eq!(gate.world.audited("policy.denied"), 1);
 }
+
+#[test]
+fn doctor_tries_whether_a_broken_gate_blocks() {
+    let gate = Gate::with(BY_CALLER);
+    let finding = || {
+        let done = gate.world.run(["doctor"]).arg("--json").try_done().unwrap();
+        let list: Value = serde_json::from_str(&done.stdout).unwrap();
+        let all = list.as_array().unwrap();
+        all.iter().find(|f| f["what"] == "gate").unwrap().clone()
+    };
+    assert_eq!(finding()["level"], "ok", "{}", finding());
+    let file = gate
+        .world
+        .at(&format!("state/run/{}/settings.json", gate.id));
+    let settings = fs::read_to_string(&file).unwrap();
+    fs::write(&file, settings.replace(" || exit 2", "")).unwrap();
+    let broken = finding();
+    assert_eq!(broken["level"], "broken", "{broken}");
+    assert!(
+        text(&broken["found"]).contains("without the program"),
+        "{broken}"
+    );
+}
+
+#[test]
+fn a_tool_that_the_gate_never_saw_shows_as_silent() {
+    let gate = Gate::with(BY_CALLER);
+    let world = &gate.world;
+    // As an agent whose hook before tools was turned off by somebody.
+    let manifest = include_str!("../../agent_store/providers/demo.toml")
+        .replace("name = \"demo\"", "name = \"open\"")
+        .replace("[\"PreToolUse\", ", "[");
+    world.write("state/providers/open.toml", manifest);
+    let launched = world
+        .run(["launch", "-p", "open", "--session", "open"])
+        .json();
+    let id = text(&launched["terminals"][0]["id"]);
+    world.wait(&id, "idle");
+    assert_eq!(
+        world.status(&id)["gated"],
+        "yes",
+        "nothing is known against it"
+    );
+    world
+        .run(["send", &id, "--wait", "20", "-m", "RUN ls"])
+        .ok();
+    world.wait(&id, "idle");
+    assert_eq!(world.status(&id)["gated"], "silent");
+    let told = world.run(["doctor"]).try_done().unwrap();
+    assert!(
+        told.code == 1 && told.stdout.contains("never saw"),
+        "{told:?}"
+    );
+}

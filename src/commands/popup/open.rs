@@ -4,20 +4,11 @@ use super::{Opening, Start, run};
 use crate::commands::Door;
 use crate::domain::approval::{ApprovalStatus, Scope};
 use crate::domain::ids::ApprovalId;
-use crate::domain::text::one_line;
 use crate::error::{Failure, Result};
 use crate::fsx;
 use crate::services::presence;
 use crate::store::{Error, Store};
-use crate::tmux::{CommandList, Tmux, literal};
-
-/// Says something in the status line of a client.
-fn say(door: &Door<'_>, client: &str, text: &str) -> Result<()> {
-    // What runs between the percent signs would be taken for a time.
-    let text = literal(&one_line(text)).replace('%', "%%");
-    let list = CommandList::new().then(["display-message", "-c", client, &text]);
-    Ok(door.cx.tmux.run(&list).map(drop)?)
-}
+use crate::tmux::Tmux;
 
 /// A key was pressed in `client`: opens the popup there, if something waits.
 pub(in crate::commands) fn open(door: &Door<'_>, client: &str, start: Start) -> Result<()> {
@@ -29,7 +20,10 @@ pub(in crate::commands) fn open(door: &Door<'_>, client: &str, start: Start) -> 
         Err(error) => return Err(error.into()),
     };
     if !waits {
-        return say(door, client, "nothing waits for your approval");
+        return Ok(door
+            .cx
+            .tmux
+            .tell(client, "nothing waits for your approval")?);
     }
     let what = if start == Start::Next { "next" } else { "list" };
     let line = shell_line(door, &door.cx.tmux, &["answer", client, what])
@@ -72,7 +66,9 @@ pub(in crate::commands) fn answer(door: &Door<'_>, arguments: &[String]) -> Resu
     let ended = run(door, &opening).map(drop);
     if let Err(failure) = &ended {
         // The popup closes with this program: nobody would read what it prints.
-        say(door, client, failure.message())?;
+        if let Err(error) = door.cx.tmux.tell(client, failure.message()) {
+            tracing::debug!(%error, "say why the popup closed");
+        }
     }
     ended
 }

@@ -222,7 +222,7 @@ impl Session {
         let rule = judged.ruling.rule.clone().unwrap_or_default();
         let detail = json!({
             "rule": rule, "tool": judged.call.tool,
-            "text": crate::domain::redact::redact(&judged.text().chars().take(2_000).collect::<String>()),
+            "text": crate::domain::redact::excerpt(&judged.text(), 2_000),
         });
         let id = self.terminal.id.clone();
         let noted: Result<(), Error> =

@@ -1,0 +1,108 @@
+//! Whether a broken gate blocks: the hooks that agents were given are run as their agents would run them, with a state that is not there.
+
+use super::context::Context;
+use crate::clock::Deadline;
+use crate::domain::terminal::Terminal;
+use crate::fsx;
+use crate::paths::name;
+use crate::proc;
+use serde_json::Value;
+use std::collections::BTreeMap;
+use std::io::Write;
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+/// Largest settings file of an agent, in bytes.
+const MAX_SETTINGS: usize = 256 * 1024;
+
+/// How long one hook may take.
+const LIMIT: Duration = Duration::from_secs(10);
+
+/// An id that no terminal has.
+const NOBODY: &str = "00000000";
+
+/// A call that no policy allows.
+const CALL: &str = r#"{"hook_event_name":"PreToolUse","tool_name":"Bash","tool_input":{"command":"rm -rf canary"},"cwd":"/","permission_mode":"default"}"#;
+
+/// What lets a call pass that should be blocked, one line each; each distinct command is tried once.
+pub fn faults(cx: &Context, terminals: &[&Terminal]) -> Vec<String> {
+    let mut commands: BTreeMap<String, &Terminal> = BTreeMap::new();
+    let mut faults = Vec::new();
+    for terminal in terminals {
+        match command_of(cx, terminal) {
+            Some(command) => {
+                commands.entry(command).or_insert(terminal);
+            }
+            None => faults.push(format!(
+                "terminal {} has no settings with a hook before its tools",
+                terminal.id
+            )),
+        }
+    }
+    for (command, terminal) in commands {
+        let id = &terminal.id;
+        let Some((hook, rest)) = command.split_once(" hook ") else {
+            faults.push(format!("the hook of terminal {id} is not one of ours"));
+            continue;
+        };
+        // As it stands, and with a program that is missing.
+        for (what, line) in [
+            ("without a state", command.clone()),
+            (
+                "without the program",
+                format!("{hook}-is-missing hook {rest}"),
+            ),
+        ] {
+            match blocks(&line) {
+                Ok(true) => {}
+                Ok(false) => {
+                    faults.push(format!("the hook of terminal {id} lets a call pass {what}"));
+                }
+                Err(error) => faults.push(format!(
+                    "the hook of terminal {id} cannot be tried: {error}"
+                )),
+            }
+        }
+    }
+    faults
+}
+
+fn command_of(cx: &Context, terminal: &Terminal) -> Option<String> {
+    let file = cx.home.run_of(terminal.id.as_str()).join("settings.json");
+    let bytes = fsx::read_file_limited(&file, MAX_SETTINGS).ok()?;
+    let settings: Value = serde_json::from_slice(&bytes).ok()?;
+    settings["hooks"]["PreToolUse"][0]["hooks"][0]["command"]
+        .as_str()
+        .map(str::to_owned)
+}
+
+fn blocks(line: &str) -> std::io::Result<bool> {
+    let mut command: Command = proc::command("/bin/sh");
+    command
+        .args(["-c", line])
+        .env(name::TERMINAL_ID, NOBODY)
+        .env(name::HOME, "/nonexistent")
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null());
+    let mut child = command.spawn()?;
+    if let Some(mut input) = child.stdin.take() {
+        // A program that is missing reads nothing.
+        let _ = input.write_all(CALL.as_bytes());
+    }
+    let deadline = Deadline::after(LIMIT);
+    while child.try_wait()?.is_none() {
+        if deadline.passed() {
+            child.kill()?;
+            child.wait()?;
+            return Ok(false);
+        }
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    let output = child.wait_with_output()?;
+    if output.status.code() == Some(2) {
+        return Ok(true);
+    }
+    let answer: Value = serde_json::from_slice(&output.stdout).unwrap_or_default();
+    Ok(output.status.success() && answer["hookSpecificOutput"]["permissionDecision"] == "deny")
+}
