@@ -6,7 +6,8 @@ use crate::clock::Deadline;
 use crate::domain::approval::{Approval, ApprovalStatus};
 use crate::domain::ids::ApprovalId;
 use crate::error::{Failure, Result};
-use crate::services::approve::{self, Wish};
+use crate::services::approve;
+use crate::services::request::{self, Wish};
 use crate::services::wait::{self, Look, PERIOD};
 use crate::store::Store;
 use serde_json::{Value, json};
@@ -29,7 +30,7 @@ impl Host {
             supervisor,
             metadata: arguments.0.get("metadata").cloned(),
         };
-        let approval = match approve::wish(&cx, &mut store, &own, &wish)? {
+        let approval = match request::wish(&cx, &mut store, &own, &wish)? {
             Ok(approval) => approval,
             Err(reason) => {
                 return Ok(json!({"approval_id": "", "status": "denied", "reason": reason}));

@@ -28,6 +28,7 @@ pub mod profile;
 pub mod prove;
 pub mod queues;
 pub mod recover;
+pub mod request;
 pub mod send;
 pub mod start;
 pub mod tick;

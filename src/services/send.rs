@@ -133,7 +133,7 @@ pub fn send_as(cx: &Context, store: &mut Store, sender: Sender, order: &Order) -
     let message = store.write(Durability::Process, Budget::Call, |tx| {
         let message = accept(tx, sender, order, tag, trace, Some(&limits))?;
         if order.approval {
-            approve::hold(tx, &message, expires_ms, &mut aftermath)?;
+            super::request::hold(tx, &message, expires_ms, &mut aftermath)?;
         } else if let Some(ready) = &mut ready {
             ready.claim(tx, &message)?;
         }

@@ -663,3 +663,19 @@ fn a_tool_that_the_gate_never_saw_shows_as_silent() {
         "{told:?}"
     );
 }
+
+#[test]
+fn a_yes_for_a_call_that_was_interrupted_counts_for_no_other() {
+    let gate = Gate::with(BY_CALLER);
+    let asked = gate.asks("touch a && sleep 60");
+    gate.world.run(["approve", &text(&asked["id"])]).ok();
+    gate.becomes(&asked["id"], "consumed");
+    gate.screen_shows("esc to interrupt");
+    gate.keys(&["Escape"]);
+    gate.world.wait(&gate.id, "idle");
+    // No event told that it ran: the agent says nothing about interrupted calls.
+    let again = gate.asks("touch a && sleep 60");
+    assert_ne!(again["id"], asked["id"]);
+    gate.world.run(["deny", &text(&again["id"])]).ok();
+    assert!(gate.said().contains("denied"));
+}

@@ -182,10 +182,13 @@ impl Session {
                 Ok(self.denied_by_policy(judged))
             }
             Decision::Ask => {
-                if let Some(id) = self.use_approval(&judged.bind(&self.terminal))? {
+                let bound = judged.bind(&self.terminal);
+                if let Some(id) = self.use_approval(&bound)? {
                     self.status_event(incoming);
                     return Ok(Verdict::Allow(format!("approval {id}")));
                 }
+                // A dialog that opens from now on is about this call, not about an equal one that was approved before.
+                self.forget_used(&bound)?;
                 if judged.ruling.presence == Presence::Caller {
                     // The dialog comes with the agent's next breath: nothing is pasted meanwhile.
                     self.mark_dialog(true);
@@ -245,23 +248,46 @@ impl Session {
         ))
     }
 
-    /// An approval that was used for this very call, which the agent's own dialog asks about once more.
-    fn just_used(&mut self, bound: &Bound) -> Result<Option<ApprovalId>, String> {
+    /// Approvals by a person that were used for an equal call which has not been reported as run.
+    fn used(&mut self, bound: &Bound) -> Result<Vec<Approval>, String> {
         let id = self.terminal.id.clone();
-        let open = self
+        let mut open = self
             .store
             .read(|tx| tx.open_approvals(&id))
             .map_err(|error: Error| error.to_string())?;
+        open.retain(|a| {
+            a.status == ApprovalStatus::Consumed
+                && a.via.as_deref() != Some("pane")
+                && (a.digest == bound.digest
+                    || (a.text_digest.is_some() && a.text_digest == bound.text_digest))
+        });
+        Ok(open)
+    }
+
+    /// An approval that was used for this very call, which the agent's own dialog asks about once more.
+    fn just_used(&mut self, bound: &Bound) -> Result<Option<ApprovalId>, String> {
         let now = clock::now();
-        Ok(open
-            .iter()
-            .find(|a| {
-                a.status == ApprovalStatus::Consumed
-                    && a.digest == bound.digest
-                    && a.consumed_at
-                        .is_some_and(|at| clock::elapsed_ms(at, now) < SECOND_ASK_MS)
+        let recent = |a: &&Approval| {
+            a.consumed_at
+                .is_some_and(|at| clock::elapsed_ms(at, now) < SECOND_ASK_MS)
+        };
+        Ok(self.used(bound)?.iter().find(recent).map(|a| a.id))
+    }
+
+    /// What was used for an equal call counts for no other one.
+    fn forget_used(&mut self, bound: &Bound) -> Result<(), String> {
+        let used = self.used(bound)?;
+        if used.is_empty() {
+            return Ok(());
+        }
+        self.store
+            .write(Durability::Power, Budget::Decision, |tx| {
+                for approval in &used {
+                    tx.note_approval_ran(approval.id, clock::now())?;
+                }
+                Ok(())
             })
-            .map(|a| a.id))
+            .map_err(|error: Error| error.to_string())
     }
 
     /// Uses up a yes that was given for this very call, or one that holds until the terminal ends. It is stored before it counts.
