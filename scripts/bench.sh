@@ -12,7 +12,7 @@ Builds the binary as scripts/install.sh does, measures it in a world of its own 
 prints one table, and writes one JSON line a figure to FILE (default: target/budgets.jsonl).
 
   --quick     fewer rounds: two minutes instead of twenty
-  --only ROW  binary, version, latency, rate, crowd, idle, kills, hook, mcp, rows or wal; may be repeated
+  --only ROW  binary, version, latency, rate, approval, crowd, senders, idle, kills, hook, mcp, rows or wal; may be repeated
 TEXT
 }
 
@@ -23,7 +23,7 @@ while [ $# -gt 0 ]; do
     --quick) given="$given --quick" ;;
     --only)
       case ${2-} in
-        binary | version | latency | rate | crowd | idle | kills | hook | mcp | rows | wal) given="$given --only $2" ;;
+        binary | version | latency | rate | approval | crowd | senders | idle | kills | hook | mcp | rows | wal) given="$given --only $2" ;;
         *)
           usage >&2
           exit 2

@@ -21,6 +21,7 @@ mod kills;
 mod measure;
 mod report;
 mod rows;
+mod senders;
 mod talk;
 mod world;
 
@@ -71,13 +72,14 @@ fn main() {
         }
     };
     let size = options.size;
-    let plain: [(&str, Outside); 8] = [
+    let plain: [(&str, Outside); 9] = [
         ("binary", |world, _| rows::binary(world)),
         ("version", rows::version),
         ("latency", talk::latency),
         ("rate", talk::rate),
         ("approval", approval::approval),
         ("crowd", crowd::crowd),
+        ("senders", senders::senders),
         ("idle", idle::idle),
         ("kills", kills::kills),
     ];

@@ -10,6 +10,8 @@ pub(crate) struct Row {
     budget: f64,
     /// Whether the budget is a least value.
     least: bool,
+    /// Whether there is no budget: the figure is only told.
+    told: bool,
     note: String,
     more: Value,
 }
@@ -23,6 +25,7 @@ impl Row {
             unit,
             budget,
             least: false,
+            told: false,
             note: String::new(),
             more: json!({}),
         }
@@ -33,6 +36,14 @@ impl Row {
         Self {
             least: true,
             ..Self::most(name, figure, unit, budget)
+        }
+    }
+
+    /// A figure without a budget.
+    pub(crate) fn told(name: &'static str, figure: f64, unit: &'static str) -> Self {
+        Self {
+            told: true,
+            ..Self::most(name, figure, unit, 0.0)
         }
     }
 
@@ -47,7 +58,9 @@ impl Row {
     }
 
     pub(crate) fn met(&self) -> bool {
-        if self.least {
+        if self.told {
+            true
+        } else if self.least {
             self.figure >= self.budget
         } else {
             self.figure <= self.budget
@@ -60,22 +73,26 @@ impl Row {
 
     /// The line for people.
     pub(crate) fn line(&self) -> String {
+        let (sign, budget, word) = if self.told {
+            ("", String::new(), "told")
+        } else {
+            let word = if self.met() { "met" } else { "MISSED" };
+            (self.sign(), number(self.budget), word)
+        };
         format!(
-            "{:<44} {:>9}{:<3} {:>2} {:>7}{:<3} {:<7} {}",
+            "{:<47} {:>9}{:<3} {sign:>2} {budget:>7}{:<3} {word:<7} {}",
             self.name,
             number(self.figure),
             self.unit,
-            self.sign(),
-            number(self.budget),
-            self.unit,
-            if self.met() { "met" } else { "MISSED" },
+            if self.told { "" } else { self.unit },
             self.note
         )
     }
 
     /// The line for programs.
     pub(crate) fn json(&self) -> Value {
-        json!({"row": self.name, "figure": self.figure, "unit": self.unit, "sign": self.sign(), "budget": self.budget, "met": self.met(),
+        let budget = (!self.told).then_some(self.budget);
+        json!({"row": self.name, "figure": self.figure, "unit": self.unit, "sign": self.sign(), "budget": budget, "met": self.met(),
             "note": self.note, "more": self.more})
     }
 }

@@ -90,7 +90,7 @@ impl Aftermath {
                 Arm::Set { at, generation } => {
                     let ms = u64::try_from(at.as_millisecond() - now.as_millisecond())
                         .unwrap_or(0)
-                        .clamp(20, 15 * 60 * 1000);
+                        .clamp(5, 15 * 60 * 1000);
                     tmux.arm_timer(&cx.binary, cx.home.root(), generation, ms)
                 }
             };

@@ -3,6 +3,10 @@
 //! Whoever holds the terminal's lock delivers; who does not get it may leave, because its message was committed before, and the holder
 //! looks again after it has let the lock go.
 
+mod ready;
+
+pub use ready::Ready;
+
 use super::after::Aftermath;
 use super::context::Context;
 use crate::clock;
@@ -39,17 +43,27 @@ enum Step {
 
 /// Delivers what can be delivered to `id` now.
 pub fn deliver(cx: &Context, store: &mut Store, id: &TerminalId) -> Result<()> {
+    let Some(lock) = TerminalLock::acquire(&cx.home, id.as_str(), Duration::ZERO)? else {
+        return Ok(());
+    };
+    failpoint::hit("deliver.locked");
+    carry_on(cx, store, id, lock, Step::Again)
+}
+
+/// Goes on after `step` under `lock`, and looks again after letting it go, for whoever did not get it meanwhile.
+fn carry_on(
+    cx: &Context,
+    store: &mut Store,
+    id: &TerminalId,
+    mut lock: TerminalLock,
+    mut step: Step,
+) -> Result<()> {
     for _ in 0..8 {
-        let Some(lock) = TerminalLock::acquire(&cx.home, id.as_str(), Duration::ZERO)? else {
-            return Ok(());
-        };
-        failpoint::hit("deliver.locked");
-        let mut step = Step::Again;
         for _ in 0..8 {
-            step = once(cx, store, id)?;
             if !matches!(step, Step::Again) {
                 break;
             }
+            step = once(cx, store, id)?;
         }
         drop(lock);
         failpoint::hit("deliver.unlocked");
@@ -65,6 +79,12 @@ pub fn deliver(cx: &Context, store: &mut Store, id: &TerminalId) -> Result<()> {
         if !more {
             return Ok(());
         }
+        let Some(next) = TerminalLock::acquire(&cx.home, id.as_str(), Duration::ZERO)? else {
+            return Ok(());
+        };
+        failpoint::hit("deliver.locked");
+        lock = next;
+        step = Step::Again;
     }
     Ok(())
 }
@@ -162,42 +182,57 @@ fn attempt(cx: &Context, store: &mut Store, terminal: &Terminal, head: &Message)
             Err(error) => return Err(error.into()),
         }
     }
-    paste(cx, store, &terminal, head, &manifest, &tmux, pane)
+    claim(cx, store, &terminal, head, &manifest, (&tmux, pane))
 }
 
+/// How a message that is put to the agent so is going.
+const fn transport(placement: &Placement) -> Transport {
+    match placement {
+        Placement::Inline(_) => Transport::Paste,
+        Placement::WithContext(_) => Transport::PromptHook,
+        Placement::Pointer(_) => Transport::McpRead,
+    }
+}
+
+fn claim(
+    cx: &Context,
+    store: &mut Store,
+    terminal: &Terminal,
+    head: &Message,
+    manifest: &Manifest,
+    pane: (&Tmux, PaneId),
+) -> Result<Step> {
+    let placement = text::place(head, manifest.limits());
+    let Some(own) = Identity::own() else {
+        return Ok(Step::Waits);
+    };
+    failpoint::hit("deliver.before_claim");
+    let claimed = store.write(Durability::Process, Budget::Call, |tx| {
+        tx.claim_message(head.id, transport(&placement), own, clock::now())
+    })?;
+    if !claimed {
+        return Ok(Step::Again);
+    }
+    failpoint::hit("deliver.claimed");
+    paste(cx, store, terminal, head, manifest, pane, &placement)
+}
+
+/// Puts a message that this process has claimed into the pane.
 fn paste(
     cx: &Context,
     store: &mut Store,
     terminal: &Terminal,
     head: &Message,
     manifest: &Manifest,
-    tmux: &Tmux,
-    pane: PaneId,
+    (tmux, pane): (&Tmux, PaneId),
+    placement: &Placement,
 ) -> Result<Step> {
-    let placement = text::place(head, manifest.limits());
-    let transport = match placement {
-        Placement::Inline(_) => Transport::Paste,
-        Placement::WithContext(_) => Transport::PromptHook,
-        Placement::Pointer(_) => Transport::McpRead,
-    };
-    let Some(own) = Identity::own() else {
-        return Ok(Step::Waits);
-    };
-    let now = clock::now();
-    failpoint::hit("deliver.before_claim");
-    let claimed = store.write(Durability::Process, Budget::Call, |tx| {
-        tx.claim_message(head.id, transport, own, now)
-    })?;
-    if !claimed {
-        return Ok(Step::Again);
-    }
-    failpoint::hit("deliver.claimed");
     let target = target(terminal, manifest, pane);
     let outcome = tmux.fenced_paste(
         &target,
         head.seq,
         placement.line(),
-        now.as_second(),
+        clock::now().as_second(),
         manifest.submit.enter_ms,
     );
     failpoint::hit("deliver.pasted");
@@ -283,9 +318,9 @@ fn wait_for(
         tx.note_gate(head.id, reason)?;
         let age = now.as_millisecond() - head.queued_at.as_millisecond();
         let pause = match reason {
-            GateReason::UserTyping | GateReason::Starting | GateReason::Draft => {
-                (age / 4).clamp(300, 30_000)
-            }
+            GateReason::UserTyping | GateReason::Starting => (age / 4).clamp(300, 30_000),
+            // Right after an event the agent may still draw its prompt, however long the message has waited before.
+            GateReason::Draft => (age.min(quiet_ms(terminal)) / 4).clamp(100, 30_000),
             GateReason::Unentered => PROOF_MS,
             GateReason::Working | GateReason::Dialog => (age / 2).clamp(5_100, 60_000),
             _ => (age / 2).clamp(2_000, 60_000),

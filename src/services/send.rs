@@ -4,7 +4,7 @@ use super::after::Aftermath;
 use super::approve;
 use super::brakes;
 use super::context::Context;
-use super::deliver;
+use super::deliver::{self, Ready};
 use super::identity::{self, Caller};
 use crate::clock;
 use crate::domain::approval::ApprovalStatus;
@@ -125,10 +125,17 @@ pub fn send_as(cx: &Context, store: &mut Store, sender: Sender, order: &Order) -
         0
     };
     let mut aftermath = Aftermath::default();
+    let mut ready = match store.read(|tx| tx.terminal(&order.receiver))? {
+        // What goes wrong here goes wrong again with the queue, after the message was accepted.
+        Some(receiver) => Ready::of(cx, receiver).unwrap_or(None),
+        None => None,
+    };
     let message = store.write(Durability::Process, Budget::Call, |tx| {
         let message = accept(tx, sender, order, tag, trace, Some(&limits))?;
         if order.approval {
             super::request::hold(tx, &message, expires_ms, &mut aftermath)?;
+        } else if let Some(ready) = &mut ready {
+            ready.claim(tx, &message)?;
         }
         // What waits for delivery is looked at again anyway; what is held only ends.
         if (message.status == MessageStatus::Held || order.ttl.is_some())
@@ -144,7 +151,11 @@ pub fn send_as(cx: &Context, store: &mut Store, sender: Sender, order: &Order) -
     // agent that was told with it.
     let disk = store.sync();
     aftermath.run(cx, store);
-    attempt(cx, store, &message.receiver);
+    let tried = match ready {
+        Some(ready) => ready.deliver(cx, store, &message),
+        None => deliver::deliver(cx, store, &message.receiver),
+    };
+    after_attempt(cx, store, &message.receiver, tried);
     failpoint::hit("send.delivered");
     disk.wait()?;
     let now = store.read(|tx| tx.message(message.id)).ok().flatten();
@@ -240,7 +251,12 @@ pub fn accept(
 
 /// Tries to deliver what waits for `receiver`. It is stored: a failure of the attempt is not one of the sending, and is tried again.
 pub fn attempt(cx: &Context, store: &mut Store, receiver: &TerminalId) {
-    let Err(failure) = deliver::deliver(cx, store, receiver) else {
+    let tried = deliver::deliver(cx, store, receiver);
+    after_attempt(cx, store, receiver, tried);
+}
+
+fn after_attempt(cx: &Context, store: &mut Store, receiver: &TerminalId, tried: Result<()>) {
+    let Err(failure) = tried else {
         return;
     };
     tracing::warn!(%failure, terminal = %receiver, "deliver a message");

@@ -64,6 +64,8 @@ pub enum Durability {
 pub struct Store {
     connection: Connection,
     home: Home,
+    /// What commits survive as the connection is set now.
+    level: Option<Durability>,
 }
 
 /// A transaction; the methods of the rows are on it.
@@ -184,6 +186,7 @@ impl Store {
         let store = Self {
             connection,
             home: home.clone(),
+            level: None,
         };
         Ok((store, found))
     }
@@ -263,11 +266,7 @@ impl Store {
         if let Err(error) = self.checkpoint_if_large() {
             tracing::debug!(%error, "checkpoint");
         }
-        let level = match durability {
-            Durability::Process => "PRAGMA synchronous = NORMAL",
-            Durability::Power => "PRAGMA synchronous = FULL",
-        };
-        self.connection.execute_batch(level).map_err(Error::from)?;
+        self.set_level(durability)?;
         let value = {
             let inner = self
                 .connection
@@ -285,6 +284,17 @@ impl Store {
         };
         drop(lock);
         Ok(value)
+    }
+
+    fn set_level(&mut self, durability: Durability) -> Result<(), Error> {
+        if self.level != Some(durability) {
+            self.connection.execute_batch(match durability {
+                Durability::Process => "PRAGMA synchronous = NORMAL",
+                Durability::Power => "PRAGMA synchronous = FULL",
+            })?;
+            self.level = Some(durability);
+        }
+        Ok(())
     }
 
     /// Makes what this process has stored survive a loss of power: as [`Durability::Power`], but without the lock, so that many wait for

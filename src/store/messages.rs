@@ -132,9 +132,33 @@ impl Tx<'_> {
                 new.held,
             ],
         )?;
-        let id = MessageId(self.last_insert_rowid());
-        self.message(id)?
-            .ok_or_else(|| rusqlite::Error::QueryReturnedNoRows.into())
+        Ok(Message {
+            id: MessageId(self.last_insert_rowid()),
+            sender: new.sender.clone(),
+            sender_name: new.sender_name.clone(),
+            order: new.order,
+            receiver: new.receiver.clone(),
+            body: new.body.clone(),
+            status: match new.held {
+                Some(_) => MessageStatus::Held,
+                None => MessageStatus::Queued,
+            },
+            transport: None,
+            attempts: 0,
+            seq,
+            tag: new.tag.clone(),
+            // The row has milliseconds.
+            queued_at: time(at.as_millisecond()),
+            placed_at: None,
+            submitted_at: None,
+            expires_at: new.expires_at.map(|at| time(at.as_millisecond())),
+            last_error: new.held.clone(),
+            key: new.key.clone(),
+            trace: new.trace.clone(),
+            hops: new.hops,
+            again: false,
+            read_offset: 0,
+        })
     }
 
     /// The message that `sender` sent with this idempotency key.

@@ -212,7 +212,11 @@ impl World {
                     hops: 0,
                     held: held.then(|| "held".to_owned()),
                 };
-                let id = self.write(|tx| tx.accept_message(&new, now)).id.0;
+                let id = self.write(|tx| {
+                    let accepted = tx.accept_message(&new, now)?;
+                    assert_eq!(tx.message(accepted.id)?.as_ref(), Some(&accepted));
+                    Ok(accepted.id.0)
+                });
                 if let Some(key) = key
                     && let Some(first) = self.keys.get(key)
                 {
