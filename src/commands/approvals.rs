@@ -151,6 +151,14 @@ fn decide(
         };
         approve::decide(&door.cx, &mut store, id, &decision)?
     };
+    // Only a yes has a scope, whatever became of it since.
+    let wanted = !yes || decided.scope.is_some();
+    if !wanted {
+        return Err(Failure::refused(format!(
+            "approval {id} is {}",
+            decided.status.as_str()
+        )));
+    }
     door.print(&ApprovalView::new(&decided), |a| {
         format!("approval {} is {}\n", a.id, a.status.as_str())
     })

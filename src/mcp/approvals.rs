@@ -33,7 +33,9 @@ impl Host {
         let approval = match request::wish(&cx, &mut store, &own, &wish)? {
             Ok(approval) => approval,
             Err(reason) => {
-                return Ok(json!({"approval_id": "", "status": "denied", "reason": reason}));
+                return Ok(
+                    json!({"approval_id": Value::Null, "status": "denied", "reason": reason}),
+                );
             }
         };
         let seconds = arguments.number("timeout").unwrap_or(DEFAULT_WAIT);

@@ -58,7 +58,7 @@ fn handoff_result() -> Value {
 fn approval_result() -> Value {
     result(
         &json!({
-            "approval_id": {"type": "string"},
+            "approval_id": {"type": ["string", "null"]},
             "status": {"type": "string", "enum": ["pending", "approved", "consumed", "denied", "expired", "withdrawn"]},
             "reason": {"type": ["string", "null"]},
         }),

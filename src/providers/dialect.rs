@@ -70,9 +70,22 @@ impl Dialect {
     /// mode does not.
     pub fn asks_by_itself(self, mode: Option<&str>) -> bool {
         match self {
-            Self::Claude => matches!(mode, Some("default" | "plan" | "acceptEdits")),
+            Self::Claude => mode == Some("default"),
             Self::Demo | Self::None => false,
         }
+    }
+
+    /// Whether "no opinion" makes the agent ask its person, in this permission mode.
+    pub fn opens_dialogs(self, mode: Option<&str>) -> bool {
+        matches!(self, Self::Demo) || self.asks_by_itself(mode)
+    }
+
+    /// Whether hook `event` is one that waits for a decision in any dialect: of an agent whose manifest cannot be read, such a hook blocks.
+    pub fn any_decides(event: &str) -> bool {
+        matches!(
+            event,
+            "PreToolUse" | "PermissionRequest" | "BeforeTool" | "preToolUse"
+        )
     }
 
     /// The answer to a hook that waits for a decision; may be empty.

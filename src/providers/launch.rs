@@ -161,17 +161,22 @@ fn settings(manifest: &Manifest, spec: &LaunchSpec<'_>) -> Result<Value> {
         .hook
         .to_str()
         .ok_or_else(|| Failure::failed("the path of this binary is not UTF-8"))?;
-    let quoted = shell_words::quote(binary);
+    // Who calls and where the state is stand in the command: a project's own settings may set variables for the agent's hooks.
+    let mut quoted = String::new();
+    for (name, value) in spec.mcp_env {
+        quoted.push_str(&format!("{name}={} ", shell_words::quote(value)));
+    }
+    let program = shell_words::quote(binary);
     let mut hooks = Map::new();
     for event in &manifest.hooks.status {
-        let command = format!("exec {quoted} hook {} {event}", manifest.name);
+        let command = format!("{quoted}exec {program} hook {} {event}", manifest.name);
         hooks.insert(
             event.clone(),
             hook(&command, manifest.hooks.timeout_seconds),
         );
     }
     for event in &manifest.hooks.decision {
-        let command = format!("{quoted} hook {} {event} || exit 2", manifest.name);
+        let command = format!("{quoted}{program} hook {} {event} || exit 2", manifest.name);
         let mut entry = hook(&command, DECISION_SECONDS);
         // Claude Code from 2.1.295 on: a hook that cannot be started or breaks off blocks; older versions and others ignore it.
         entry[0]["hooks"][0]["onFailure"] = json!("block");
@@ -182,7 +187,7 @@ fn settings(manifest: &Manifest, spec: &LaunchSpec<'_>) -> Result<Value> {
         .iter()
         .map(|tool| format!("mcp__conductor__{tool}"))
         .collect();
-    Ok(json!({ "hooks": hooks, "permissions": { "allow": allow } }))
+    Ok(json!({ "hooks": hooks, "disableAllHooks": false, "permissions": { "allow": allow } }))
 }
 
 fn hook(command: &str, timeout: u64) -> Value {

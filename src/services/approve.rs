@@ -239,7 +239,14 @@ fn always(cx: &Context, store: &mut Store, approval: &Approval) -> Result<Added>
             agent_asks: false,
             allows_edits: false,
         },
+        None,
     );
+    if !judged.ruling.scripts.is_empty() {
+        return Err(Failure::refused(
+            "it runs a file of the project, and a rule would hold whatever that file says later",
+        )
+        .hint("approve it with --scope once or session"));
+    }
     policy_always::rules(&judged.ruling, cwd, &clock::now().to_string())
 }
 

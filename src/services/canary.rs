@@ -41,13 +41,13 @@ pub fn faults(cx: &Context, terminals: &[&Terminal]) -> Vec<String> {
     }
     for (command, terminal) in commands {
         let id = &terminal.id;
-        let Some((hook, rest)) = command.split_once(" hook ") else {
+        let Some((hook, rest)) = parts(&command) else {
             faults.push(format!("the hook of terminal {id} is not one of ours"));
             continue;
         };
         // As it stands, and with a program that is missing.
         for (what, line) in [
-            ("without a state", command.clone()),
+            ("without a state", format!("{hook} hook {rest}")),
             (
                 "without the program",
                 format!("{hook}-is-missing hook {rest}"),
@@ -65,6 +65,14 @@ pub fn faults(cx: &Context, terminals: &[&Terminal]) -> Vec<String> {
         }
     }
     faults
+}
+
+/// The program, quoted, and what follows `hook`; the variables in front name the agent, and this is not it.
+fn parts(command: &str) -> Option<(String, &str)> {
+    let (front, rest) = command.split_once(" hook ")?;
+    let words = shell_words::split(front).ok()?;
+    let program = words.last()?;
+    Some((shell_words::quote(program).into_owned(), rest))
 }
 
 fn command_of(cx: &Context, terminal: &Terminal) -> Option<String> {

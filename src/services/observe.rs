@@ -63,6 +63,11 @@ pub fn hook(
         })
         .unwrap_or(Dialect::None);
     let claimed = paths::env(paths::name::TERMINAL_ID);
+    if !dialect.speaks() && claimed.is_some() && Dialect::any_decides(event) {
+        // In no dialect that is known: the exit code and the text on standard error are what all of them understand.
+        tracing::error!(provider, event, "the provider's manifest cannot be read");
+        return 2;
+    }
     let bytes = fsx::read_limited(input, MAX_INPUT);
     let decides = dialect.decides(event);
     let deny = |why: &str| dialect.decision(event, &Verdict::Deny(gate::closed(why)));

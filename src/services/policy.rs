@@ -29,7 +29,8 @@ pub struct Judged {
 }
 
 /// Judges an agent's call. What people trust is looked up only where a project has a policy that asks for trust.
-pub fn judge_call(home: &Home, call: &Call<'_>) -> Judged {
+/// The project in which the agent was started (`started`) goes on to tighten when it works in another one.
+pub fn judge_call(home: &Home, call: &Call<'_>, started: Option<&Path>) -> Judged {
     let trusted = |path: &Path, sha256: &str| {
         Trusted::at(home).is_ok_and(|trusted| trusted.holds(path, sha256))
     };
@@ -37,8 +38,16 @@ pub fn judge_call(home: &Home, call: &Call<'_>) -> Judged {
     for warning in &loaded.warnings {
         tracing::warn!(%warning, "policy");
     }
+    let mut ruling = judge(&loaded.policy, call, &Disk::here());
+    if let Some(started) = started.filter(|dir| *dir != call.cwd) {
+        let first = policy::load(home, started, &|_, _| false);
+        let other = judge(&first.policy, call, &Disk::here());
+        if other.decision.tightens() && other.decision > ruling.decision {
+            ruling = other;
+        }
+    }
     Judged {
-        ruling: judge(&loaded.policy, call, &Disk::here()),
+        ruling,
         expires_ms: expires(&loaded),
     }
 }

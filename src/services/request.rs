@@ -5,7 +5,7 @@ use super::approve::request;
 use super::binding::bind;
 use super::context::Context;
 use crate::clock;
-use crate::domain::approval::{Approval, ApprovalKind, ApprovalStatus};
+use crate::domain::approval::{Approval, ApprovalKind, ApprovalStatus, MAX_COMMAND};
 use crate::domain::audit;
 use crate::domain::ids::TerminalId;
 use crate::domain::message::{Message, MessageStatus, Sender};
@@ -88,6 +88,12 @@ pub fn wish(
     if wish.command.trim().is_empty() {
         return Err(Failure::usage("command_text is empty"));
     }
+    if wish.command.len() > MAX_COMMAND {
+        return Err(Failure::usage(format!(
+            "command_text is longer than {} KiB, and nobody could read it",
+            MAX_COMMAND / 1024
+        )));
+    }
     let action = Action::Shell {
         command: wish.command.clone(),
     };
@@ -101,6 +107,7 @@ pub fn wish(
             agent_asks: false,
             allows_edits: false,
         },
+        None,
     );
     if ruling.decision == policy::Decision::Deny {
         return Ok(Err(one_line(&ruling.reason)));
@@ -114,7 +121,7 @@ pub fn wish(
         &own.cwd,
         &ruling.scripts,
     );
-    let asked = ruling.decision == policy::Decision::Ask && ruling.rule.is_some();
+    let asked = ruling.decision == policy::Decision::Ask;
     let mut words: Vec<String> = wish.reason.iter().cloned().collect();
     if let Some(supervisor) = &wish.supervisor {
         words.push(format!("for {supervisor}"));

@@ -241,7 +241,8 @@ impl Tx<'_> {
         let Some(after) = before.status.after(act).filter(|_| !over) else {
             return Ok(None);
         };
-        let decision = act != Act::Consume;
+        // What becomes of a yes later does not change who gave it.
+        let decision = before.status == ApprovalStatus::Pending;
         let changed = self
             .prepare_cached(
                 "UPDATE approvals SET status = ?3,

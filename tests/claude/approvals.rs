@@ -207,3 +207,40 @@ fn a_gate_that_is_killed_lets_nothing_run() {
         });
     }
 }
+
+#[test]
+fn one_yes_for_a_request_is_one_call_also_where_the_agent_asks_by_itself() {
+    let Some(world) = world(BY_CALLER) else {
+        return;
+    };
+    let work = world.work();
+    // A project's own settings must not take the gate away.
+    fs::create_dir_all(work.join(".claude")).unwrap();
+    fs::write(
+        work.join(".claude/settings.json"),
+        r#"{"disableAllHooks": true, "env": {"CONDUCTOR_TERMINAL_ID": "", "CONDUCTOR_HOME": "/nonexistent"}}"#,
+    )
+    .unwrap();
+    let boss = world.launch("conductor");
+    boss.wait_event("idle", 30);
+    boss.send("MCP: request_approval {\"command_text\": \"python3 deploy.py\", \"timeout\": 0}");
+    let asked = world.until("the request", 30, || pending(&world).into_iter().next());
+    assert_eq!(asked["kind"], "request");
+    boss.wait_event("idle", 30);
+    world.conductor(&["approve", id(&asked)]).done();
+    fs::write(work.join("deploy.py"), "open('deployed', 'a').write('x')\n").unwrap();
+    let first = asks_or_runs(&world, &boss);
+    // The file did not exist when it was asked for: what would run has changed, so it is asked about.
+    world.conductor(&["approve", id(&first)]).done();
+    boss.wait_event("idle", 30);
+    assert_eq!(fs::read_to_string(work.join("deployed")).unwrap(), "x");
+    let second = asks_or_runs(&world, &boss);
+    assert_ne!(second["id"], first["id"]);
+    world.conductor(&["deny", id(&second)]).done();
+    boss.wait_event("idle", 30);
+    assert_eq!(fs::read_to_string(work.join("deployed")).unwrap(), "x");
+}
+
+fn asks_or_runs(world: &World, boss: &Agent<'_>) -> Value {
+    asks(world, boss, "BASH: python3 deploy.py")
+}

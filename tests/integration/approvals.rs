@@ -679,3 +679,90 @@ fn a_yes_for_a_call_that_was_interrupted_counts_for_no_other() {
     gate.world.run(["deny", &text(&again["id"])]).ok();
     assert!(gate.said().contains("denied"));
 }
+
+#[test]
+fn a_request_asks_for_no_less_than_the_call_itself() {
+    let gate = Gate::with("version = 1\n[defaults]\npresence = \"challenge\"\n");
+    let asked = gate
+        .world
+        .mcp(
+            &gate.id,
+            "request_approval",
+            &json!({"command_text": "a=sudo; $a id", "timeout": 0}),
+        )
+        .unwrap();
+    let shown = gate.approval(&asked["approval_id"]);
+    assert_eq!(shown["presence"], "challenge", "{shown}");
+    let plain = gate
+        .world
+        .mcp(
+            &gate.id,
+            "request_approval",
+            &json!({"command_text": "touch x", "timeout": 0}),
+        )
+        .unwrap();
+    let shown = gate.approval(&plain["approval_id"]);
+    assert_eq!(shown["presence"], "challenge", "{shown}");
+    let long = "x".repeat(300 * 1024);
+    let refused = gate.world.mcp(
+        &gate.id,
+        "request_approval",
+        &json!({"command_text": long, "timeout": 0}),
+    );
+    assert!(refused.is_err(), "nobody could read it");
+}
+
+#[test]
+fn a_rule_for_a_profile_holds_where_the_profile_is_not_known() {
+    let gate = Gate::with(
+        "version = 1\n[[rule]]\nid = \"no-listing\"\ndecision = \"deny\"\nprogram = \"ls\"\nprofile = \"conductor\"\n",
+    );
+    let database = gate.world.at("state/db/conductor.db");
+    gate.tell("SLEEP 1.5\nRUN ls\nRUN pwd\nSAY over");
+    fs::rename(&database, gate.world.at("state/db/away")).unwrap();
+    fs::create_dir(&database).unwrap();
+    let pane = gate
+        .world
+        .tmux(["list-panes", "-t", "work", "-F", "#{pane_id}"]);
+    let screen = eventually("the turn is over", || {
+        let screen = gate.world.tmux(["capture-pane", "-p", "-t", pane.trim()]);
+        screen.contains("over").then_some(screen)
+    });
+    assert!(screen.contains("denies this call"), "{screen}");
+    assert!(
+        screen.contains("exit 0"),
+        "what only reads still runs: {screen}"
+    );
+    assert_eq!(screen.matches("exit 0").count(), 1, "{screen}");
+}
+
+#[test]
+fn a_yes_for_the_session_is_consumed_and_stays_the_persons() {
+    let gate = Gate::with("version = 1\n[defaults]\npresence = \"caller\"\nexpires = \"3s\"\n");
+    let asked = gate.asks("touch kept");
+    gate.world
+        .run(["approve", &text(&asked["id"]), "--scope", "session"])
+        .ok();
+    gate.said();
+    gate.becomes(&asked["id"], "consumed");
+    std::thread::sleep(Duration::from_secs(4));
+    let after = gate.approval(&asked["id"]);
+    assert_eq!(
+        (&after["status"], &after["decided_by"], &after["scope"]),
+        (&"consumed".into(), &"script".into(), &"session".into())
+    );
+}
+
+#[test]
+fn always_is_refused_for_what_runs_a_file() {
+    let gate = Gate::with(BY_CALLER);
+    fs::write(gate.file("do.sh"), "touch first\n").unwrap();
+    let asked = gate.asks("sh do.sh");
+    let refused = gate
+        .world
+        .run(["approve", &text(&asked["id"]), "--scope", "always"])
+        .fails(4);
+    assert!(refused.contains("runs a file"), "{refused}");
+    assert_eq!(gate.approval(&asked["id"])["status"], "pending");
+    gate.world.run(["deny", &text(&asked["id"])]).ok();
+}

@@ -289,7 +289,12 @@ fn weigh_paths<'a>(
     for text in paths {
         let found = view.absolute(text, text.starts_with("~/"));
         let mut all: Vec<PathBuf> = found.iter().map(|path| normal(path)).collect();
-        all.extend(found.iter().filter_map(|path| view.sight.real(path)));
+        let resolved: Vec<PathBuf> = found
+            .iter()
+            .filter_map(|path| view.sight.real(path))
+            .collect();
+        let lost = resolved.len() < found.len();
+        all.extend(resolved);
         let (written, read) = if writes {
             (all.as_slice(), &[][..])
         } else {
@@ -300,6 +305,10 @@ fn weigh_paths<'a>(
             .iter()
             .filter(|rule| rule.names_paths() && !rule.names_commands())
         {
+            // Where it leads is not known: nothing that loosens holds.
+            if lost && !rule.decision.tightens() {
+                continue;
+            }
             if rule.paths_match(written, read, view) {
                 weighing.hit(rule, text);
                 matched = true;
@@ -308,7 +317,13 @@ fn weigh_paths<'a>(
         if matched {
             continue;
         }
-        if view.inside(text, text.starts_with("~/")) {
+        if lost && writes {
+            weighing.miss(
+                format!("{text} (a link that leads nowhere yet)"),
+                Decision::Ask,
+            );
+            weighing.risk = Risk::High;
+        } else if view.inside(text, text.starts_with("~/")) {
             settle(call, weighing);
         } else if weighing
             .decision

@@ -216,8 +216,10 @@ impl Rule {
         let strict = !self.decision.tightens();
         let tool_fits =
             self.tool.is_empty() || self.tool.iter().any(|p| tool_glob(p, tool, strict));
-        let profile_fits =
-            self.profile.is_empty() || self.profile.iter().any(|p| glob(p, profile, !strict));
+        // Whose call it is may not be known: then what tightens holds, and nothing else.
+        let profile_fits = self.profile.is_empty()
+            || (profile.is_empty() && !strict)
+            || self.profile.iter().any(|p| glob(p, profile, !strict));
         tool_fits && profile_fits
     }
 

@@ -6,7 +6,6 @@ use crate::clock;
 use crate::domain::approval::{Act, Approval, ApprovalKind, ApprovalStatus, MAX_COMMAND, Scope};
 use crate::domain::event::AgentEvent;
 use crate::domain::ids::ApprovalId;
-use crate::domain::policy::Decision;
 use crate::domain::policy::Presence;
 use crate::domain::terminal::{Root, Terminal};
 use crate::domain::text::one_line;
@@ -73,7 +72,7 @@ impl Session {
                     break;
                 }
                 Ended::Over(approval) => {
-                    verdict = Ok(over(&approval));
+                    verdict = Ok(over(&approval, dialog));
                     break;
                 }
                 Ended::Approved(approval) => {
@@ -84,7 +83,7 @@ impl Session {
                         self.give_up(id, "what would run has changed since it was asked for");
                         continue;
                     };
-                    verdict = match self.use_approval(&digest)? {
+                    verdict = match self.use_approval(&digest, judged.needed(), dialog)? {
                         Some(_) => Ok(Verdict::Allow(format!("approval {id}"))),
                         None => Err(format!("approval {id} was used by another call")),
                     };
@@ -121,7 +120,6 @@ impl Session {
         };
         let terminal = self.terminal.clone();
         let ruling = &judged.ruling;
-        let asked = ruling.decision == Decision::Ask;
         let new = NewApproval {
             terminal: Some(terminal.id.clone()),
             kind: ApprovalKind::Tool,
@@ -133,12 +131,7 @@ impl Session {
             text_digest: bound.text_digest.clone(),
             rule: ruling.rule.clone(),
             risk: ruling.risk,
-            // In a dialog of its own a key in the pane decides too: nothing more can be asked of the popup.
-            presence: if dialog && !asked {
-                Presence::Caller
-            } else {
-                ruling.presence
-            },
+            presence: judged.needed(),
             why: one_line(&ruling.reason),
             complete: ruling.complete,
             unclear: ruling.unclear.iter().map(|part| one_line(part)).collect(),
@@ -158,6 +151,7 @@ impl Session {
                         && a.kind == ApprovalKind::Tool
                         && a.digest == new.digest
                         && a.expires_at > now
+                        && a.presence >= new.presence
                         && a.waiter.is_none_or(|w| !alive(w))
                 });
                 if let Some(left) = left {
@@ -287,7 +281,7 @@ pub(super) fn decided_in_pane(
 }
 
 /// The answer to a request that is over without a yes for us to use.
-fn over(approval: &Approval) -> Verdict {
+fn over(approval: &Approval, dialog: bool) -> Verdict {
     let id = approval.id;
     match approval.status {
         ApprovalStatus::Denied => {
@@ -303,7 +297,9 @@ fn over(approval: &Approval) -> Verdict {
             "Nobody decided about this call in time (approval {id}): ask again with the same call if it is still needed"
         )),
         // Answered in the pane: the agent knows.
-        ApprovalStatus::Consumed => Verdict::Pass,
+        ApprovalStatus::Consumed if dialog && approval.via.as_deref() == Some("pane") => {
+            Verdict::Pass
+        }
         _ => Verdict::Deny(format!(
             "The request for this call was withdrawn (approval {id})"
         )),

@@ -12,6 +12,7 @@ use crate::domain::terminal::Terminal;
 use crate::domain::text::one_line;
 use crate::failpoint;
 use crate::paths::Home;
+use crate::proc::Identity;
 use crate::providers::{Catalogue, Dialect, Incoming, Verdict};
 use crate::services::binding::{Bound, bind};
 use crate::services::policy;
@@ -81,7 +82,8 @@ fn judge(
         .or_else(|| terminal.map(|terminal| terminal.cwd.clone()))
         .ok_or("it does not say where it runs")?;
     let action = manifest.action(call);
-    let asks = dialect.asks_by_itself(incoming.permission_mode.as_deref());
+    let mode = incoming.permission_mode.as_deref();
+    let asks = dialect.asks_by_itself(mode);
     let judged = policy::judge_call(
         home,
         &Call {
@@ -92,11 +94,17 @@ fn judge(
             agent_asks: asks,
             allows_edits: !asks,
         },
+        terminal.map(|terminal| terminal.cwd.as_path()),
     );
+    let mut ruling = judged.ruling;
+    // A rule leaves it to the agent's own dialog, and this agent opens none now.
+    if ruling.decision == Decision::Defer && ruling.rule.is_some() && !dialect.opens_dialogs(mode) {
+        ruling.decision = Decision::Ask;
+    }
     Ok(Judged {
         call: call.clone(),
         action,
-        ruling: judged.ruling,
+        ruling,
         cwd,
         expires_ms: judged.expires_ms,
     })
@@ -107,6 +115,15 @@ impl Judged {
         match &self.action {
             Action::Shell { command } => Some(command),
             _ => None,
+        }
+    }
+
+    /// What a yes to it takes.
+    pub(super) fn needed(&self) -> Presence {
+        if self.ruling.decision == Decision::Ask {
+            self.ruling.presence
+        } else {
+            Presence::Caller
         }
     }
 
@@ -174,6 +191,7 @@ impl Session {
                 Ok(Verdict::Allow(reason))
             }
             Decision::Defer => {
+                self.forget_used(&judged.bind(&self.terminal))?;
                 self.status_event(incoming);
                 Ok(Verdict::Pass)
             }
@@ -183,7 +201,7 @@ impl Session {
             }
             Decision::Ask => {
                 let bound = judged.bind(&self.terminal);
-                if let Some(id) = self.use_approval(&bound)? {
+                if let Some(id) = self.use_approval(&bound, judged.ruling.presence, false)? {
                     self.status_event(incoming);
                     return Ok(Verdict::Allow(format!("approval {id}")));
                 }
@@ -212,7 +230,7 @@ impl Session {
         let again = self.just_used(&bound)?;
         let passes = match again {
             Some(id) => Some(id),
-            None => self.use_approval(&bound)?,
+            None => self.use_approval(&bound, judged.needed(), true)?,
         };
         if let Some(id) = passes {
             self.mark_dialog(false);
@@ -271,7 +289,10 @@ impl Session {
             a.consumed_at
                 .is_some_and(|at| clock::elapsed_ms(at, now) < SECOND_ASK_MS)
         };
-        Ok(self.used(bound)?.iter().find(recent).map(|a| a.id))
+        let found = self.used(bound)?.iter().find(recent).map(|a| a.id);
+        // It counts for one dialog.
+        self.forget_used(bound)?;
+        Ok(found)
     }
 
     /// What was used for an equal call counts for no other one.
@@ -291,13 +312,32 @@ impl Session {
     }
 
     /// Uses up a yes that was given for this very call, or one that holds until the terminal ends. It is stored before it counts.
-    pub(super) fn use_approval(&mut self, bound: &Bound) -> Result<Option<ApprovalId>, String> {
+    pub(super) fn use_approval(
+        &mut self,
+        bound: &Bound,
+        needed: Presence,
+        dialog: bool,
+    ) -> Result<Option<ApprovalId>, String> {
         let id = self.terminal.id.clone();
+        let own = Identity::own();
+        // One that a living hook waits for is that hook's.
+        let waited = |a: &Approval| {
+            a.waiter.is_some_and(|w| {
+                let waiter = Identity {
+                    pid: w.pid,
+                    start: w.start,
+                };
+                own != Some(waiter) && waiter.alive()
+            })
+        };
         let fits = |a: &Approval, now: Timestamp| {
             let request = a.kind == ApprovalKind::Request
                 && a.text_digest.is_some()
                 && a.text_digest == bound.text_digest;
-            a.usable(now) && (request || (a.kind == ApprovalKind::Tool && a.digest == bound.digest))
+            a.usable(now)
+                && a.presence >= needed
+                && !waited(a)
+                && (request || (a.kind == ApprovalKind::Tool && a.digest == bound.digest))
         };
         let there = self
             .store
@@ -315,28 +355,37 @@ impl Session {
             .write(Durability::Power, Budget::Decision, |tx| {
                 let now = clock::now();
                 let actor = id.to_string();
-                if let Some(granted) = tx.granted(&id, &bound.digest)? {
-                    let detail = json!({"digest": bound.digest});
-                    tx.audit(
-                        now,
-                        "approval.reused",
-                        &granted.to_string(),
-                        &actor,
-                        "gate",
-                        detail,
-                    )?;
-                    return Ok(Some(granted));
+                let by = By {
+                    actor: &actor,
+                    via: "gate",
+                    detail: json!({}),
+                };
+                let granted = match tx.granted(&id, &bound.digest)? {
+                    Some(granted) => tx.approval(granted)?.filter(|a| a.presence >= needed),
+                    None => None,
+                };
+                if let Some(granted) = granted {
+                    let first =
+                        tx.act_on_approval(granted.id, Act::Consume, None, None, &by, now)?;
+                    if first.is_none() {
+                        let (subject, detail) =
+                            (granted.id.to_string(), json!({"digest": bound.digest}));
+                        tx.audit(now, "approval.reused", &subject, &actor, "gate", detail)?;
+                    }
+                    if dialog {
+                        tx.note_approval_ran(granted.id, now)?;
+                    }
+                    return Ok(Some(granted.id));
                 }
                 for approval in tx.open_approvals(&id)?.iter().filter(|a| fits(a, now)) {
-                    let by = By {
-                        actor: &actor,
-                        via: "gate",
-                        detail: json!({}),
-                    };
                     if tx
                         .act_on_approval(approval.id, Act::Consume, None, None, &by, now)?
                         .is_some()
                     {
+                        if dialog {
+                            // The agent's dialog has its answer: no second one is about this call.
+                            tx.note_approval_ran(approval.id, now)?;
+                        }
                         return Ok(Some(approval.id));
                     }
                 }
