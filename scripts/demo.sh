@@ -9,7 +9,8 @@ usage() {
 Usage: scripts/demo.sh [--keep] [--bin PATH]
 
 Installs what is missing (tmux, the binary), starts a private tmux server with the plugin, launches a supervisor
-and a worker with the built-in demo agent, lets the supervisor hand a task to a worker over MCP, and prints the answer.
+and a worker with the built-in demo agent, lets the supervisor hand a task to a worker over MCP, approves what the worker
+wants to run, and prints the answer.
 
   --keep      leave the server running, to look around in it
   --bin PATH  use this conductor-hook and build none
@@ -167,6 +168,17 @@ title "The supervisor hands a task over, through MCP"
 task='MCP handoff {"agent_profile":"developer","provider":"demo","message":"RUN echo tests passed in $(basename $PWD)\nSAY The worker did its part.","timeout":60}'
 printf '%s\n' "$task" | sed 's/^/  > /'
 printf '%s' "$task" | conductor send "$supervisor" --wait 20 -m -
+
+title "The worker wants to run what the policy does not know: a person decides"
+asked='' tries=0
+while [ -z "$asked" ] && [ "$tries" -lt 300 ]; do
+  asked=$(conductor approvals --status pending --json | sed -n 's/^\[{"id":"\([0-9]*\)".*/\1/p')
+  tries=$((tries + 1))
+  sleep 0.1
+done
+[ -n "$asked" ] || die "no request for approval came"
+conductor approval show "$asked"
+conductor approve "$asked" --reason "it only tells where it works"
 conductor wait "$supervisor" --for idle --timeout 90 >/dev/null
 
 title "The answer"
@@ -177,9 +189,11 @@ case $answer in
   *) die "the worker's answer is not in it" ;;
 esac
 
-title "Who is there, and what was sent"
+title "Who is there, what was sent, who decided"
 conductor sessions
 conductor inbox
+conductor audit list --action approval.
+conductor audit verify
 
 title "What runs now"
 sleep 2
