@@ -228,14 +228,8 @@ fn defaults(raw: &RawDefaults) -> Result<DefaultsFile, String> {
 }
 
 fn presence(word: &str) -> Result<Presence, String> {
-    match Presence::parse(word) {
-        Some(presence @ (Presence::Caller | Presence::Challenge)) => Ok(presence),
-        // Nothing could satisfy a rule with one of them: it would hang until it expires.
-        Some(_) => Err(format!(
-            "presence {word} is not built yet; it is caller or challenge"
-        )),
-        None => Err(format!("presence is {word:?}; it is caller or challenge")),
-    }
+    Presence::parse(word)
+        .ok_or_else(|| format!("presence is {word:?}; it is caller, challenge, pin or signature"))
 }
 
 /// `45s`, `30m`, `1h`: from a second to a day.
