@@ -156,8 +156,22 @@ fn nothing_is_pasted_where_no_hook_would_prove_it() {
     let Some(world) = World::new(Trust::Given) else {
         return;
     };
+    // Settings of the agent's user do not silence our hooks, arguments of whoever launches it do.
     world.home_file(".claude/settings.json", r#"{"disableAllHooks":true}"#);
-    let boss = world.launch("conductor");
+    let heard = world.launch("conductor");
+    heard.wait_event("idle", 30);
+    let off = r#"{"disableAllHooks":true}"#;
+    let launch = [
+        "--json",
+        "launch",
+        "-p",
+        "claude_code",
+        "--",
+        "--settings",
+        off,
+    ];
+    let session = world.conductor(&launch).json();
+    let boss = world.agent(&session["terminals"][0]);
     let queued = boss.send("SAY: never");
     let told = world.until("the silence to be named", 30, || {
         Some(boss.explain()).filter(|told| told["queue"][0]["reason"] == "HOOKS_SILENT")
