@@ -71,7 +71,7 @@ pub(crate) fn approval(world: &World, size: Size) -> Vec<Row> {
             "yes -> the command runs / tmux command",
             runs.median(),
             "x",
-            10.0,
+            15.0,
         )
         .note(format!(
             "{:.1} ms, p95 {:.1}x",

@@ -71,6 +71,14 @@ pub fn run(arguments: &[OsString]) -> u8 {
             }
         };
     }
+    // As the parser prints it, without building the tree of all commands.
+    if let [_, word] = arguments
+        && (word == "--version" || word == "-V")
+    {
+        let line = concat!(env!("CARGO_PKG_NAME"), " ", env!("CARGO_PKG_VERSION"), "\n");
+        let _ = io::stdout().lock().write_all(line.as_bytes());
+        return 0;
+    }
     let json = arguments.iter().any(|argument| argument == "--json");
     let cli = match plain_send(arguments).map_or_else(|| parse(arguments), Ok) {
         Ok(cli) => cli,
