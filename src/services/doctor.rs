@@ -3,6 +3,8 @@
 use super::canary;
 use super::context::Context;
 use super::plugin;
+use super::policy;
+use super::profile::Trusted;
 use super::queues::{self, Proofs, Queue};
 use crate::domain::terminal::Status;
 use crate::error::Result;
@@ -90,7 +92,7 @@ fn bad(
 
 /// Looks at everything.
 pub fn examine(cx: &Context) -> Result<Vec<Finding>> {
-    let mut findings = vec![program(), directory(cx), configuration(cx)];
+    let mut findings = vec![program(), directory(cx), configuration(cx), rules(cx)];
     let mut store = match Store::open(&cx.home) {
         Ok(mut store) => {
             findings.push(match store.integrity()? {
@@ -240,6 +242,25 @@ fn configuration(cx: &Context) -> Finding {
             failure.message(),
             "launches read it",
             failure.hints().join("; "),
+        ),
+    }
+}
+
+/// Whether the user's policy holds as it is written.
+fn rules(cx: &Context) -> Finding {
+    // The state directory lies in no project.
+    let loaded = policy::load(&cx.home, cx.home.root(), &Trusted::default());
+    match loaded.warnings.as_slice() {
+        [] => ok(
+            "policy.toml",
+            format!("{} rules hold", loaded.policy.rules.len()),
+        ),
+        warnings => bad(
+            Level::Broken,
+            "policy.toml",
+            warnings.join("; "),
+            "a file with an error is refused whole: the last good copy or the built-in rules hold instead",
+            "mend the file; `conductor-hook policy show` says which rules hold",
         ),
     }
 }

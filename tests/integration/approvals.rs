@@ -587,6 +587,11 @@ fn a_policy_that_cannot_be_read_asks_about_everything_but_reading() {
     gate.world.run(["deny", &text(&asked["id"])]).ok();
     gate.said();
     assert!(!gate.file("x").exists());
+    let told = gate.world.run(["doctor"]).try_done().unwrap();
+    assert!(
+        told.code == 1 && told.stdout.contains("no_such_key"),
+        "doctor names the fault: {told:?}"
+    );
 }
 
 #[test]
