@@ -148,7 +148,11 @@ impl Lab {
         log.push(".log");
         let text = fsx::read_file_limited(Path::new(&log), 1 << 20).unwrap_or_default();
         let text = String::from_utf8(text).unwrap();
-        text.lines().map(str::to_owned).collect()
+        // A line without an end is still being written.
+        text.split_inclusive('\n')
+            .filter_map(|line| line.strip_suffix('\n'))
+            .map(str::to_owned)
+            .collect()
     }
 
     fn events(&self) -> Vec<String> {
