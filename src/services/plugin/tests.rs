@@ -38,7 +38,8 @@ impl Lab {
         let file = dir.path().join("tmux.conf");
         fsx::write_atomic(&file, conf.as_bytes()).unwrap();
         let binary = dir.path().join(binary);
-        let script = "#!/bin/sh\nline=$(printf '%s|' \"$@\")\nprintf '%s\\n' \"$line\" >>\"$0.log\"\n";
+        let script =
+            "#!/bin/sh\nline=$(printf '%s|' \"$@\")\nprintf '%s\\n' \"$line\" >>\"$0.log\"\n";
         fsx::write_atomic_mode(&binary, script.as_bytes(), 0o700).unwrap();
         let home = Home::at(dir.path().join(state)).unwrap();
         let lab = Self {
