@@ -300,7 +300,7 @@ mod tests {
             terminal,
             tool: "Bash",
             input,
-            cwd: "/work",
+            cwd: "/home",
             place: (1, 2),
             scripts,
         }
@@ -314,11 +314,11 @@ mod tests {
         let turned = json!({"timeout": 5, "command": "make"});
         let changed = json!({"command": "make ", "timeout": 5});
         let script = [Script {
-            path: "/work/a.sh".into(),
+            path: "/home/a.sh".into(),
             sha256: Some("1".into()),
         }];
         let edited = [Script {
-            path: "/work/a.sh".into(),
+            path: "/home/a.sh".into(),
             sha256: Some("2".into()),
         }];
         let first = binding(&id, &input, &script).digest();
@@ -334,7 +334,7 @@ mod tests {
             }
             .digest(),
             Binding {
-                cwd: "/work2",
+                cwd: "/home2",
                 ..binding(&id, &input, &script)
             }
             .digest(),

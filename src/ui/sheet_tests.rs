@@ -16,7 +16,7 @@ pub(crate) fn sample(command: &str) -> Approval {
         tool: Some("Bash".into()),
         command: command.into(),
         input: json!({"command": command, "description": "Clean up", "timeout": 5}),
-        cwd: Some("/work/project".into()),
+        cwd: Some("/home/project".into()),
         digest: "d".repeat(64),
         text_digest: None,
         rule: Some("recursive-delete".into()),
@@ -27,7 +27,7 @@ pub(crate) fn sample(command: &str) -> Approval {
         unclear: vec!["$(date): what it prints is known only when it runs".into()],
         scripts: vec![
             Script {
-                path: "/work/project/a.sh".into(),
+                path: "/home/project/a.sh".into(),
                 sha256: Some("0123456789abcdef".repeat(4)),
             },
             Script {
