@@ -17,28 +17,46 @@ const COLUMNS: &str = "id, terminal, kind, tool, command, input, cwd, digest, te
     scripts, words, message, status, requested_at, expires_at, decided_at, decided_by, via, scope, reason, waiter_pid, waiter_start, \
     consumed_at, ran_at";
 
-/// What a new request is made of; see [`Approval`] for the fields.
+/// What a new request is made of.
 #[derive(Debug, Clone)]
-#[expect(missing_docs, reason = "the fields are those of the row")]
 pub struct NewApproval {
+    /// Who asks.
     pub terminal: Option<TerminalId>,
+    /// What for.
     pub kind: ApprovalKind,
+    /// The tool, in the agent's words.
     pub tool: Option<String>,
+    /// The exact text that a person is shown.
     pub command: String,
+    /// The exact input.
     pub input: Value,
+    /// Where it would run.
     pub cwd: Option<String>,
+    /// What the decision is bound to.
     pub digest: String,
+    /// The same for the command alone.
     pub text_digest: Option<String>,
+    /// The rule that asked.
     pub rule: Option<String>,
+    /// How much is at stake.
     pub risk: Risk,
+    /// What a yes takes.
     pub presence: Presence,
+    /// Why it is asked.
     pub why: String,
+    /// Whether all of it was understood.
     pub complete: bool,
+    /// Parts that could not be checked, and why.
     pub unclear: Vec<String>,
+    /// Files that it would run.
     pub scripts: Vec<Script>,
+    /// What the agent says about it.
     pub words: Option<String>,
+    /// The held message, for a request of that kind.
     pub message: Option<MessageId>,
+    /// When silence becomes a no.
     pub expires_at: Timestamp,
+    /// The process that waits for the decision.
     pub waiter: Option<Root>,
 }
 
