@@ -244,6 +244,8 @@ impl Model {
         }
         let bottom = detail.rows.len().saturating_sub(height);
         let page = height.saturating_sub(1).max(1);
+        // A code is two letters in a row: any other key between them starts it anew.
+        let begun = std::mem::take(&mut detail.typed);
         match key {
             Key::Esc | Key::CtrlD | Key::Char('q') => {
                 if !listed || self.items.is_empty() {
@@ -259,13 +261,13 @@ impl Model {
             }
             Key::Move(Move::Home) => detail.top = 0,
             Key::Move(Move::End) => detail.top = bottom,
-            Key::Char(c) => return self.decision_key(*c),
+            Key::Char(c) => return self.decision_key(*c, begun),
             _ => {}
         }
         Wish::Nothing
     }
 
-    fn decision_key(&mut self, c: char) -> Wish {
+    fn decision_key(&mut self, c: char, begun: String) -> Wish {
         let Some(detail) = &mut self.detail else {
             return Wish::Nothing;
         };
@@ -303,7 +305,6 @@ impl Model {
                 } else {
                     detail.scope = scope;
                 }
-                detail.typed.clear();
                 Wish::Nothing
             }
             'y' if approval.presence == Presence::Caller => {
@@ -313,12 +314,12 @@ impl Model {
                 self.note = Some("this one takes the code".to_owned());
                 Wish::Nothing
             }
-            c if approval.presence == Presence::Challenge => self.code_key(c),
+            c if approval.presence == Presence::Challenge => self.code_key(c, begun),
             _ => Wish::Nothing,
         }
     }
 
-    fn code_key(&mut self, c: char) -> Wish {
+    fn code_key(&mut self, c: char, begun: String) -> Wish {
         let Some(detail) = &mut self.detail else {
             return Wish::Nothing;
         };
@@ -329,11 +330,12 @@ impl Model {
         if !c.is_ascii_lowercase() {
             return Wish::Nothing;
         }
-        detail.typed.push(c);
-        if detail.typed.len() < code.len() {
+        let mut typed = begun;
+        typed.push(c);
+        if typed.len() < code.len() {
+            detail.typed = typed;
             return Wish::Nothing;
         }
-        let typed = std::mem::take(&mut detail.typed);
         if typed.chars().eq(code) {
             return Wish::Decide(detail.yes(Presence::Challenge));
         }
@@ -381,7 +383,9 @@ impl Model {
             None => self.draw_list(),
             Some(detail) => {
                 detail.fresh = false;
-                detail.seen |= detail.top + height >= detail.rows.len();
+                // The title stands above the body: a screen of one row shows nothing of it.
+                let shown = height.min(self.lines.saturating_sub(1));
+                detail.seen |= shown > 0 && detail.top + shown >= detail.rows.len();
                 let known = Known {
                     who: None,
                     now_ms: self.now_ms,

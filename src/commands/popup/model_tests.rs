@@ -137,6 +137,43 @@ fn a_wrong_code_is_followed_by_another_and_three_end_it() {
 }
 
 #[test]
+fn a_code_is_two_letters_in_a_row() {
+    for between in [
+        Key::Move(Move::Up),
+        Key::Paste("b".into()),
+        Key::Char('j'),
+        Key::Char('y'),
+        Key::Char('7'),
+        Key::Enter,
+        Key::Other,
+    ] {
+        let mut model = reading(approval(1, Presence::Challenge, 1));
+        press(&mut model, "a");
+        model.key(&between);
+        assert_eq!(press(&mut model, "b"), Wish::Nothing, "{between:?}");
+    }
+    let mut model = reading(approval(1, Presence::Challenge, 1));
+    press(&mut model, "ad");
+    model.key(&Key::Esc);
+    assert_eq!(press(&mut model, "b"), Wish::Nothing, "a comment between");
+}
+
+#[test]
+fn a_screen_too_small_for_the_text_has_not_shown_it() {
+    let mut model = Model::new(false, Scope::Once);
+    model.resize((80, 1));
+    model.open(item(approval(1, Presence::Caller, 1)), CODES.to_vec());
+    model.draw();
+    model.key(&Key::Move(Move::End));
+    model.draw();
+    assert_eq!(press(&mut model, "y"), Wish::Nothing);
+    model.resize((80, 2));
+    model.key(&Key::Move(Move::End));
+    model.draw();
+    assert_eq!(press(&mut model, "y"), yes(Scope::Once, Presence::Caller));
+}
+
+#[test]
 fn a_key_is_enough_where_the_rule_says_so_and_only_there() {
     let mut model = reading(approval(1, Presence::Caller, 1));
     assert_eq!(press(&mut model, "y"), yes(Scope::Once, Presence::Caller));
