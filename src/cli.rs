@@ -57,6 +57,22 @@ pub enum Command {
     Launch(Launch),
     /// Start one more agent in a session.
     Worker(Worker),
+    /// Take in an agent that was started by hand.
+    Adopt {
+        /// The pane's id, e.g. %7.
+        pane: String,
+        /// The agent program that runs in it.
+        #[arg(short, long, value_name = "PROVIDER")]
+        provider: String,
+        /// Its part: supervisor, or any other word for a worker.
+        #[arg(long, default_value = "worker")]
+        role: String,
+    },
+    /// Take up an ended agent's conversation again, in its directory.
+    Resume {
+        /// Id, or prefix of an id.
+        terminal: String,
+    },
     /// List the sessions.
     #[command(visible_alias = "ls")]
     Sessions {
@@ -179,6 +195,12 @@ pub enum Command {
         /// Replace what is there.
         #[arg(long)]
         force: bool,
+    },
+    /// List, show or check agent programs, or set one up.
+    Provider {
+        /// What to do.
+        #[command(subcommand)]
+        command: Provider,
     },
     /// Say what the policy does about a command, or show the policy.
     Policy {
@@ -319,6 +341,9 @@ pub struct Worker {
     /// In a pane beside or below the active one instead of a window.
     #[arg(long, value_enum)]
     pub split: Option<Split>,
+    /// Arguments for its program.
+    #[arg(last = true)]
+    pub args: Vec<String>,
 }
 
 /// Where a split pane goes.
@@ -432,6 +457,37 @@ pub enum Profile {
         /// The words.
         #[arg(required = true)]
         words: Vec<String>,
+    },
+}
+
+/// What to do with agent programs.
+#[derive(Debug, Subcommand)]
+pub enum Provider {
+    /// List the agent programs, which are installed, and what works with them.
+    List,
+    /// Show what is known of one.
+    Show {
+        /// Its name.
+        name: String,
+    },
+    /// Check one: program, version, hooks, gate, MCP server, settings.
+    Check {
+        /// Its name.
+        name: String,
+    },
+    /// Write our hooks and our MCP server into the agent's user settings, after showing the change.
+    Setup {
+        /// Its name.
+        name: String,
+        /// Change nothing.
+        #[arg(long)]
+        dry_run: bool,
+        /// Take out exactly what was written.
+        #[arg(long, conflicts_with = "dry_run")]
+        undo: bool,
+        /// Do not ask.
+        #[arg(short, long)]
+        yes: bool,
     },
 }
 

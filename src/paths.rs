@@ -20,6 +20,8 @@ pub mod name {
     pub const TMUX_CLIENT: &str = "CONDUCTOR_TMUX_CLIENT";
     /// What is set for an agent, and for nobody else.
     pub const AGENT: [&str; 5] = [TERMINAL_ID, SESSION, HOOK, HOME, TMUX_SOCKET];
+    /// Set by the hooks that stand in an agent's user settings.
+    pub const SETUP: &str = "CONDUCTOR_SETUP";
     /// Log filter.
     pub const LOG: &str = "CONDUCTOR_LOG";
     /// The demo agent's log file.
@@ -172,6 +174,11 @@ impl Home {
     /// User provider manifests.
     pub fn providers(&self) -> PathBuf {
         self.root.join("providers")
+    }
+
+    /// What was written into agents' own settings.
+    pub fn setup(&self) -> PathBuf {
+        self.root.join("setup")
     }
 
     /// User flows.

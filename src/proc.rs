@@ -30,6 +30,8 @@ pub struct Process {
     pub session: i32,
     /// Controlling terminal's device number, 0 for none.
     pub tty: i32,
+    /// Process group in the foreground of that terminal, -1 for none.
+    pub foreground: i32,
     /// Whether it is a zombie.
     pub zombie: bool,
 }
@@ -43,6 +45,12 @@ impl Process {
     /// The process with `pid`, if there is one.
     pub fn of(pid: i32) -> Option<Self> {
         parse_stat(&read_proc(&format!("/proc/{pid}/stat"))?)
+    }
+
+    /// The name of process `pid`, as the kernel and tmux show it.
+    pub fn name(pid: i32) -> Option<String> {
+        let bytes = read_proc(&format!("/proc/{pid}/comm"))?;
+        Some(String::from_utf8_lossy(&bytes).trim_end().to_owned())
     }
 
     /// The process that asks and its ancestors, nearest first, up to pid 1.
@@ -159,6 +167,59 @@ pub fn command(program: impl AsRef<OsStr>) -> Command {
     Command::new(program)
 }
 
+/// Most of what a child says that is kept, in bytes.
+const MAX_SAID: u64 = 64 * 1024;
+
+/// Runs `command` without input and waits for its end, at most `limit`; returns what it printed. Anything but success is an error that says
+/// what it said.
+pub fn run_limited(mut command: Command, limit: Duration) -> Result<String> {
+    use std::process::Stdio;
+    let program = command.get_program().to_string_lossy().into_owned();
+    let failed = |why: String| Failure::failed(format!("run {program}: {why}"));
+    let mut child = command
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .map_err(|e| failed(e.to_string()))?;
+    let out = child.stdout.take().map(read_beside);
+    let words = child.stderr.take().map(read_beside);
+    let begun = Instant::now();
+    let status = loop {
+        match child.try_wait() {
+            Ok(Some(status)) => break status,
+            Ok(None) if begun.elapsed() < limit => std::thread::sleep(Duration::from_millis(3)),
+            Ok(None) => {
+                let _ = child.kill();
+                let _ = child.wait();
+                return Err(failed(format!("it took longer than {} s", limit.as_secs())));
+            }
+            Err(error) => return Err(failed(error.to_string())),
+        }
+    };
+    let said = |reader: Option<std::thread::JoinHandle<Vec<u8>>>| {
+        let bytes = reader.and_then(|reader| reader.join().ok());
+        String::from_utf8_lossy(&bytes.unwrap_or_default()).into_owned()
+    };
+    if status.success() {
+        return Ok(said(out));
+    }
+    let words = said(words);
+    let last = words.lines().rfind(|line| !line.trim().is_empty());
+    Err(failed(format!(
+        "{status}: {}",
+        last.unwrap_or_default().trim()
+    )))
+}
+
+fn read_beside(pipe: impl Read + Send + 'static) -> std::thread::JoinHandle<Vec<u8>> {
+    std::thread::spawn(move || {
+        let mut bytes = Vec::new();
+        let _ = pipe.take(MAX_SAID).read_to_end(&mut bytes);
+        bytes
+    })
+}
+
 /// Replaces this process by `command`; returns only on failure.
 pub fn exec(mut command: Command) -> Failure {
     use std::os::unix::process::CommandExt;
@@ -223,6 +284,7 @@ fn parse_stat(bytes: &[u8]) -> Option<Process> {
         parent: fields.get(1)?.parse().ok()?,
         session: fields.get(3)?.parse().ok()?,
         tty: fields.get(4)?.parse().ok()?,
+        foreground: fields.get(5)?.parse().ok()?,
         zombie: fields
             .first()
             .is_some_and(|state| matches!(*state, "Z" | "X")),

@@ -11,7 +11,7 @@ use crate::proc;
 use crate::providers::Catalogue;
 use crate::services::identity::{self, Caller};
 use crate::services::launch::{self, Wish};
-use crate::services::{close, explain, find, recover};
+use crate::services::{adopt, close, explain, find, recover, resume};
 use crate::store::Store;
 use crate::ui::json::{SessionView, TerminalView};
 use crate::ui::table::{self, Table};
@@ -87,7 +87,7 @@ pub(super) fn launch(door: &mut Door<'_>, arguments: &cli::Launch) -> Result<()>
 pub(super) fn worker(door: &mut Door<'_>, arguments: &cli::Worker) -> Result<()> {
     let mut store = door.cx.store()?;
     let cx = door.cx.clone();
-    let mut wish = wish(&arguments.agent, &[]);
+    let mut wish = wish(&arguments.agent, &arguments.args);
     wish.role = Some(arguments.role.clone());
     let role = Role::from_word(&arguments.role);
     recover::all(&cx, &mut store)?;
@@ -107,6 +107,21 @@ pub(super) fn worker(door: &mut Door<'_>, arguments: &cli::Worker) -> Result<()>
     let id = launch::worker(&cx, &mut store, &arguments.session, &plan, split)?;
     let found = find::terminal(&cx, &mut store, id.as_str())?;
     print_terminal(door, &mut store, &found)
+}
+
+pub(super) fn adopt(door: &mut Door<'_>, pane: &str, provider: &str, role: &str) -> Result<()> {
+    let cx = door.cx.clone();
+    let mut store = cx.store()?;
+    let adopted = adopt::adopt(&cx, &mut store, pane, provider, Role::from_word(role))?;
+    print_terminal(door, &mut store, &adopted)
+}
+
+pub(super) fn resume(door: &mut Door<'_>, terminal: &str) -> Result<()> {
+    let mut store = existing(door)?;
+    let cx = door.cx.clone();
+    let ended = find::terminal(&cx, &mut store, terminal)?;
+    let resumed = resume::resume(&cx, &mut store, &ended)?;
+    print_terminal(door, &mut store, &resumed)
 }
 
 /// The sessions of this state directory.

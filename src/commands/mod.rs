@@ -10,6 +10,7 @@ mod plugin;
 mod policy;
 mod popup;
 mod profiles;
+mod providers;
 mod state;
 
 use crate::cli::{self, ApprovalCommand, Cli, Command};
@@ -236,6 +237,12 @@ fn dispatch(cli: Cli, out: &mut dyn Write) -> Result<u8> {
         Command::Recover { dry_run } => state::recover(&mut door, dry_run)?,
         Command::Launch(arguments) => agents::launch(&mut door, &arguments)?,
         Command::Worker(arguments) => agents::worker(&mut door, &arguments)?,
+        Command::Adopt {
+            pane,
+            provider,
+            role,
+        } => agents::adopt(&mut door, &pane, &provider, &role)?,
+        Command::Resume { terminal } => agents::resume(&mut door, &terminal)?,
         Command::Sessions { all } => agents::sessions(&mut door, all)?,
         Command::Session { name } => agents::session(&mut door, &name)?,
         Command::Status { terminal } => agents::status(&mut door, &terminal)?,
@@ -270,6 +277,7 @@ fn dispatch(cli: Cli, out: &mut dyn Write) -> Result<u8> {
             name,
             force,
         } => profiles::install(&mut door, &source, scope, name.as_deref(), force)?,
+        Command::Provider { command } => return providers::provider(&mut door, &command),
         Command::Policy { command } => return policy::policy(&mut door, &command),
         Command::Trust { dir, yes } => profiles::trust(&mut door, &dir, yes)?,
         Command::Untrust { dir } => profiles::untrust(&mut door, &dir)?,

@@ -221,6 +221,7 @@ fn spawn(door: &mut Door<'_>, profile: &str, client: &str) -> Result<()> {
         },
         role: "worker".to_owned(),
         split: None,
+        args: Vec::new(),
     };
     let started = super::agents::worker(door, &arguments);
     if let Err(failure) = &started {

@@ -87,25 +87,28 @@ pub(super) fn recover(door: &mut Door<'_>, dry_run: bool) -> Result<()> {
 pub(super) fn doctor(door: &mut Door<'_>) -> Result<u8> {
     let findings = doctor::examine(&door.cx)?;
     let broken = findings.iter().any(|f| f.level == doctor::Level::Broken);
-    door.print(&findings, |findings| {
-        let mut text = String::new();
-        for f in findings {
-            let word = match f.level {
-                doctor::Level::Ok => "ok",
-                doctor::Level::Warning => "warning",
-                doctor::Level::Broken => "BROKEN",
-            };
-            let found = crate::domain::text::one_line(&f.found);
-            text.push_str(&format!("{word:8} {}: {found}\n", f.what));
-            if let Some(why) = f.why {
-                text.push_str(&format!("         why it matters: {why}\n"));
-            }
-            if let Some(remedy) = &f.remedy {
-                let remedy = crate::domain::text::one_line(remedy);
-                text.push_str(&format!("         remedy: {remedy}\n"));
-            }
-        }
-        text
-    })?;
+    door.print(&findings, |list| self::findings(list))?;
     Ok(u8::from(broken))
+}
+
+/// Findings as people read them.
+pub(super) fn findings(findings: &[doctor::Finding]) -> String {
+    let mut text = String::new();
+    for f in findings {
+        let word = match f.level {
+            doctor::Level::Ok => "ok",
+            doctor::Level::Warning => "warning",
+            doctor::Level::Broken => "BROKEN",
+        };
+        let found = crate::domain::text::one_line(&f.found);
+        text.push_str(&format!("{word:8} {}: {found}\n", f.what));
+        if let Some(why) = f.why {
+            text.push_str(&format!("         why it matters: {why}\n"));
+        }
+        if let Some(remedy) = &f.remedy {
+            let remedy = crate::domain::text::one_line(remedy);
+            text.push_str(&format!("         remedy: {remedy}\n"));
+        }
+    }
+    text
 }

@@ -72,6 +72,13 @@ pub enum AgentEvent {
         /// When it may go on, if the agent says so.
         until: Option<Timestamp>,
     },
+    /// The agent's plugin asks for its mail.
+    MailAsked,
+    /// The agent's plugin could not submit these messages.
+    MailRefused {
+        /// Their ids.
+        ids: Vec<i64>,
+    },
     /// A person interrupted the turn.
     Interrupted,
     /// The program ends.

@@ -223,11 +223,13 @@ pub enum GateReason {
     Paused,
     /// An earlier text is in the pane without its Enter.
     Unentered,
+    /// The agent's own channel has been told, and has not taken it.
+    Channel,
 }
 
 impl GateReason {
     /// Every reason.
-    const ALL: [Self; 13] = [
+    const ALL: [Self; 14] = [
         Self::Dead,
         Self::Shell,
         Self::Reused,
@@ -241,6 +243,7 @@ impl GateReason {
         Self::HooksSilent,
         Self::Paused,
         Self::Unentered,
+        Self::Channel,
     ];
 
     /// Parses the code.
@@ -264,6 +267,7 @@ impl GateReason {
             Self::HooksSilent => "HOOKS_SILENT",
             Self::Paused => "PAUSED",
             Self::Unentered => "UNENTERED",
+            Self::Channel => "CHANNEL",
         }
     }
 
@@ -282,6 +286,7 @@ impl GateReason {
             Self::HooksSilent => "the agent's next event",
             Self::Paused => "the end of the pause",
             Self::Unentered => "the earlier text being submitted",
+            Self::Channel => "the agent fetching it",
         }
     }
 }

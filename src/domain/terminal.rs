@@ -248,6 +248,12 @@ pub struct Terminal {
     pub env: Vec<(String, String)>,
     /// Highest paste number that the database knows as settled.
     pub settled: i64,
+    /// Whether its hooks were registered, by its launch or by `provider setup`: without them nothing proves and nothing gates.
+    pub hooked: bool,
+    /// Whether a person started it by hand and we took it in: its pane is the person's.
+    pub adopted: bool,
+    /// Further arguments that it was started with.
+    pub args: Vec<String>,
 }
 
 impl Terminal {
@@ -268,7 +274,7 @@ impl Terminal {
     /// Whether its tool calls pass our gate. `has_gate`: its provider has one. What it was told to do counts for nothing before its first
     /// event, and a tool that ran without us shows that the gate is not there, whatever was seen before.
     pub const fn gated(&self, has_gate: bool) -> Gated {
-        if !has_gate {
+        if !has_gate || !self.hooked {
             Gated::No
         } else if self.gate_silent_at.is_some()
             || (self.last_event_at.is_none() && !matches!(self.state.status, Status::Starting))
@@ -325,6 +331,9 @@ impl Terminal {
             session_owned: true,
             env: Vec::new(),
             settled: 0,
+            hooked: true,
+            adopted: false,
+            args: Vec::new(),
         }
     }
 }
@@ -398,7 +407,7 @@ pub fn next_state(status: Status, event: &AgentEvent) -> Option<Change> {
         AgentEvent::LimitReached { .. } => change(Status::Parked, "a usage limit was reached"),
         AgentEvent::Interrupted => change(Status::Idle, "a person interrupted the turn"),
         AgentEvent::Ended { .. } => change(Status::Exited, "the agent ended"),
-        AgentEvent::SignOfLife => None,
+        AgentEvent::SignOfLife | AgentEvent::MailAsked | AgentEvent::MailRefused { .. } => None,
     }
 }
 
@@ -455,6 +464,8 @@ mod tests {
                 reason: String::new(),
             },
             AgentEvent::SignOfLife,
+            AgentEvent::MailAsked,
+            AgentEvent::MailRefused { ids: vec![1] },
         ]
     }
 

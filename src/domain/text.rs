@@ -146,14 +146,10 @@ pub fn header(message: &Message) -> String {
     format!("[conductor #{} from {name}{peer}{again}]", message.id)
 }
 
-/// Whether an agent's input box takes a line as it is. A backslash before Enter is a line break there, and lost; `@` before a path makes
-/// the agent read that file without a question, or opens a list that takes the Enter.
+/// Whether an agent's input box takes a line as it is. A backslash before Enter is a line break there, and lost; `@` makes the agent read a
+/// file without a question, in some also inside a word, or opens a list that takes the Enter.
 fn is_plain(body: &str) -> bool {
-    let mention = |at: usize| {
-        !body[..at]
-            .ends_with(|c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '+' | '-'))
-    };
-    !body.ends_with('\\') && !body.match_indices('@').any(|(at, _)| mention(at))
+    !body.ends_with('\\') && !body.contains('@')
 }
 
 /// Chooses how `message` is put to an agent with these limits.
@@ -179,6 +175,20 @@ pub fn place(message: &Message, limits: Limits) -> Placement {
         size(body),
         message.id
     ))
+}
+
+/// Puts `message` to a program that has neither hooks nor our MCP server: the line whole, or a line that says in which file it stands.
+pub fn place_in_file(message: &Message, limits: Limits, file: &str) -> (String, bool) {
+    if let Placement::Inline(line) = place(message, limits) {
+        return (line, false);
+    }
+    let line = format!(
+        "{} The text of this message ({}) is in the file {}; read it there.",
+        header(message),
+        size(&message.body),
+        one_line(file),
+    );
+    (line, true)
 }
 
 /// What an agent is told in the answer of its stop hook, which takes at most `chars` characters, and whether that only says where the body
@@ -353,12 +363,18 @@ mod tests {
 
     #[test]
     fn what_an_input_box_would_act_on_does_not_go_inline() {
-        for body in ["C:\\dir\\", "@notes.md", "see @notes.md", "(@notes.md)"] {
+        for body in [
+            "C:\\dir\\",
+            "@notes.md",
+            "see @notes.md",
+            "(@notes.md)",
+            "to a.b@example.org",
+        ] {
             let placement = place(&message(body), LIMITS);
             assert!(matches!(placement, Placement::WithContext(_)), "{body}");
             assert!(!placement.line().contains(body), "{body}");
         }
-        for body in ["C:\\dir", "to a.b@example.org", "/exit", "!rm x"] {
+        for body in ["C:\\dir", "/exit", "!rm x"] {
             let placement = place(&message(body), LIMITS);
             assert!(matches!(placement, Placement::Inline(_)), "{body}");
         }

@@ -13,8 +13,32 @@ const BUILT_IN: &[(&str, &str)] = &[
         include_str!("../../agent_store/providers/claude_code.toml"),
     ),
     (
+        "codex",
+        include_str!("../../agent_store/providers/codex.toml"),
+    ),
+    (
+        "gemini",
+        include_str!("../../agent_store/providers/gemini.toml"),
+    ),
+    (
+        "opencode",
+        include_str!("../../agent_store/providers/opencode.toml"),
+    ),
+    (
+        "kiro_cli",
+        include_str!("../../agent_store/providers/kiro_cli.toml"),
+    ),
+    (
+        "q_cli",
+        include_str!("../../agent_store/providers/q_cli.toml"),
+    ),
+    (
         "demo",
         include_str!("../../agent_store/providers/demo.toml"),
+    ),
+    (
+        "generic",
+        include_str!("../../agent_store/providers/generic.toml"),
     ),
 ];
 
@@ -39,15 +63,19 @@ impl Catalogue {
     pub fn built_in_dialect(name: &str) -> Option<Dialect> {
         match name {
             "claude_code" => Some(Dialect::Claude),
+            "codex" => Some(Dialect::Codex),
+            "gemini" => Some(Dialect::Gemini),
+            "opencode" => Some(Dialect::Opencode),
+            "kiro_cli" | "q_cli" => Some(Dialect::Kiro),
             "demo" => Some(Dialect::Demo),
+            "generic" => Some(Dialect::None),
             _ => None,
         }
     }
 
     /// Whether calls of this provider's agents pass our gate, as they are told to.
     pub fn gates(&self, provider: &str) -> bool {
-        self.get(provider)
-            .is_ok_and(|manifest| manifest.dialect.speaks() && !manifest.hooks.decision.is_empty())
+        self.get(provider).is_ok_and(|manifest| manifest.gates())
     }
 
     /// Names of all providers: built-in first, then a person's own.
@@ -130,9 +158,17 @@ impl Catalogue {
 }
 
 /// The program file of a provider.
-pub(super) fn program(manifest: &Manifest) -> Result<PathBuf> {
+pub fn program(manifest: &Manifest) -> Result<PathBuf> {
     if manifest.program == "{self}" {
         return paths::own_binary();
+    }
+    if manifest.names_no_program() {
+        return Err(
+            Failure::usage(format!("{} has no program of its own", manifest.title)).hint(format!(
+                "name one: `conductor-hook launch -p {} -- PROGRAM ARGUMENTS`",
+                manifest.name
+            )),
+        );
     }
     paths::find_program(&manifest.program, None).ok_or_else(|| {
         Failure::not_found(format!(
@@ -201,7 +237,8 @@ mod tests {
     #[test]
     fn a_persons_own_manifest_wins_and_a_broken_one_is_said() {
         let (dir, catalogue) = catalogue();
-        let text = BUILT_IN[1].1.replace("enter_ms = 10", "enter_ms = 31");
+        let demo = BUILT_IN.iter().find(|(name, _)| *name == "demo").unwrap().1;
+        let text = demo.replace("enter_ms = 10", "enter_ms = 31");
         fsx::write_atomic(&dir.path().join("providers/demo.toml"), text.as_bytes()).unwrap();
         assert_eq!(catalogue.get("demo").unwrap().submit.enter_ms, 31);
         fsx::write_atomic(&dir.path().join("providers/mine.toml"), b"name = 1").unwrap();

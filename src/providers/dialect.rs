@@ -1,7 +1,13 @@
 //! How an agent's hooks speak: JSON in, JSON and exit code out.
 
-use super::claude;
+mod claude;
+mod codex;
+mod gemini;
+mod kiro;
+mod opencode;
+
 use crate::domain::event::AgentEvent;
+use crate::domain::ids::MessageId;
 use serde::Deserialize;
 
 /// A family of hook formats.
@@ -12,6 +18,14 @@ pub enum Dialect {
     Claude,
     /// The demo agent's: Claude Code's, and it says when a limit ends and what its exit code was.
     Demo,
+    /// Codex's.
+    Codex,
+    /// Gemini CLI's.
+    Gemini,
+    /// What our plugin in OpenCode says.
+    Opencode,
+    /// Kiro's, and Amazon Q's before it.
+    Kiro,
     /// No hooks at all.
     None,
 }
@@ -29,6 +43,26 @@ pub struct Incoming {
     pub cwd: Option<String>,
     /// How much the agent asks its person by itself, in its own words.
     pub permission_mode: Option<String>,
+}
+
+/// What a hook prints and how it ends.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Answer {
+    /// For the agent, in its dialect.
+    pub out: String,
+    /// For the model, where the dialect reads standard error.
+    pub err: String,
+    /// Exit code: 0, or 2 to block.
+    pub code: u8,
+}
+
+impl From<String> for Answer {
+    fn from(out: String) -> Self {
+        Self {
+            out,
+            ..Self::default()
+        }
+    }
 }
 
 /// A decision about a tool call.
@@ -54,6 +88,10 @@ impl Dialect {
     pub fn read(self, event: &str, bytes: &[u8]) -> Result<Option<Incoming>, String> {
         match self {
             Self::Claude | Self::Demo => claude::read(event, bytes),
+            Self::Codex => codex::read(event, bytes),
+            Self::Gemini => gemini::read(event, bytes),
+            Self::Opencode => opencode::read(event, bytes),
+            Self::Kiro => kiro::read(event, bytes),
             Self::None => Ok(None),
         }
     }
@@ -61,7 +99,12 @@ impl Dialect {
     /// Whether hook `event` waits for a decision, known by its name alone: also for input that cannot be read.
     pub fn decides(self, event: &str) -> bool {
         match self {
-            Self::Claude | Self::Demo => matches!(event, "PreToolUse" | "PermissionRequest"),
+            Self::Claude | Self::Demo | Self::Codex => {
+                matches!(event, "PreToolUse" | "PermissionRequest")
+            }
+            Self::Gemini => event == "BeforeTool",
+            Self::Opencode => matches!(event, "tool.before" | "permission"),
+            Self::Kiro => event == "preToolUse",
             Self::None => false,
         }
     }
@@ -71,7 +114,9 @@ impl Dialect {
     pub fn asks_by_itself(self, mode: Option<&str>) -> bool {
         match self {
             Self::Claude => mode == Some("default"),
-            Self::Demo | Self::None => false,
+            // Our launch makes it ask about everything.
+            Self::Opencode => true,
+            Self::Demo | Self::Codex | Self::Gemini | Self::Kiro | Self::None => false,
         }
     }
 
@@ -80,45 +125,79 @@ impl Dialect {
         matches!(self, Self::Demo) || self.asks_by_itself(mode)
     }
 
-    /// Whether hook `event` is one that waits for a decision in any dialect: of an agent whose manifest cannot be read, such a hook blocks.
-    pub fn any_decides(event: &str) -> bool {
+    /// Whether "ask" opens a dialog of the agent that another hook of ours can answer; else the hook before the tool waits for the person.
+    pub const fn asks_in_pane(self) -> bool {
+        matches!(self, Self::Claude | Self::Demo | Self::Opencode)
+    }
+
+    /// Whether a launch brings the hooks: those in the user's settings are for agents that a person started then.
+    pub const fn launches_hooks(self) -> bool {
         matches!(
-            event,
-            "PreToolUse" | "PermissionRequest" | "BeforeTool" | "preToolUse"
+            self,
+            Self::Claude | Self::Demo | Self::Codex | Self::Opencode
         )
     }
 
-    /// The answer to a hook that waits for a decision; may be empty.
-    pub fn decision(self, event: &str, verdict: &Verdict) -> String {
+    /// Whether hook `event` is one that waits for a decision in any dialect: of an agent whose manifest cannot be read, such a hook blocks.
+    pub fn any_decides(event: &str) -> bool {
+        [Self::Claude, Self::Gemini, Self::Opencode, Self::Kiro]
+            .into_iter()
+            .any(|dialect| dialect.decides(event))
+    }
+
+    /// The answer to a hook that waits for a decision; may be empty. `incoming` is what it asked, where that could be read.
+    pub fn decision(self, event: &str, verdict: &Verdict, incoming: Option<&Incoming>) -> Answer {
         match (self, verdict) {
             // No answer is no valid one there.
-            (Self::Demo, Verdict::Pass) if event == "PreToolUse" => claude::defer(),
-            _ => claude::decision(event, verdict),
+            (Self::Demo, Verdict::Pass) if event == "PreToolUse" => claude::defer().into(),
+            (Self::Codex, _) => codex::decision(event, verdict, incoming).into(),
+            (Self::Gemini, _) => gemini::decision(verdict).into(),
+            (Self::Opencode, _) => opencode::decision(event, verdict).into(),
+            (Self::Kiro, _) => kiro::decision(verdict),
+            (Self::Claude | Self::Demo | Self::None, _) => claude::decision(event, verdict).into(),
         }
     }
 
     /// The answer of a stop hook that goes on with `text`.
     pub fn continuation(self, text: &str) -> Option<String> {
         match self {
-            Self::Claude | Self::Demo => Some(claude::continuation(text)),
-            Self::None => None,
+            Self::Claude | Self::Demo | Self::Codex => Some(claude::continuation(text)),
+            // Gemini CLI drops the answer of this hook without a word when its person pressed Esc. OpenCode has a channel of its own. Of Kiro
+            // nobody has seen it.
+            Self::Gemini | Self::Opencode | Self::Kiro | Self::None => None,
         }
     }
 
     /// The answer of a prompt hook that adds `text` as context.
     pub fn context(self, text: &str) -> Option<String> {
         match self {
-            Self::Claude | Self::Demo => Some(claude::context(text)),
+            Self::Claude | Self::Demo | Self::Codex => Some(claude::context(text)),
+            Self::Gemini => Some(gemini::context(text)),
+            Self::Opencode => Some(opencode::context(text)),
+            Self::Kiro => Some(text.to_owned()),
             Self::None => None,
         }
     }
 
-    /// Longest text that a stop hook's answer carries whole, in characters.
+    /// The answer to a plugin that asks for mail: one message, to be submitted as a prompt.
+    pub fn mail(self, id: MessageId, text: &str) -> Option<String> {
+        match self {
+            Self::Opencode => {
+                Some(serde_json::json!({"messages": [{"id": id.0, "text": text}]}).to_string())
+            }
+            _ => None,
+        }
+    }
+
+    /// Longest text that the answer of a stop hook, or a channel, carries whole, in characters.
     pub const fn continuation_chars(self) -> usize {
         match self {
             Self::Claude => 60_000,
+            // 10,000 bytes of UTF-8, with a few characters escaped.
+            Self::Codex => 2_400,
+            Self::Opencode => 200_000,
             Self::Demo => 4_000_000,
-            Self::None => 0,
+            Self::Gemini | Self::Kiro | Self::None => 0,
         }
     }
 }

@@ -1,10 +1,15 @@
 //! The files and the command line of one agent.
 
+mod claude;
+mod codex;
+mod gemini;
+mod opencode;
+
 use super::catalogue;
+use super::dialect::Dialect;
 use super::manifest::Manifest;
 use crate::domain::profile::McpServer;
 use crate::error::{Failure, Result};
-use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
@@ -19,6 +24,8 @@ pub struct LaunchSpec<'a> {
     pub agent_session: &'a str,
     /// Whether that conversation is taken up again.
     pub resume: bool,
+    /// The profile's name.
+    pub profile: &'a str,
     /// The model.
     pub model: Option<&'a str>,
     /// The system prompt's addition.
@@ -35,6 +42,8 @@ pub struct LaunchSpec<'a> {
     pub mcp_env: &'a BTreeMap<String, String>,
     /// Names of our own MCP tools: the agent may call them without asking.
     pub own_tools: &'a [&'a str],
+    /// Whether its hooks reach us.
+    pub hooked: bool,
     /// Arguments for the agent, as a person gave them.
     pub extra: &'a [String],
 }
@@ -54,42 +63,135 @@ pub struct LaunchFiles {
     pub files: Vec<(String, Vec<u8>)>,
 }
 
-/// Makes the files and the command line of one agent.
-pub fn prepare(manifest: &Manifest, spec: &LaunchSpec<'_>) -> Result<LaunchFiles> {
-    let program = catalogue::program(manifest)?;
-    let path = |name: &str| {
-        spec.run_dir
+/// What an agent of one dialect is given besides what its manifest says.
+#[derive(Debug, Default)]
+struct Parts {
+    /// Names and contents of files in the run directory.
+    files: Vec<(&'static str, Vec<u8>)>,
+    /// Values of placeholders.
+    values: BTreeMap<&'static str, String>,
+    /// Arguments in place of an argument that is such a placeholder alone.
+    lists: BTreeMap<&'static str, Vec<String>>,
+    /// Environment variables.
+    env: BTreeMap<String, String>,
+}
+
+impl Parts {
+    /// Adds a file whose path fills the placeholder `value`.
+    fn file(
+        &mut self,
+        spec: &LaunchSpec<'_>,
+        value: &'static str,
+        name: &'static str,
+        bytes: Vec<u8>,
+    ) -> Result<()> {
+        self.files.push((name, bytes));
+        self.values.insert(value, spec.path_of(name)?);
+        Ok(())
+    }
+}
+
+impl LaunchSpec<'_> {
+    /// The path of a generated file.
+    fn path_of(&self, name: &str) -> Result<String> {
+        self.run_dir
             .join(name)
             .into_os_string()
             .into_string()
             .map_err(|_| Failure::state("the state directory's path is not UTF-8"))
+    }
+}
+
+pub(super) use codex::text as toml_text;
+pub(super) use opencode::plugin as opencode_plugin;
+
+/// How long an agent waits for a decision, in seconds: longer than any request does, so that ours is the first deadline.
+pub(super) const DECISION_SECONDS: u64 = 90_000;
+
+/// What a shell does when a hook that decides has failed; in words that every shell knows.
+pub(super) const BLOCKS: &str =
+    "sh -c 'echo Agent Conductor: the gate gave no answer, so the call is blocked >&2; exit 2'";
+
+/// The shell commands of an agent's hooks. Who calls and where the state is stand in the command: a project's own settings may set variables
+/// for the agent's hooks.
+struct HookCommands<'a> {
+    provider: &'a str,
+    environment: String,
+    program: String,
+}
+
+impl<'a> HookCommands<'a> {
+    fn of(manifest: &'a Manifest, spec: &LaunchSpec<'_>) -> Result<Self> {
+        let binary = spec
+            .hook
+            .to_str()
+            .ok_or_else(|| Failure::failed("the path of this binary is not UTF-8"))?;
+        let mut environment = String::new();
+        for (name, value) in spec.mcp_env {
+            environment.push_str(&format!("{name}={} ", shell_words::quote(value)));
+        }
+        Ok(Self {
+            provider: &manifest.name,
+            environment,
+            program: shell_words::quote(binary).into_owned(),
+        })
+    }
+
+    /// A hook that only tells. The shell becomes the hook: killed between the two, it would let an agent drop an answer that the hook has given.
+    fn status(&self, event: &str) -> String {
+        let Self {
+            provider,
+            environment,
+            program,
+        } = self;
+        format!("{environment}exec {program} hook {provider} {event}")
+    }
+
+    /// A hook whose answer decides: it blocks when it is killed, crashes, or is missing. To some agents an exit code of 2 says nothing without
+    /// a text beside it.
+    fn decision(&self, event: &str) -> String {
+        let Self {
+            provider,
+            environment,
+            program,
+        } = self;
+        format!("{environment}{program} hook {provider} {event} || {BLOCKS}")
+    }
+}
+
+/// Makes the files and the command line of one agent.
+pub fn prepare(manifest: &Manifest, spec: &LaunchSpec<'_>) -> Result<LaunchFiles> {
+    let (program, extra) = match spec.extra {
+        [command, rest @ ..] if manifest.names_no_program() => {
+            let program = crate::paths::find_program(command, None).ok_or_else(|| {
+                let shown = crate::domain::text::one_line(command);
+                Failure::not_found(format!("there is no program {shown:?} along PATH"))
+                    .hint("name one that is installed, or give its absolute path")
+            })?;
+            (program, rest)
+        }
+        extra => (catalogue::program(manifest)?, extra),
     };
-    let mut files = vec![
-        (
-            "settings.json".to_owned(),
-            settings(manifest, spec)?.to_string().into_bytes(),
-        ),
-        (
-            "mcp.json".to_owned(),
-            mcp_config(spec).to_string().into_bytes(),
-        ),
-    ];
-    let mut values: BTreeMap<&str, String> = BTreeMap::new();
-    values.insert("settings", path("settings.json")?);
-    values.insert("mcp_config", path("mcp.json")?);
+    let mut parts = Parts::default();
+    match manifest.dialect {
+        Dialect::Claude | Dialect::Demo => claude::parts(manifest, spec, &mut parts)?,
+        Dialect::Codex => codex::parts(manifest, spec, &mut parts)?,
+        Dialect::Gemini => gemini::parts(manifest, spec, &mut parts)?,
+        Dialect::Opencode => opencode::parts(manifest, spec, &mut parts)?,
+        // What its settings hold is all that it gets.
+        Dialect::Kiro | Dialect::None => {}
+    }
+    let values = &mut parts.values;
     values.insert("agent_session", spec.agent_session.to_owned());
     if let Some(mode) = spec
         .permission_mode
         .or(manifest.launch.permission_mode.as_deref())
     {
-        values.insert("permission_mode", mode.to_owned());
+        values.insert("permission_mode", manifest.permission_mode(mode)?);
     }
+    values.insert("profile", spec.profile.to_owned());
     if let Some(model) = spec.model {
         values.insert("model", model.to_owned());
-    }
-    if !spec.persona.is_empty() {
-        files.push(("persona.md".to_owned(), spec.persona.as_bytes().to_vec()));
-        values.insert("persona", path("persona.md")?);
     }
     for (name, tools) in [("tools", spec.tools), ("allowed_tools", spec.allowed_tools)] {
         let own = manifest.own_tools(tools);
@@ -98,7 +200,14 @@ pub fn prepare(manifest: &Manifest, spec: &LaunchSpec<'_>) -> Result<LaunchFiles
             values.insert(name, own.join(","));
         }
     }
-    let mut args = Vec::new();
+    if !spec.persona.is_empty() {
+        parts.file(
+            spec,
+            "persona",
+            "persona.md",
+            spec.persona.as_bytes().to_vec(),
+        )?;
+    }
     let base = match (&manifest.resume, spec.resume) {
         (Some(resume), true) => &resume.args,
         (None, true) => {
@@ -109,23 +218,36 @@ pub fn prepare(manifest: &Manifest, spec: &LaunchSpec<'_>) -> Result<LaunchFiles
         }
         (_, false) => &manifest.launch.args,
     };
-    for argument in base {
-        args.push(fill(argument, &values)?);
-    }
-    for optional in &manifest.launch.optional {
-        if values.contains_key(optional.when.as_str()) {
-            for argument in &optional.args {
-                args.push(fill(argument, &values)?);
-            }
+    let optional = manifest
+        .launch
+        .optional
+        .iter()
+        .filter(|optional| parts.values.contains_key(optional.when.as_str()))
+        .flat_map(|optional| &optional.args);
+    let mut args = Vec::new();
+    for argument in base.iter().chain(optional) {
+        let list = argument
+            .strip_prefix('{')
+            .and_then(|rest| rest.strip_suffix('}'))
+            .and_then(|name| parts.lists.get(name));
+        match list {
+            Some(list) => args.extend(list.iter().cloned()),
+            None => args.push(fill(argument, &parts.values)?),
         }
     }
-    args.extend_from_slice(spec.extra);
+    args.extend_from_slice(extra);
+    let mut env = manifest.launch.env.clone();
+    env.extend(parts.env);
     Ok(LaunchFiles {
         program,
         argv0: manifest.argv0.clone(),
         args,
-        env: manifest.launch.env.clone(),
-        files,
+        env,
+        files: parts
+            .files
+            .into_iter()
+            .map(|(name, bytes)| (name.to_owned(), bytes))
+            .collect(),
     })
 }
 
@@ -151,71 +273,10 @@ fn fill(argument: &str, values: &BTreeMap<&str, String>) -> Result<String> {
     Ok(filled)
 }
 
-/// How long an agent waits for a decision, in seconds: longer than any request does, so that ours is the first deadline.
-const DECISION_SECONDS: u64 = 90_000;
-
-/// The hooks, as `--settings` takes them. The shell becomes the hook: killed between the two, it would let an agent drop an answer that the
-/// hook has given. A decision hook blocks when it is killed, crashes, or is missing (exit 2).
-fn settings(manifest: &Manifest, spec: &LaunchSpec<'_>) -> Result<Value> {
-    let binary = spec
-        .hook
-        .to_str()
-        .ok_or_else(|| Failure::failed("the path of this binary is not UTF-8"))?;
-    // Who calls and where the state is stand in the command: a project's own settings may set variables for the agent's hooks.
-    let mut quoted = String::new();
-    for (name, value) in spec.mcp_env {
-        quoted.push_str(&format!("{name}={} ", shell_words::quote(value)));
-    }
-    let program = shell_words::quote(binary);
-    let mut hooks = Map::new();
-    for event in &manifest.hooks.status {
-        let command = format!("{quoted}exec {program} hook {} {event}", manifest.name);
-        hooks.insert(
-            event.clone(),
-            hook(&command, manifest.hooks.timeout_seconds),
-        );
-    }
-    for event in &manifest.hooks.decision {
-        let command = format!("{quoted}{program} hook {} {event} || exit 2", manifest.name);
-        let mut entry = hook(&command, DECISION_SECONDS);
-        // Claude Code from 2.1.295 on: a hook that cannot be started or breaks off blocks; older versions and others ignore it.
-        entry[0]["hooks"][0]["onFailure"] = json!("block");
-        hooks.insert(event.clone(), entry);
-    }
-    let allow: Vec<String> = spec
-        .own_tools
-        .iter()
-        .map(|tool| format!("mcp__conductor__{tool}"))
-        .collect();
-    Ok(json!({ "hooks": hooks, "disableAllHooks": false, "permissions": { "allow": allow } }))
-}
-
-fn hook(command: &str, timeout: u64) -> Value {
-    json!([{ "matcher": "*", "hooks": [{ "type": "command", "command": command, "timeout": timeout }] }])
-}
-
-fn mcp_config(spec: &LaunchSpec<'_>) -> Value {
-    let mut servers = Map::new();
-    for server in spec.mcp_servers {
-        servers.insert(server.name.clone(), server.definition.clone());
-    }
-    // Ours last: a profile cannot replace it.
-    servers.insert(
-        "conductor".to_owned(),
-        json!({
-            "type": "stdio",
-            "command": spec.hook.to_string_lossy(),
-            "args": ["mcp"],
-            "env": spec.mcp_env,
-            "alwaysLoad": true,
-        }),
-    );
-    json!({ "mcpServers": servers })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use serde_json::Value;
 
     fn spec<'a>(env: &'a BTreeMap<String, String>, tools: &'a [String]) -> LaunchSpec<'a> {
         LaunchSpec {
@@ -223,6 +284,7 @@ mod tests {
             run_dir: Path::new("/state/run/0123abcd"),
             agent_session: "11111111-2222-3333-4444-555555555555",
             resume: false,
+            profile: "tester",
             model: Some("{settings}"),
             persona: "You are a tester.",
             permission_mode: None,
@@ -231,6 +293,7 @@ mod tests {
             mcp_servers: &[],
             mcp_env: env,
             own_tools: &["handoff"],
+            hooked: true,
             extra: &[],
         }
     }
@@ -254,7 +317,7 @@ mod tests {
         let settings: Value = serde_json::from_slice(&files.files[0].1).unwrap();
         assert_eq!(
             settings["hooks"]["PreToolUse"][0]["hooks"][0]["command"],
-            "'/opt/with space/conductor-hook' hook demo PreToolUse || exit 2"
+            format!("'/opt/with space/conductor-hook' hook demo PreToolUse || {BLOCKS}")
         );
         assert_eq!(
             settings["hooks"]["Stop"][0]["hooks"][0]["command"],

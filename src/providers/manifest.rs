@@ -5,6 +5,7 @@ use super::tools::Tools;
 use crate::domain::event::ToolCall;
 use crate::domain::policy::Action;
 use crate::domain::text::Limits;
+use crate::error::{Failure, Result};
 use serde::Deserialize;
 use std::collections::BTreeMap;
 
@@ -26,6 +27,18 @@ pub struct Manifest {
     pub argv0: Option<String>,
     /// How its hooks speak.
     pub dialect: Dialect,
+    /// Versions with which the real program went through our tests.
+    #[serde(default)]
+    pub verified: Vec<String>,
+    /// Whether it is given our MCP server.
+    #[serde(default = "yes")]
+    pub mcp: bool,
+    /// What entries of ours its user settings need.
+    #[serde(default)]
+    pub setup: Setup,
+    /// How firmly what a profile says about tools holds.
+    #[serde(default)]
+    pub enforce: Enforce,
     /// Longest wait of a tool call of ours, in seconds, that its MCP client stands.
     #[serde(default = "default_tool_wait")]
     pub tool_wait_seconds: u64,
@@ -39,6 +52,9 @@ pub struct Manifest {
     pub hooks: Hooks,
     /// How a prompt is submitted.
     pub submit: Submit,
+    /// The agent's own way to take a message, without keys.
+    #[serde(default)]
+    pub channel: Option<Channel>,
     /// What its screen says.
     #[serde(default)]
     pub screen: Screen,
@@ -71,6 +87,9 @@ pub struct Launch {
     /// The permission mode when the profile names none.
     #[serde(default)]
     pub permission_mode: Option<String>,
+    /// The agent's own words for the permission modes that a profile may name; empty: it knows them as they are.
+    #[serde(default)]
+    pub permission_modes: BTreeMap<String, String>,
     /// Environment variables.
     #[serde(default)]
     pub env: BTreeMap<String, String>,
@@ -94,8 +113,107 @@ pub struct Resume {
     pub args: Vec<String>,
 }
 
+/// What entries of ours an agent's user settings need.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Setup {
+    /// None can be made.
+    #[default]
+    None,
+    /// An agent that was started by hand needs them for proof and gate; a launch brings its own.
+    Possible,
+    /// A launch cannot bring them.
+    Needed,
+}
+
+impl Setup {
+    /// The word in JSON and tables.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::None => "none",
+            Self::Possible => "possible",
+            Self::Needed => "needed",
+        }
+    }
+}
+
+/// How firmly what a profile says about tools holds.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Enforce {
+    /// `tools`: what the agent has.
+    #[serde(default)]
+    pub tools: Firmness,
+    /// `allowedTools`: what it may use without asking.
+    #[serde(default)]
+    pub allowed_tools: Firmness,
+}
+
+/// How firmly a restriction holds.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Firmness {
+    /// The program keeps to it.
+    Hard,
+    /// The model is told.
+    Soft,
+    /// It is not said.
+    #[default]
+    None,
+}
+
+impl Firmness {
+    /// The word in JSON and tables.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Hard => "hard",
+            Self::Soft => "soft",
+            Self::None => "none",
+        }
+    }
+}
+
+/// The agent's own way to take a message, without keys.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
+pub enum Channel {
+    /// The agent's program queues it for a conversation. Placeholders: `{agent_session} {line}`; the line holds no body, because others can
+    /// read the arguments of a process.
+    Command {
+        /// Its arguments.
+        args: Vec<String>,
+        /// When it is used.
+        when: When,
+    },
+    /// A plugin of ours in the agent fetches it when a file in the terminal's run directory changes.
+    Bell,
+}
+
+/// When an agent's own channel is used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum When {
+    /// Always.
+    Always,
+    /// Where a person's draft, mode or keys are in the way of a paste.
+    Blocked,
+}
+
+impl Channel {
+    /// The file in the run directory whose change rings.
+    pub const BELL: &'static str = "bell";
+
+    /// The word in JSON and tables.
+    pub const fn word(&self) -> &'static str {
+        match self {
+            Self::Command { .. } => "command",
+            Self::Bell => "bell",
+        }
+    }
+}
+
 /// Which hooks we take, by the agent's names.
-#[derive(Debug, Clone, Default, Deserialize)]
+#[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Hooks {
     /// Those that only tell.
@@ -107,6 +225,24 @@ pub struct Hooks {
     /// How long the agent waits for one that only tells.
     #[serde(default)]
     pub timeout_seconds: u64,
+    /// Whether one tells that the agent is up before its first turn; else its screen does.
+    #[serde(default = "yes")]
+    pub at_start: bool,
+}
+
+impl Default for Hooks {
+    fn default() -> Self {
+        Self {
+            status: Vec::new(),
+            decision: Vec::new(),
+            timeout_seconds: 0,
+            at_start: false,
+        }
+    }
+}
+
+const fn yes() -> bool {
+    true
 }
 
 /// How a prompt is submitted.
@@ -145,6 +281,15 @@ pub struct Screen {
     /// At the prompt, with a text in the input box.
     #[serde(default)]
     pub draft: Option<String>,
+    /// The last turn failed, and no event says so: the first group is what the agent says.
+    #[serde(default)]
+    pub failed: Option<String>,
+    /// The pane's title in a turn.
+    #[serde(default)]
+    pub title_working: Option<String>,
+    /// The pane's title while a dialog is open.
+    #[serde(default)]
+    pub title_dialog: Option<String>,
 }
 
 /// A dialog that is known by its text.
@@ -161,7 +306,7 @@ pub struct Dialog {
 
 impl Manifest {
     /// Reads a manifest.
-    pub fn parse(text: &str) -> Result<Self, String> {
+    pub fn parse(text: &str) -> std::result::Result<Self, String> {
         let manifest: Self = toml::from_str(text).map_err(|e| e.to_string().trim().to_owned())?;
         for pattern in manifest
             .dialogs
@@ -170,6 +315,9 @@ impl Manifest {
             .chain(&manifest.screen.idle)
             .chain(&manifest.screen.working)
             .chain(&manifest.screen.draft)
+            .chain(&manifest.screen.failed)
+            .chain(&manifest.screen.title_working)
+            .chain(&manifest.screen.title_dialog)
         {
             regex_lite::Regex::new(pattern).map_err(|e| format!("pattern {pattern:?}: {e}"))?;
         }
@@ -181,6 +329,38 @@ impl Manifest {
             ));
         }
         Ok(manifest)
+    }
+
+    /// Whether the program is the first of the arguments that a launch is given.
+    pub fn names_no_program(&self) -> bool {
+        self.program == "{command}"
+    }
+
+    /// The name of the program, for a launch with these further arguments.
+    pub fn program_of<'a>(&'a self, args: &'a [String]) -> Option<&'a str> {
+        let program = if self.names_no_program() {
+            args.first()?
+        } else {
+            &self.program
+        };
+        program.rsplit('/').next()
+    }
+
+    /// The agent's own word for a permission mode.
+    pub fn permission_mode(&self, mode: &str) -> Result<String> {
+        let known = &self.launch.permission_modes;
+        if known.is_empty() {
+            return Ok(mode.to_owned());
+        }
+        known.get(mode).cloned().ok_or_else(|| {
+            let words: Vec<&str> = known.keys().map(String::as_str).collect();
+            Failure::usage(format!(
+                "{} knows no permission mode {:?}",
+                self.title,
+                crate::domain::text::one_line(mode)
+            ))
+            .hint(format!("it knows {}", words.join(", ")))
+        })
     }
 
     /// What its prompt takes.
@@ -201,6 +381,11 @@ impl Manifest {
                 .chain(&self.hooks.decision)
                 .next()
                 .is_some()
+    }
+
+    /// Whether its tool calls pass our gate, as it is told.
+    pub fn gates(&self) -> bool {
+        self.dialect.speaks() && !self.hooks.decision.is_empty()
     }
 
     /// What a call of one of its tools would do.

@@ -5,16 +5,16 @@
 //! the ground.
 
 mod catalogue;
-mod claude;
 mod dialect;
 mod launch;
 mod manifest;
 mod screen;
+pub mod setup;
 mod tools;
 
-pub use catalogue::Catalogue;
-pub use dialect::{Dialect, Incoming, Verdict};
+pub use catalogue::{Catalogue, program};
+pub use dialect::{Answer, Dialect, Incoming, Verdict};
 pub use launch::{LaunchFiles, LaunchSpec, prepare};
-pub use manifest::Manifest;
+pub use manifest::{Channel, Enforce, Firmness, Manifest, Setup, When};
 pub use screen::{Seen, look};
 pub use tools::Tools;

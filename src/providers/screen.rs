@@ -10,6 +10,8 @@ pub enum Seen {
     Idle,
     /// Signs of a turn.
     Working,
+    /// The empty prompt below what the agent says of a turn that failed.
+    Failed(String),
     /// The prompt, with a text that nobody has sent.
     Draft,
     /// A dialog: its kind, and what a person does about it.
@@ -23,31 +25,47 @@ pub enum Seen {
     Unknown,
 }
 
-/// Reads the rows of a screen. Dialogs win over work, work over the prompt: only the last rows count, where agents draw their state.
-/// A dialog stands in the place of the empty prompt: above one, its words are the agent's own talk.
-pub fn look(manifest: &Manifest, screen: &str) -> Seen {
+/// Reads the rows of a screen and the pane's title. Dialogs win over work, work over the prompt: only the last rows count, where agents draw
+/// their state. A dialog stands in the place of the empty prompt: above one, its words are the agent's own talk.
+pub fn look(manifest: &Manifest, screen: &str, title: &str) -> Seen {
     let rows: Vec<&str> = screen
         .lines()
         .filter(|row| !row.trim().is_empty())
         .collect();
     let tail = rows[rows.len().saturating_sub(20)..].join("\n");
-    let matches = |pattern: &str| Regex::new(pattern).is_ok_and(|regex| regex.is_match(&tail));
-    let prompt = manifest.screen.idle.as_deref().is_some_and(matches);
+    let known = &manifest.screen;
+    let in_text = |pattern: &Option<String>, text: &str| {
+        pattern
+            .as_deref()
+            .is_some_and(|pattern| Regex::new(pattern).is_ok_and(|regex| regex.is_match(text)))
+    };
+    let prompt = in_text(&known.idle, &tail);
     for dialog in &manifest.dialogs {
-        if !prompt && matches(&dialog.pattern) {
+        if !prompt && in_text(&Some(dialog.pattern.clone()), &tail) {
             return Seen::Dialog {
                 kind: dialog.kind.clone(),
                 remedy: dialog.remedy.clone(),
             };
         }
     }
-    if manifest.screen.working.as_deref().is_some_and(matches) {
+    if in_text(&known.title_dialog, title) {
+        return Seen::Dialog {
+            kind: "permission".to_owned(),
+            remedy: "answer the dialog in the pane".to_owned(),
+        };
+    }
+    if in_text(&known.working, &tail) || in_text(&known.title_working, title) {
         return Seen::Working;
     }
     if prompt {
-        return Seen::Idle;
+        let failed = known
+            .failed
+            .as_deref()
+            .and_then(|pattern| Regex::new(pattern).ok())
+            .and_then(|regex| Some(regex.captures(&tail)?.get(1)?.as_str().to_owned()));
+        return failed.map_or(Seen::Idle, Seen::Failed);
     }
-    if manifest.screen.draft.as_deref().is_some_and(matches) {
+    if in_text(&known.draft, &tail) {
         return Seen::Draft;
     }
     Seen::Unknown
@@ -79,19 +97,21 @@ mod tests {
     fn claude_screens_are_told_apart() {
         let manifest =
             Manifest::parse(include_str!("../../agent_store/providers/claude_code.toml")).unwrap();
-        assert_eq!(look(&manifest, IDLE), Seen::Idle);
-        assert_eq!(look(&manifest, DONE), Seen::Idle);
-        assert_eq!(look(&manifest, ASKED_IN_WORDS), Seen::Idle);
-        assert!(matches!(look(&manifest, EDIT), Seen::Dialog { kind, .. } if kind == "permission"));
-        for screen in [WORKING, WORKING_VIM, RETRYING, DRAFT_WORKING] {
-            assert_eq!(look(&manifest, screen), Seen::Working, "{screen}");
-        }
-        assert_eq!(look(&manifest, DRAFT), Seen::Draft);
+        assert_eq!(look(&manifest, IDLE, ""), Seen::Idle);
+        assert_eq!(look(&manifest, DONE, ""), Seen::Idle);
+        assert_eq!(look(&manifest, ASKED_IN_WORDS, ""), Seen::Idle);
         assert!(
-            matches!(look(&manifest, PERMISSION), Seen::Dialog { kind, .. } if kind == "permission")
+            matches!(look(&manifest, EDIT, ""), Seen::Dialog { kind, .. } if kind == "permission")
         );
-        assert!(matches!(look(&manifest, TRUST), Seen::Dialog { kind, .. } if kind == "trust"));
-        assert_eq!(look(&manifest, "$ ls\nfile\n"), Seen::Unknown);
-        assert_eq!(look(&manifest, ""), Seen::Unknown);
+        for screen in [WORKING, WORKING_VIM, RETRYING, DRAFT_WORKING] {
+            assert_eq!(look(&manifest, screen, ""), Seen::Working, "{screen}");
+        }
+        assert_eq!(look(&manifest, DRAFT, ""), Seen::Draft);
+        assert!(
+            matches!(look(&manifest, PERMISSION, ""), Seen::Dialog { kind, .. } if kind == "permission")
+        );
+        assert!(matches!(look(&manifest, TRUST, ""), Seen::Dialog { kind, .. } if kind == "trust"));
+        assert_eq!(look(&manifest, "$ ls\nfile\n", ""), Seen::Unknown);
+        assert_eq!(look(&manifest, "", ""), Seen::Unknown);
     }
 }

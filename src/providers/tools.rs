@@ -28,6 +28,9 @@ pub struct Tools {
     /// Tools that write, and the fields with paths.
     #[serde(default)]
     pub write: BTreeMap<String, Field>,
+    /// Tools that apply a patch in the form `*** Update File: PATH`, and the field with the patch.
+    #[serde(default)]
+    pub patch: BTreeMap<String, String>,
     /// Tools that load a page, and the field with its address.
     #[serde(default)]
     pub fetch: BTreeMap<String, Field>,
@@ -81,6 +84,22 @@ impl Field {
     }
 }
 
+/// The files that a patch changes.
+fn patched(patch: &str) -> Vec<String> {
+    const HEADS: [&str; 4] = [
+        "*** Add File: ",
+        "*** Update File: ",
+        "*** Delete File: ",
+        "*** Move to: ",
+    ];
+    patch
+        .lines()
+        .filter_map(|line| HEADS.iter().find_map(|head| line.trim().strip_prefix(head)))
+        .map(|path| path.trim().to_owned())
+        .filter(|path| !path.is_empty())
+        .collect()
+}
+
 impl Tools {
     /// What a call would do.
     pub fn action(&self, call: &ToolCall) -> Action {
@@ -119,6 +138,16 @@ impl Tools {
         }
         if let Some(paths) = texts(&self.write).filter(|paths| !paths.is_empty()) {
             return Action::Write { paths };
+        }
+        if let Some(patch) = self
+            .patch
+            .get(&call.tool)
+            .and_then(|field| call.input.get(field)?.as_str())
+        {
+            return match patched(patch) {
+                paths if paths.is_empty() => Action::Other,
+                paths => Action::Write { paths },
+            };
         }
         match texts(&self.fetch).and_then(|texts| texts.into_iter().next()) {
             Some(url) => Action::Fetch { url },
@@ -219,6 +248,26 @@ mod tests {
                 url: "https://a".into()
             }
         );
+    }
+
+    #[test]
+    fn a_patch_writes_what_it_names() {
+        let patch = "*** Begin Patch\n*** Add File: a b.rs\n+x\n*** Update File: /etc/x\n*** Move to: y\n*** End Patch";
+        assert_eq!(patched(patch), ["a b.rs", "/etc/x", "y"]);
+        let codex =
+            Manifest::parse(include_str!("../../agent_store/providers/codex.toml")).unwrap();
+        let call = |input: Value| {
+            codex.action(&ToolCall {
+                tool: "apply_patch".into(),
+                input,
+                call_id: None,
+            })
+        };
+        assert!(
+            matches!(call(json!({"command": patch})), Action::Write { paths } if paths.len() == 3)
+        );
+        assert_eq!(call(json!({"command": "nothing"})), Action::Other);
+        assert_eq!(call(json!({})), Action::Other);
     }
 
     #[test]

@@ -23,6 +23,8 @@ pub struct Aftermath {
     shown: Vec<(PathBuf, String, Status)>,
     /// Terminals that ended.
     ended: Vec<TerminalId>,
+    /// Panes that stay with their person when the agent in them has ended.
+    released: Vec<(PathBuf, PaneId, TerminalId)>,
     /// Whether counts may have changed, by server.
     counts: Vec<PathBuf>,
     /// Approvals that the people at a server are told about.
@@ -103,6 +105,11 @@ impl Aftermath {
         for id in &self.ended {
             let _ = std::fs::remove_dir_all(cx.home.run_of(id.as_str()));
             TerminalLock::remove(&cx.home, id.as_str());
+        }
+        for (socket, pane, id) in &self.released {
+            if let Err(error) = Tmux::at(socket).release_pane(*pane, id) {
+                tracing::debug!(%error, terminal = %id, "take what is ours from a pane");
+            }
         }
         let mut sockets: Vec<&PathBuf> = self.counts.iter().collect();
         for (socket, _, _) in &self.shown {
@@ -248,6 +255,14 @@ pub fn end(
         serde_json::json!({"reason": reason}),
     )?;
     aftermath.ended.push(terminal.id.clone());
+    if terminal.adopted
+        && let (Some(server), Some(pane)) = (&terminal.server, &terminal.pane)
+        && let Some(pane) = PaneId::parse(pane)
+    {
+        aftermath
+            .released
+            .push((server.socket.clone(), pane, terminal.id.clone()));
+    }
     aftermath.count(terminal);
     aftermath.arm(tx, terminal, at)
 }

@@ -9,8 +9,9 @@ use super::wait::{self, Look, Looks};
 use crate::clock::{self, Deadline};
 use crate::domain::handoff::{Given, Handoff, HandoffStatus};
 use crate::domain::ids::TerminalId;
-use crate::domain::message::Sender;
+use crate::domain::message::{MessageStatus, Sender};
 use crate::domain::terminal::{Root, Source, Status, Terminal};
+use crate::domain::text;
 use crate::error::{Failure, Result};
 use crate::failpoint;
 use crate::proc::Identity;
@@ -27,6 +28,9 @@ const INBOX_MS: i64 = 1_500;
 /// When somebody looks whether the worker of an answer in the inbox has been closed, in milliseconds.
 const CLOSED_MS: i64 = 3_000;
 
+/// Quiet time after the end of a turn before its answer counts, in milliseconds: the agent may go on by itself.
+const ANSWER_MS: i64 = 1_000;
+
 /// How a wait for a handoff ended.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Outcome {
@@ -36,6 +40,32 @@ pub enum Outcome {
     Running(Handoff),
     /// The answer was given before.
     Given(Handoff),
+}
+
+/// The worker's turn is over: if its task reached it, this is the answer, unless it goes on within the quiet time.
+pub(super) fn turn_over(
+    tx: &crate::store::Tx<'_>,
+    terminal: &Terminal,
+    status: HandoffStatus,
+    answer: &str,
+    at: Timestamp,
+) -> std::result::Result<(), crate::store::Error> {
+    let Some(handoff) = tx.handoff_of_worker(&terminal.id)? else {
+        return Ok(());
+    };
+    let taken = tx
+        .message(handoff.message)?
+        .is_some_and(|message| message.status == MessageStatus::Submitted);
+    if !taken || tx.head_message(&terminal.id)?.is_some() {
+        return Ok(());
+    }
+    tx.answer_handoff(&handoff.id, status, &text::sanitise(answer), at)?;
+    tx.set_due(
+        DueKind::Handoff,
+        &handoff.id,
+        socket(terminal).as_deref(),
+        clock::after_ms(at, ANSWER_MS),
+    )
 }
 
 /// This process, as one that waits.
@@ -170,11 +200,8 @@ fn take(cx: &Context, store: &mut Store, handoff: &Handoff) -> Result<bool> {
 /// The handoff with this id.
 pub fn known(store: &mut Store, id: &str) -> Result<Handoff> {
     store.read(|tx| tx.handoff(id))?.ok_or_else(|| {
-        Failure::not_found(format!(
-            "there is no handoff {:?}",
-            crate::domain::text::one_line(id)
-        ))
-        .hint("use the handoff_id that handoff returned")
+        Failure::not_found(format!("there is no handoff {:?}", text::one_line(id)))
+            .hint("use the handoff_id that handoff returned")
     })
 }
 
@@ -233,7 +260,7 @@ fn missed(store: &mut Store, handoff: &Handoff, now: Timestamp) -> Result<Option
         let reason = format!("the worker has ended: {}", worker.state.reason);
         (HandoffStatus::Error, reason)
     };
-    let answer = crate::domain::text::sanitise(&answer);
+    let answer = text::sanitise(&answer);
     store.write(Durability::Process, Budget::Call, |tx| {
         tx.answer_handoff_if_none(
             &handoff.id,

@@ -51,7 +51,17 @@ pub fn close(
             &mut aftermath,
         )
     });
-    if let Some((tmux, pane)) = place(terminal) {
+    // The pane of an agent that a person started stays with the person.
+    if terminal.adopted {
+        proc::end(
+            &family,
+            if force {
+                Duration::from_millis(200)
+            } else {
+                GRACE
+            },
+        );
+    } else if let Some((tmux, pane)) = place(terminal) {
         match tmux.kill_pane(pane, &terminal.id, terminal.pane_pid) {
             Ok(_) | Err(crate::tmux::Error::NoServer(_) | crate::tmux::Error::Run(_)) => {}
             Err(error) => tracing::warn!(%error, terminal = %terminal.id, "close the pane"),

@@ -3,21 +3,25 @@
 //! Whoever holds the terminal's lock delivers; who does not get it may leave, because its message was committed before, and the holder
 //! looks again after it has let the lock go.
 
+mod channel;
 mod ready;
 
+pub use channel::limits as channel_limits;
 pub use ready::Ready;
 
 use super::after::Aftermath;
 use super::context::Context;
 use crate::clock;
+use crate::domain::handoff::HandoffStatus;
 use crate::domain::ids::TerminalId;
 use crate::domain::message::{GateReason, Message, MessageStatus, Transport};
 use crate::domain::terminal::{Change, Source, Status, Terminal};
 use crate::domain::text::{self, Placement};
-use crate::error::Result;
+use crate::error::{Failure, Result};
 use crate::failpoint;
+use crate::fsx;
 use crate::proc::Identity;
-use crate::providers::{self, Catalogue, Manifest, Seen};
+use crate::providers::{self, Catalogue, Channel, Manifest, Seen, When};
 use crate::store::{Budget, DueKind, Durability, Store, TerminalLock};
 use crate::tmux::fence::{Outcome, Target};
 use crate::tmux::{PaneId, Tmux};
@@ -25,6 +29,9 @@ use std::time::Duration;
 
 /// How long a placed message may be without proof before it is looked for, in milliseconds.
 pub const PROOF_MS: i64 = 3_000;
+
+/// How long the pane of a program without patterns is quiet before it counts as idle, in seconds.
+const QUIET_SECONDS: i64 = 2;
 
 /// How long a terminal is quiet before its screen is asked, in milliseconds.
 const LOOK_MS: i64 = 5_000;
@@ -97,13 +104,49 @@ fn once(cx: &Context, store: &mut Store, id: &TerminalId) -> Result<Step> {
         return Ok(Step::Ended);
     };
     let Some(head) = head else {
-        return Ok(Step::Empty);
+        return watch_start(cx, store, &terminal);
     };
     match head.status {
         MessageStatus::Claimed => settle_claim(cx, store, &terminal, &head),
         MessageStatus::Placed => Ok(Step::Waits),
         _ => attempt(cx, store, &terminal, &head),
     }
+}
+
+/// How long an agent that does not say when it is up is looked at, in milliseconds.
+const START_WATCH_MS: i64 = 600_000;
+
+/// An agent whose events do not say that it is up: its screen is looked at until it does, ever more rarely.
+fn watch_start(cx: &Context, store: &mut Store, terminal: &Terminal) -> Result<Step> {
+    let age = clock::elapsed_ms(terminal.state.since, clock::now());
+    let starts = matches!(terminal.state.status, Status::Starting | Status::Waiting);
+    if !starts || terminal.last_event_at.is_some() || age > START_WATCH_MS {
+        return Ok(Step::Empty);
+    }
+    let manifest = Catalogue::of(&cx.home).get(&terminal.provider)?;
+    let Some((tmux, pane)) = place(terminal) else {
+        return Ok(Step::Empty);
+    };
+    if tells_start(terminal, &manifest)
+        || confirm_idle(cx, store, terminal, &manifest, &tmux, pane)?
+    {
+        return Ok(Step::Empty);
+    }
+    let mut aftermath = Aftermath::default();
+    store.write(Durability::Process, Budget::Call, |tx| {
+        let now = clock::now();
+        let at = clock::after_ms(now, (age / 4).clamp(300, 15_000));
+        let socket = socket(terminal);
+        tx.set_due(
+            DueKind::Deliver,
+            terminal.id.as_str(),
+            socket.as_deref(),
+            at,
+        )?;
+        aftermath.arm(tx, terminal, now)
+    })?;
+    aftermath.run(cx, store);
+    Ok(Step::Waits)
 }
 
 /// How long nothing has been heard of a terminal and its state has not changed, in milliseconds.
@@ -124,6 +167,16 @@ pub fn place(terminal: &Terminal) -> Option<(Tmux, PaneId)> {
     ))
 }
 
+/// Whether the agent's own events prove what it was given.
+pub fn proves(terminal: &Terminal, manifest: &Manifest) -> bool {
+    terminal.hooked && manifest.proves()
+}
+
+/// Whether an event says that the agent is up; else its screen does.
+pub fn tells_start(terminal: &Terminal, manifest: &Manifest) -> bool {
+    proves(terminal, manifest) && manifest.hooks.at_start
+}
+
 /// What must be true of the pane for a paste.
 pub fn target(terminal: &Terminal, manifest: &Manifest, pane: PaneId) -> Target {
     Target {
@@ -133,6 +186,9 @@ pub fn target(terminal: &Terminal, manifest: &Manifest, pane: PaneId) -> Target 
         program: terminal.program.clone(),
         prompt_row: manifest.submit.prompt_row.clone(),
         settled: terminal.settled,
+        shell: manifest
+            .program_of(&terminal.args)
+            .is_some_and(crate::tmux::fence::is_shell),
     }
 }
 
@@ -151,8 +207,11 @@ fn attempt(cx: &Context, store: &mut Store, terminal: &Terminal, head: &Message)
                 Status::Waiting => GateReason::Dialog,
                 _ => GateReason::Working,
             };
-            // Hooks miss some ends of a turn (Esc, No in a dialog): after 5 s without an event one look at the screen confirms.
-            if quiet_ms(&terminal) < LOOK_MS {
+            // Hooks miss some ends of a turn (Esc, No in a dialog): after 5 s without an event one look at the screen confirms. That it is
+            // up is said by some only on the screen.
+            let silent =
+                terminal.state.status == Status::Starting && !tells_start(&terminal, &manifest);
+            if !silent && quiet_ms(&terminal) < LOOK_MS {
                 return wait_for(cx, store, &terminal, head, reason);
             }
             if confirm_idle(cx, store, &terminal, &manifest, &tmux, pane)? {
@@ -164,8 +223,20 @@ fn attempt(cx: &Context, store: &mut Store, terminal: &Terminal, head: &Message)
         Status::Exited => return Ok(Step::Ended),
     }
     // Nothing would prove what is pasted, and it would be pasted again.
-    if manifest.proves() && terminal.last_event_at.is_none() {
+    if tells_start(&terminal, &manifest) && terminal.last_event_at.is_none() {
         return wait_for(cx, store, &terminal, head, GateReason::HooksSilent);
+    }
+    match &manifest.channel {
+        Some(Channel::Bell) if terminal.hooked => return channel::ring(cx, store, &terminal, head),
+        Some(Channel::Command {
+            args,
+            when: When::Always,
+        }) if terminal.hooked => {
+            if let Some(step) = channel::queue(cx, store, &terminal, head, &manifest, args)? {
+                return Ok(step);
+            }
+        }
+        _ => {}
     }
     if terminal.program.is_none() {
         match tmux.foreground(pane, manifest.submit.prompt_row.as_deref()) {
@@ -194,6 +265,24 @@ const fn transport(placement: &Placement) -> Transport {
     }
 }
 
+/// A program without our MCP server reads a long body from a file.
+fn placed_in_file(
+    cx: &Context,
+    terminal: &Terminal,
+    head: &Message,
+    manifest: &Manifest,
+) -> Result<Placement> {
+    let dir = cx.home.run_of(terminal.id.as_str());
+    let file = dir.join(format!("message-{}.txt", head.id));
+    let (line, in_file) = text::place_in_file(head, manifest.limits(), &file.to_string_lossy());
+    if in_file {
+        let failed = |e: std::io::Error| Failure::state(format!("write {}: {e}", file.display()));
+        fsx::create_private_dir(&dir).map_err(failed)?;
+        fsx::write_atomic(&file, text::framed(head).as_bytes()).map_err(failed)?;
+    }
+    Ok(Placement::Inline(line))
+}
+
 fn claim(
     cx: &Context,
     store: &mut Store,
@@ -202,7 +291,11 @@ fn claim(
     manifest: &Manifest,
     pane: (&Tmux, PaneId),
 ) -> Result<Step> {
-    let placement = text::place(head, manifest.limits());
+    let placement = if manifest.mcp {
+        text::place(head, manifest.limits())
+    } else {
+        placed_in_file(cx, terminal, head, manifest)?
+    };
     let Some(own) = Identity::own() else {
         return Ok(Step::Waits);
     };
@@ -215,6 +308,17 @@ fn claim(
     }
     failpoint::hit("deliver.claimed");
     paste(cx, store, terminal, head, manifest, pane, &placement)
+}
+
+/// How long what a person does in the pane may hold a message up before it goes by the agent's own channel, in milliseconds.
+const BLOCKED_MS: i64 = 3_000;
+
+/// Whether a person's doing stands in the way of a paste.
+const fn by_person(reason: GateReason) -> bool {
+    matches!(
+        reason,
+        GateReason::Draft | GateReason::UserTyping | GateReason::CopyMode | GateReason::Synced
+    )
 }
 
 /// Puts a message that this process has claimed into the pane.
@@ -254,12 +358,23 @@ fn paste(
             // A mark that no event took away: where the screen shows the prompt, there is no dialog.
             if reason == GateReason::Dialog
                 && quiet_ms(terminal) >= LOOK_MS
-                && let Ok(screen) = tmux.screen(pane)
-                && providers::look(manifest, &screen) == Seen::Idle
+                && let Ok((screen, title)) = tmux.sight(pane)
+                && providers::look(manifest, &screen, &title) == Seen::Idle
             {
                 let _ = tmux.mark_dialog(pane, false);
             }
             failpoint::hit("deliver.refused");
+            if let Some(Channel::Command {
+                args,
+                when: When::Blocked,
+            }) = &manifest.channel
+                && terminal.hooked
+                && by_person(reason)
+                && clock::elapsed_ms(head.queued_at, clock::now()) >= BLOCKED_MS
+                && let Some(step) = channel::queue(cx, store, terminal, head, manifest, args)?
+            {
+                return Ok(step);
+            }
             wait_for(cx, store, terminal, head, reason)
         }
     }
@@ -283,6 +398,16 @@ fn placed(
                 socket(terminal).as_deref(),
                 clock::after_ms(now, PROOF_MS + i64::from(enter_ms)),
             )?;
+            // No event will say so; the screen says when it is over.
+            if !terminal.hooked {
+                let change = Change {
+                    status: Status::Working,
+                    reason: format!("message {} was put in", head.id),
+                };
+                if tx.set_state(&terminal.id, &change, Source::Command, now)? {
+                    aftermath.show(terminal, Status::Working);
+                }
+            }
         }
         // Nearly always its proof comes at once: the count of what waits is shown anew when it has not come in time.
         aftermath.arm(tx, terminal, now)
@@ -349,14 +474,28 @@ pub fn confirm_idle(
     tmux: &Tmux,
     pane: PaneId,
 ) -> Result<bool> {
-    let Ok(screen) = tmux.screen(pane) else {
+    let Ok((screen, title)) = tmux.sight(pane) else {
         return Ok(false);
     };
-    let seen = providers::look(manifest, &screen);
+    let seen = providers::look(manifest, &screen, &title);
     let change = match &seen {
         Seen::Idle => Change {
             status: Status::Idle,
             reason: "the screen shows the empty prompt".to_owned(),
+        },
+        // A program of which no pattern is known: quiet is all that can be seen.
+        Seen::Unknown
+            if manifest.screen.idle.is_none()
+                && tmux.quiet_for(pane, QUIET_SECONDS, clock::now().as_second())? =>
+        {
+            Change {
+                status: Status::Idle,
+                reason: "its pane has been quiet".to_owned(),
+            }
+        }
+        Seen::Failed(words) => Change {
+            status: Status::Error,
+            reason: format!("the screen shows: {}", text::one_line(words)),
         },
         Seen::Dialog { kind, .. } => Change {
             status: Status::Waiting,
@@ -383,13 +522,19 @@ pub fn confirm_idle(
         if moved {
             aftermath.show(terminal, change.status);
         }
+        if let (true, Seen::Failed(words)) = (moved, &seen) {
+            let (now, failed) = (clock::now(), HandoffStatus::Error);
+            let said = format!("the worker's turn failed: {words}");
+            super::answer::turn_over(tx, terminal, failed, &said, now)?;
+            aftermath.arm(tx, terminal, now)?;
+        }
         Ok::<_, crate::store::Error>(moved)
     })?;
     if moved && change.status != Status::Waiting {
         let _ = tmux.mark_dialog(pane, false);
     }
     aftermath.run(cx, store);
-    Ok(change.status == Status::Idle)
+    Ok(matches!(change.status, Status::Idle | Status::Error))
 }
 
 /// A claim whose process is gone (the caller holds the terminal's lock): the receipt says what became of it.
@@ -399,7 +544,7 @@ fn settle_claim(
     terminal: &Terminal,
     head: &Message,
 ) -> Result<Step> {
-    if head.transport == Some(Transport::StopHook) {
+    if matches!(head.transport, Some(Transport::StopHook | Transport::Api)) {
         let lease = store.read(|tx| tx.lease(head.id))?;
         if lease.is_some_and(Identity::alive) {
             return Ok(Step::Waits);
@@ -407,7 +552,7 @@ fn settle_claim(
         store.write(Durability::Process, Budget::Call, |tx| {
             tx.requeue_message(
                 head,
-                "the hook that handed it over was killed; it may have been seen",
+                "what handed it over was killed; it may have been seen",
                 true,
             )
         })?;

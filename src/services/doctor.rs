@@ -62,7 +62,7 @@ const POOR: u64 = 950;
 /// How many deliveries make a share.
 const FEW: u64 = 10;
 
-fn ok(what: &'static str, found: impl Into<String>) -> Finding {
+pub(super) fn ok(what: &'static str, found: impl Into<String>) -> Finding {
     Finding {
         level: Level::Ok,
         what,
@@ -73,7 +73,7 @@ fn ok(what: &'static str, found: impl Into<String>) -> Finding {
     }
 }
 
-fn bad(
+pub(super) fn bad(
     level: Level,
     what: &'static str,
     found: impl Into<String>,

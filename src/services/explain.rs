@@ -70,13 +70,15 @@ pub fn explain(cx: &Context, store: &mut Store, terminal: &Terminal) -> Result<E
         .filter(|_| terminal.alive())
         .and_then(|(tmux, pane)| {
             let manifest = Catalogue::of(&cx.home).get(&terminal.provider).ok()?;
-            Some(match providers::look(&manifest, &tmux.screen(pane).ok()?) {
+            let (screen, title) = tmux.sight(pane).ok()?;
+            Some(match providers::look(&manifest, &screen, &title) {
                 Seen::Idle => "the empty prompt".to_owned(),
                 Seen::Working => "signs of a turn".to_owned(),
                 Seen::Dialog { kind, remedy: what } => {
                     remedy = Some(what);
                     format!("a {kind} dialog")
                 }
+                Seen::Failed(words) => format!("that a turn failed: {words}"),
                 Seen::Draft => "a draft in the input box".to_owned(),
                 Seen::Unknown => "nothing that is known".to_owned(),
             })

@@ -221,6 +221,7 @@ mod tests {
             parent,
             session,
             tty,
+            foreground: -1,
             zombie: false,
         }
     }

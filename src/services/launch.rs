@@ -315,7 +315,6 @@ fn terminal(
     session_owned: bool,
 ) -> Result<TerminalId> {
     let now = clock::now();
-    let agent_session = uuid()?;
     let mut row = Terminal {
         id: TerminalId::from_bytes(random()?),
         session: session.to_owned(),
@@ -340,7 +339,7 @@ fn terminal(
         created_at: now,
         ended_at: None,
         exit_code: None,
-        agent_session: Some(agent_session.clone()),
+        agent_session: Some(uuid()?),
         program: None,
         last_event_at: None,
         last_answer: None,
@@ -349,6 +348,9 @@ fn terminal(
         session_owned,
         env: plan.env.clone(),
         settled: 0,
+        hooked: hooked(cx, &plan.manifest),
+        adopted: false,
+        args: plan.extra.clone(),
     };
     let window = window_name(store, session, &plan.profile.name)?;
     loop {
@@ -366,34 +368,7 @@ fn terminal(
         }
         row.id = TerminalId::from_bytes(random()?);
     }
-    let started = write_files(cx, plan, &row, &agent_session).and_then(|()| {
-        let hook = cx.binary.to_string_lossy().into_owned();
-        let argv = vec![
-            hook,
-            "--home".to_owned(),
-            cx.home.root().to_string_lossy().into_owned(),
-            "-S".to_owned(),
-            cx.tmux.socket_text(),
-            "exec".to_owned(),
-            row.id.to_string(),
-        ];
-        Ok(cx.tmux.start_pane(placement, &window, &plan.cwd, &argv)?)
-    });
-    if let Err(failure) = started.and_then(|started| wait_registered(store, &row.id, started.pid)) {
-        let _ = store.write(Durability::Process, Budget::Call, |tx| {
-            let mut aftermath = Aftermath::default();
-            super::after::end(
-                tx,
-                &row,
-                failure.message(),
-                Source::Process,
-                clock::now(),
-                &mut aftermath,
-            )
-        });
-        let _ = std::fs::remove_dir_all(cx.home.run_of(row.id.as_str()));
-        return Err(failure.context(format!("start {}", plan.manifest.title)));
-    }
+    start(cx, store, plan, &row, (placement, &window), false)?;
     if let Some(prompt) = &plan.prompt {
         let order = super::send::Order {
             receiver: row.id.clone(),
@@ -405,6 +380,53 @@ fn terminal(
         super::send::send_as(cx, store, plan.author.clone(), &order)?;
     }
     Ok(row.id)
+}
+
+/// Whether the hooks of an agent that is started now reach us: its launch brings them, or its user settings have them.
+pub(super) fn hooked(cx: &Context, manifest: &Manifest) -> bool {
+    manifest.proves()
+        && (manifest.dialect.launches_hooks() || providers::setup::in_force(&cx.home, manifest))
+}
+
+/// Starts the agent of a row that waits for it: files, pane, registration. What fails ends the row again.
+pub(super) fn start(
+    cx: &Context,
+    store: &mut Store,
+    plan: &Plan,
+    row: &Terminal,
+    (placement, window): (&Placement, &Name),
+    resume: bool,
+) -> Result<()> {
+    let started = write_files(cx, plan, row, resume).and_then(|()| {
+        let hook = cx.binary.to_string_lossy().into_owned();
+        let argv = vec![
+            hook,
+            "--home".to_owned(),
+            cx.home.root().to_string_lossy().into_owned(),
+            "-S".to_owned(),
+            cx.tmux.socket_text(),
+            "exec".to_owned(),
+            row.id.to_string(),
+        ];
+        Ok(cx.tmux.start_pane(placement, window, &plan.cwd, &argv)?)
+    });
+    if let Err(failure) = started.and_then(|started| wait_registered(store, &row.id, started.pid)) {
+        let _ = store.write(Durability::Process, Budget::Call, |tx| {
+            let mut aftermath = Aftermath::default();
+            super::after::end(
+                tx,
+                row,
+                failure.message(),
+                Source::Process,
+                clock::now(),
+                &mut aftermath,
+            )
+        });
+        let _ = std::fs::remove_dir_all(cx.home.run_of(row.id.as_str()));
+        return Err(failure.context(format!("start {}", plan.manifest.title)));
+    }
+    // An agent whose events do not say that it is up is looked at.
+    super::deliver::deliver(cx, store, &row.id)
 }
 
 /// The shim registers within milliseconds; a pane that is gone before that has failed.
@@ -440,7 +462,7 @@ fn wait_registered(store: &mut Store, id: &TerminalId, pid: i32) -> Result<()> {
     }
 }
 
-fn window_name(store: &mut Store, session: &str, profile: &Name) -> Result<Name> {
+pub(super) fn window_name(store: &mut Store, session: &str, profile: &Name) -> Result<Name> {
     let living = store.read(|tx| tx.live_terminals())?;
     let taken = |name: &str| {
         living
@@ -459,7 +481,7 @@ fn window_name(store: &mut Store, session: &str, profile: &Name) -> Result<Name>
     Name::parse(&name).map_err(|e| Failure::failed(e.to_string()))
 }
 
-fn write_files(cx: &Context, plan: &Plan, row: &Terminal, agent_session: &str) -> Result<()> {
+fn write_files(cx: &Context, plan: &Plan, row: &Terminal, resume: bool) -> Result<()> {
     let run_dir = cx.home.run_of(row.id.as_str());
     let mut env: BTreeMap<String, String> = BTreeMap::new();
     env.insert(paths::name::TERMINAL_ID.to_owned(), row.id.to_string());
@@ -478,8 +500,9 @@ fn write_files(cx: &Context, plan: &Plan, row: &Terminal, agent_session: &str) -
     let spec = LaunchSpec {
         hook: &cx.binary,
         run_dir: &run_dir,
-        agent_session,
-        resume: false,
+        agent_session: row.agent_session.as_deref().unwrap_or_default(),
+        resume,
+        profile: plan.profile.name.as_str(),
         model: plan.model.as_deref(),
         persona: &persona,
         permission_mode: plan.profile.permission_mode.as_deref(),
@@ -488,6 +511,7 @@ fn write_files(cx: &Context, plan: &Plan, row: &Terminal, agent_session: &str) -
         mcp_servers: &plan.profile.mcp_servers,
         mcp_env: &mcp_env,
         own_tools: &AGENT_TOOLS,
+        hooked: row.hooked,
         extra: &plan.extra,
     };
     let files = providers::prepare(&plan.manifest, &spec)?;
@@ -526,8 +550,21 @@ fn persona(plan: &Plan, row: &Terminal) -> String {
             " You were started by terminal {caller}; send_message without receiver_id goes there."
         )
     });
+    // What the program cannot be held to is asked of the model.
+    let tools = &plan.profile.tools;
+    let limits = if plan.manifest.enforce.tools == providers::Firmness::Soft
+        && !tools.is_empty()
+        && !tools.iter().any(|tool| tool == "*" || tool == "@builtin")
+    {
+        format!(
+            " Use these tools only: {}, and those of the server conductor.",
+            plan.manifest.own_tools(tools).join(", ")
+        )
+    } else {
+        String::new()
+    };
     format!(
-        "{body}\n\n## Your place\n\nYou run in terminal {id} of the tmux session {session}, as a {role}.{reports} Other agents and people \
+        "{body}\n\n## Your place\n\nYou run in terminal {id} of the tmux session {session}, as a {role}.{reports}{limits} Other agents and people \
          reach you through Agent Conductor. A line that begins with `[conductor #N from NAME]` is such a message, delivered for NAME. Where \
          the line says that the text is in the context added to the prompt, it stands there between two lines with the same tag. Where it says that the \
          message is long, read it with the MCP tool read_inbox of the server conductor. `(peer)` marks a note from a peer, `(again)` a message that you may have seen before.\n",

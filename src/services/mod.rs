@@ -1,6 +1,7 @@
 //! What the product does, one verb a file. May import the adapters ([`crate::store`], [`crate::tmux`], [`crate::providers`],
 //! [`crate::profiles`]), [`crate::domain`] and the ground; front doors call it.
 
+pub mod adopt;
 pub mod after;
 pub mod answer;
 pub mod approve;
@@ -26,10 +27,13 @@ pub mod policy;
 pub mod presence;
 pub mod profile;
 pub mod prove;
+pub mod provider;
 pub mod queues;
 pub mod recover;
 pub mod request;
+pub mod resume;
 pub mod send;
+pub mod setup;
 pub mod start;
 pub mod tick;
 pub mod wait;

@@ -21,7 +21,7 @@ use crate::failpoint;
 use crate::fsx;
 use crate::paths::{self, Home};
 use crate::proc::Identity;
-use crate::providers::{Catalogue, Dialect, Incoming, Verdict};
+use crate::providers::{Answer, Catalogue, Dialect, Incoming, Verdict};
 use crate::store::{Budget, DueKind, Durability, Error, SpooledEvent, Store, TerminalLock};
 use std::io::{Read, Write};
 use std::time::Duration;
@@ -34,17 +34,6 @@ const HANDED_MS: i64 = 5_100;
 
 /// What proves a message that was pasted.
 pub(super) const PROMPT_PROOF: &str = "the agent's prompt hook carried its id";
-
-/// What a hook prints and how it ends.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Reply {
-    /// The agent's dialect, or nothing.
-    pub out: String,
-    /// Text for the model or the person, where the dialect reads it.
-    pub err: String,
-    /// Exit code: 0, or 2 to block.
-    pub code: u8,
-}
 
 /// Handles hook `event` of an agent of `provider`, and writes the answer to `output` in one write.
 pub fn hook(
@@ -70,7 +59,7 @@ pub fn hook(
     }
     let bytes = fsx::read_limited(input, MAX_INPUT);
     let decides = dialect.decides(event);
-    let deny = |why: &str| dialect.decision(event, &Verdict::Deny(gate::closed(why)));
+    let deny = |why: &str| dialect.decision(event, &Verdict::Deny(gate::closed(why)), None);
     let outcome = match bytes {
         Ok(Some(bytes)) => dialect.read(event, &bytes),
         Ok(None) => Err("the hook's input is too long".to_owned()),
@@ -79,19 +68,20 @@ pub fn hook(
     let mut session = match Session::open(home, claimed.as_deref()) {
         Ok(Some(session)) => session,
         Ok(None) if claimed.is_none() || !decides => return 0,
-        Ok(None) => return print(output, &deny("no live terminal matches this process")),
+        Ok(None) => return answer(output, &deny("no live terminal matches this process")),
         Err(error) => {
             tracing::warn!(%error, "open the state in a hook");
-            if claimed.is_none() || !decides {
+            if !decides || (claimed.is_none() && !in_pane_of_ours()) {
                 return 0;
             }
-            let verdict = match &outcome {
-                Ok(Some(incoming)) => {
+            let incoming = outcome.as_ref().ok().and_then(Option::as_ref);
+            let verdict = match incoming {
+                Some(incoming) => {
                     gate::without_state(home, provider, dialect, incoming, &error.to_string())
                 }
-                _ => Verdict::Deny(gate::closed(&error.to_string())),
+                None => Verdict::Deny(gate::closed(&error.to_string())),
             };
-            return print(output, &dialect.decision(event, &verdict));
+            return answer(output, &dialect.decision(event, &verdict, incoming));
         }
     };
     let incoming = match outcome {
@@ -100,7 +90,7 @@ pub fn hook(
         Err(why) => {
             tracing::warn!(%why, event, "read a hook's input");
             return if decides {
-                print(
+                answer(
                     output,
                     &deny(&format!("its input cannot be understood: {why}")),
                 )
@@ -109,6 +99,11 @@ pub fn hook(
             };
         }
     };
+    // The hooks in the user's settings are for agents that bring none of their own.
+    let settings = paths::env(paths::name::SETUP).is_some();
+    if settings && !session.terminal.adopted && dialect.launches_hooks() {
+        return 0;
+    }
     if decides {
         let code = session.gate(dialect, event, &incoming, output);
         session.store.leave();
@@ -119,11 +114,33 @@ pub fn hook(
     code
 }
 
+/// Whether tmux says that the pane of this process is a terminal's: asked only where the state cannot be used, of an agent whose environment
+/// does not name it.
+fn in_pane_of_ours() -> bool {
+    let pane = paths::env("TMUX_PANE").and_then(|pane| crate::tmux::PaneId::parse(&pane));
+    let (Some(pane), Ok(tmux)) = (pane, crate::tmux::locate(None, None)) else {
+        return false;
+    };
+    tmux.display(Some(pane), "#{@conductor_id}")
+        .is_ok_and(|id| !id.is_empty())
+}
+
 fn print(output: &mut dyn Write, answer: &str) -> u8 {
     let written = output
         .write_all(answer.as_bytes())
         .and_then(|()| output.flush());
     if written.is_ok() { 0 } else { 2 }
+}
+
+/// Gives an answer; one that cannot be given blocks.
+fn answer(output: &mut dyn Write, answer: &Answer) -> u8 {
+    if !answer.err.is_empty() {
+        let _ = std::io::stderr().lock().write_all(answer.err.as_bytes());
+    }
+    match print(output, &answer.out) {
+        0 => answer.code,
+        broken => broken,
+    }
 }
 
 /// One hook call of one terminal.
@@ -183,9 +200,17 @@ impl Session {
             background: false,
             ..
         } = incoming.event
-            && let Some(next) = self.take_next(dialect)
+            && dialect.continuation("").is_some()
+            && let Some(next) = self.take_next(Transport::StopHook)
         {
             return self.continue_with(dialect, incoming, &next, output);
+        }
+        if incoming.event == AgentEvent::MailAsked {
+            let next = self.take_next(Transport::Api);
+            self.status_event(incoming);
+            return next.map_or(0, |next| {
+                self.continue_with(dialect, incoming, &next, output)
+            });
         }
         let Some(contexts) = self.record(incoming) else {
             return 0;
@@ -262,10 +287,9 @@ impl Session {
         }
     }
 
-    /// Claims the head of the queue for the answer of the stop hook; the terminal's lock is held as long as the claim is being made and
+    /// Claims the head of the queue for the answer of this hook; the terminal's lock is held as long as the claim is being made and
     /// printed, so it is returned with the message.
-    fn take_next(&mut self, dialect: Dialect) -> Option<(TerminalLock, Message)> {
-        dialect.continuation("")?;
+    fn take_next(&mut self, transport: Transport) -> Option<(TerminalLock, Message)> {
         let id = self.terminal.id.clone();
         let head = self.store.read(|tx| tx.head_message(&id)).ok()??;
         if head.status != MessageStatus::Queued {
@@ -283,7 +307,7 @@ impl Session {
                 };
                 let now = clock::now();
                 let claimed = head.status == MessageStatus::Queued
-                    && tx.claim_message(head.id, Transport::StopHook, own, now)?;
+                    && tx.claim_message(head.id, transport, own, now)?;
                 if claimed {
                     // Whatever becomes of this process, somebody looks.
                     let at = clock::after_ms(now, HANDED_MS);
@@ -314,9 +338,12 @@ impl Session {
     ) -> u8 {
         let (_, message) = next;
         let (text, pointer) = text::continuation(message, dialect.continuation_chars());
-        let code = dialect
-            .continuation(&text)
-            .map_or(0, |answer| print(output, &answer));
+        let said = if incoming.event == AgentEvent::MailAsked {
+            dialect.mail(message.id, &text)
+        } else {
+            dialect.continuation(&text)
+        };
+        let code = said.map_or(0, |answer| print(output, &answer));
         failpoint::hit("stop.printed");
         let handed = code == 0 && self.has_reader();
         let at = clock::now();
@@ -329,7 +356,7 @@ impl Session {
                     if !handed {
                         tx.requeue_message(
                             message,
-                            "the agent did not take the answer of its stop hook",
+                            "the agent did not take the answer of its hook",
                             false,
                         )?;
                         return Ok(());
@@ -417,10 +444,7 @@ impl Session {
                 aftermath.run(&self.cx, &mut self.store);
                 Some(contexts)
             }
-            Err(Error::Locked) => {
-                let limits = manners.map(|manners| manners.limits);
-                Some(self.spool(incoming, limits, at))
-            }
+            Err(Error::Locked) => Some(self.spool(incoming, manners, at)),
             Err(error) => {
                 tracing::warn!(%error, terminal = %self.terminal.id, "store an event");
                 None
@@ -431,25 +455,22 @@ impl Session {
     fn manners(&self) -> Option<Manners> {
         let catalogue = Catalogue::of(&self.cx.home);
         let manifest = catalogue.get(&self.terminal.provider).ok()?;
-        Some(Manners {
-            limits: manifest.limits(),
-            quiet_ms: manifest.submit.quiet_ms,
-        })
+        Some(Manners::of(&manifest))
     }
 
     /// Leaves the event for the next writer; returns the messages whose bodies the prompt hook shall add (reading needs no lock).
     fn spool(
         &mut self,
         incoming: &Incoming,
-        limits: Option<text::Limits>,
+        manners: Option<Manners>,
         at: jiff::Timestamp,
     ) -> Vec<Message> {
         let change = next_state(self.terminal.state.status, &incoming.event);
         let id = self.terminal.id.clone();
-        let carried = match (&incoming.event, limits) {
-            (AgentEvent::PromptSubmitted { text }, Some(limits)) => self
+        let carried = match (&incoming.event, manners) {
+            (AgentEvent::PromptSubmitted { text }, Some(manners)) => self
                 .store
-                .read(|tx| carried(tx, &id, text, limits))
+                .read(|tx| carried(tx, &id, text, manners))
                 .unwrap_or_default(),
             _ => Vec::new(),
         };

@@ -73,6 +73,26 @@ pub fn load(cx: &Context, store: &mut Store, cwd: &Path, name: &str) -> Result<P
     })
 }
 
+/// All profiles that can be used from anywhere.
+pub fn all(cx: &Context) -> Result<Vec<Profile>> {
+    let trusted = Trusted::read(cx)?;
+    with_catalogue(cx, &trusted, cx.home.root(), |catalogue| {
+        catalogue
+            .list()
+            .into_iter()
+            .filter(|entry| entry.problem.is_none() && !entry.shadowed && entry.trusted)
+            .map(|entry| {
+                Ok(catalogue
+                    .load(
+                        &Name::parse(&entry.name.to_string())
+                            .map_err(|e| Failure::failed(e.to_string()))?,
+                    )?
+                    .profile)
+            })
+            .collect()
+    })
+}
+
 /// What a project's `.conductor/` holds.
 pub fn contents(dir: &Path) -> Result<(Project, Contents)> {
     let shown = one_line(&dir.to_string_lossy());

@@ -3,7 +3,7 @@
 use super::after::Aftermath;
 use super::bounce;
 use super::context::Context;
-use super::deliver::{PROOF_MS, confirm_idle, place, socket, target};
+use super::deliver::{PROOF_MS, confirm_idle, place, proves, socket, target};
 use crate::clock;
 use crate::domain::message::{GateReason, Message, MessageStatus, Transport};
 use crate::domain::terminal::{Status, Terminal};
@@ -52,6 +52,14 @@ pub fn check_proof(
     if message.transport == Some(Transport::StopHook) {
         return check_handed(cx, store, &message, &terminal, &manifest, (&tmux, pane));
     }
+    let by_channel = store.read(|tx| {
+        let tries = tx.attempts(message.id)?;
+        let api = Transport::Api.as_str();
+        Ok::<_, crate::store::Error>(tries.last().is_some_and(|last| last.transport == api))
+    })?;
+    if by_channel {
+        return check_channel(cx, store, &message, &terminal, &manifest, (&tmux, pane));
+    }
     let receipts = match tmux.receipts(pane, &terminal.id) {
         Ok(Some(receipts)) => receipts,
         Ok(None) | Err(crate::tmux::Error::NoServer(_) | crate::tmux::Error::Refused(_)) => {
@@ -78,8 +86,9 @@ pub fn check_proof(
             Some(note),
         );
     }
-    if !manifest.proves() {
-        return Ok(());
+    if !proves(&terminal, &manifest) {
+        confirm_idle(cx, store, &terminal, &manifest, &tmux, pane)?;
+        return leave(cx, store, &message, &terminal);
     }
     let heard = terminal.last_event_at.unwrap_or(terminal.state.since);
     // A hook that was killed, or could not write, may have been the end of the turn.
@@ -90,10 +99,10 @@ pub fn check_proof(
         // A pointer was taken, its body has not been read yet; or the proof is on its way.
         return again_in(cx, store, &message, 30_000, None);
     }
-    let screen = tmux.screen(pane).unwrap_or_default();
+    let (screen, title) = tmux.sight(pane).unwrap_or_default();
     let header = format!("[conductor #{} from ", message.id);
     let in_box = matches!(
-        providers::look(&manifest, &screen),
+        providers::look(&manifest, &screen, &title),
         Seen::Draft | Seen::Unknown
     ) && screen
         .lines()
@@ -115,7 +124,10 @@ pub fn check_proof(
             .unwrap_or(message.queued_at)
             .as_millisecond();
     // At an empty prompt nothing is under way any more.
-    let patience = if matches!(providers::look(&manifest, &screen), Seen::Idle) {
+    let patience = if matches!(
+        providers::look(&manifest, &screen, &title),
+        Seen::Idle | Seen::Failed(_)
+    ) {
         8_000
     } else {
         20_000
@@ -145,23 +157,81 @@ fn check_handed(
 ) -> Result<()> {
     let placed = message.placed_at.unwrap_or(message.queued_at);
     let heard = terminal.last_event_at.is_some_and(|at| at > placed);
-    let screen = tmux.screen(pane).unwrap_or_default();
+    let (screen, title) = tmux.sight(pane).unwrap_or_default();
     let (text, _) = text::continuation(message, manifest.dialect.continuation_chars());
     if text::stands_on(&screen, &text) {
         let proof = "the screen shows that the agent took it";
         return taken(cx, store, message, terminal, proof);
     }
-    match providers::look(manifest, &screen) {
+    match providers::look(manifest, &screen, &title) {
         Seen::Working | Seen::Dialog { .. } if !heard => {
             let proof = "the screen shows that the agent went on";
             taken(cx, store, message, terminal, proof)
         }
-        Seen::Idle if !heard => give_up_or_repeat(cx, store, message, terminal),
+        Seen::Idle | Seen::Failed(_) if !heard => give_up_or_repeat(cx, store, message, terminal),
         _ if clock::now().as_millisecond() - placed.as_millisecond() < 60_000 => {
             again_in(cx, store, message, 15_000, None)
         }
         _ => give_up_or_repeat(cx, store, message, terminal),
     }
+}
+
+/// How long an agent that rests may owe the proof of what its own channel took, in milliseconds.
+const CHANNEL_MS: i64 = 20_000;
+
+/// What the agent's own channel took waits there for the end of the turn and for open dialogs, and is proven by the prompt event. An agent
+/// that rests owes it.
+fn check_channel(
+    cx: &Context,
+    store: &mut Store,
+    message: &Message,
+    terminal: &Terminal,
+    manifest: &Manifest,
+    (tmux, pane): (&Tmux, PaneId),
+) -> Result<()> {
+    let now = clock::now();
+    let quiet = terminal.last_event_at.unwrap_or(terminal.state.since);
+    if matches!(
+        terminal.state.status,
+        Status::Working | Status::Waiting | Status::Unknown
+    ) && (clock::elapsed_ms(quiet, now) < 5_000
+        || !confirm_idle(cx, store, terminal, manifest, tmux, pane)?)
+    {
+        return again_in(cx, store, message, 30_000, None);
+    }
+    let placed = message.placed_at.unwrap_or(message.queued_at).max(quiet);
+    let age = clock::elapsed_ms(placed, now);
+    if age < CHANNEL_MS {
+        let note = (message.transport == Some(Transport::Api))
+            .then_some("the agent's own channel has it; no event has shown it yet");
+        return again_in(cx, store, message, CHANNEL_MS - age, note);
+    }
+    give_up_or_repeat(cx, store, message, terminal)
+}
+
+/// Nothing will prove a message to an agent without hooks: it stays placed, and the next one's turn has come.
+fn leave(cx: &Context, store: &mut Store, message: &Message, terminal: &Terminal) -> Result<()> {
+    let mut aftermath = Aftermath::default();
+    store.write(Durability::Process, Budget::Call, |tx| {
+        let now = clock::now();
+        tx.leave_placed(
+            message.id,
+            "it was typed and entered; this agent has no event that could prove more",
+        )?;
+        tx.note_settled(&terminal.id, message.seq)?;
+        if tx.head_message(&terminal.id)?.is_some() {
+            tx.set_due(
+                DueKind::Deliver,
+                terminal.id.as_str(),
+                socket(terminal).as_deref(),
+                now,
+            )?;
+        }
+        aftermath.count(terminal);
+        aftermath.arm(tx, terminal, now)
+    })?;
+    aftermath.run(cx, store);
+    Ok(())
 }
 
 fn taken(

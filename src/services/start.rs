@@ -7,7 +7,7 @@ use crate::domain::ids::TerminalId;
 use crate::domain::terminal::Root;
 use crate::error::{Failure, Result};
 use crate::fsx;
-use crate::paths;
+use crate::paths::{self, Home};
 use crate::proc::{self, Process};
 use crate::store::{Budget, Durability, Registration};
 use crate::tmux::PaneId;
@@ -33,6 +33,16 @@ pub struct LaunchFile {
 impl LaunchFile {
     /// Name in the terminal's run directory.
     pub const NAME: &'static str = "launch.json";
+
+    /// Reads the one of terminal `id`.
+    pub fn read(home: &Home, id: &TerminalId) -> Result<Self> {
+        let failed =
+            |why: String| Failure::state(format!("read the launch file of terminal {id}: {why}"));
+        let file = home.run_of(id.as_str()).join(Self::NAME);
+        let bytes =
+            fsx::read_file_limited(&file, 4 * 1024 * 1024).map_err(|e| failed(e.to_string()))?;
+        serde_json::from_slice(&bytes).map_err(|e| failed(e.to_string()))
+    }
 }
 
 /// Becomes the agent of terminal `id`; returns only when that fails.
@@ -59,13 +69,7 @@ fn prepare(cx: &Context, id: &str) -> Result<std::process::Command> {
     let pane = paths::env("TMUX_PANE")
         .and_then(|pane| PaneId::parse(&pane))
         .ok_or_else(|| Failure::refused("`exec` is the first program of a tmux pane"))?;
-    let file = fsx::read_file_limited(
-        &cx.home.run_of(id.as_str()).join(LaunchFile::NAME),
-        4 * 1024 * 1024,
-    )
-    .map_err(|e| Failure::state(format!("read the launch file of {id}: {e}")))?;
-    let launch: LaunchFile = serde_json::from_slice(&file)
-        .map_err(|e| Failure::state(format!("read the launch file of {id}: {e}")))?;
+    let launch = LaunchFile::read(&cx.home, &id)?;
     let log = cx.home.terminal_log(id.as_str());
     fsx::open_append(&log).map_err(|e| Failure::state(format!("create the log of {id}: {e}")))?;
     let (found, window) = cx.tmux.claim_pane(pane, &id, Some(&log))?;

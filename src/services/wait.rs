@@ -182,17 +182,23 @@ impl Looks {
             ) {
                 continue;
             }
+            let Ok(manifest) = Catalogue::of(&cx.home).get(&terminal.provider) else {
+                continue;
+            };
+            // Of one whose start no event tells, the screen is all that there is.
+            let starts = terminal.state.status == Status::Starting
+                && !deliver::tells_start(terminal, &manifest);
             let quiet = terminal
                 .last_event_at
                 .unwrap_or(terminal.state.since)
                 .max(terminal.state.since);
-            if since(quiet) < 5_000 {
+            if !starts && since(quiet) < 5_000 {
                 continue;
             }
-            self.last = Some(now);
-            if let Some((tmux, pane)) = place(terminal)
-                && let Ok(manifest) = Catalogue::of(&cx.home).get(&terminal.provider)
-            {
+            if !starts {
+                self.last = Some(now);
+            }
+            if let Some((tmux, pane)) = place(terminal) {
                 deliver::confirm_idle(cx, store, terminal, &manifest, &tmux, pane)?;
             }
         }

@@ -14,7 +14,8 @@ const COLUMNS: &str = "id, sender, sender_name, is_order, receiver, body, status
   submitted_at, expires_at, last_error, key, trace, hops, again, read_offset";
 
 /// What has to be done with; the index of open messages has the same words, and `SQLite` uses it only where they stand as they are.
-const OPEN: &str = "status IN ('held', 'queued', 'claimed', 'placed')";
+/// A final one was placed for good: nothing can prove it.
+const OPEN: &str = "status IN ('held', 'queued', 'claimed', 'placed') AND final = 0";
 
 /// What failed, in the words of its index.
 const FAILED: &str = "status IN ('expired', 'dead', 'cancelled')";
@@ -251,7 +252,7 @@ impl Tx<'_> {
     pub fn open_count(&self, receiver: Option<&TerminalId>) -> Result<i64, Error> {
         Ok(self
             .prepare_cached(
-                "SELECT count(*) FROM messages WHERE status IN ('held', 'queued', 'claimed', 'placed') AND (?1 IS NULL OR receiver = ?1)",
+                "SELECT count(*) FROM messages WHERE status IN ('held', 'queued', 'claimed', 'placed') AND final = 0 AND (?1 IS NULL OR receiver = ?1)",
             )?
             .query_row([receiver.map(TerminalId::as_str)], |row| row.get(0))?)
     }
@@ -259,7 +260,7 @@ impl Tx<'_> {
     /// Numbers of waiting messages by receiver.
     pub fn open_counts(&self) -> Result<std::collections::HashMap<String, i64>, Error> {
         let mut statement = self.prepare_cached(
-            "SELECT receiver, count(*) FROM messages WHERE status IN ('held', 'queued', 'claimed', 'placed') GROUP BY receiver",
+            "SELECT receiver, count(*) FROM messages WHERE status IN ('held', 'queued', 'claimed', 'placed') AND final = 0 GROUP BY receiver",
         )?;
         let rows = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?;
         Ok(rows.collect::<Result<_, _>>()?)
@@ -353,6 +354,15 @@ impl Tx<'_> {
             params![id.0, note],
         )?;
         Ok(())
+    }
+
+    /// A placed message stays so: its receiver has no event that could prove more. The next one's turn has come.
+    pub fn leave_placed(&self, id: MessageId, note: &str) -> Result<bool, Error> {
+        let left = self.execute(
+            "UPDATE messages SET final = 1, last_error = ?2 WHERE id = ?1 AND status = 'placed' AND final = 0",
+            params![id.0, note],
+        )?;
+        Ok(left == 1)
     }
 
     /// The message goes another way than it was claimed for.
@@ -556,7 +566,7 @@ impl Tx<'_> {
     ) -> Result<Vec<MessageId>, Error> {
         let mut statement = self.prepare_cached(
             "UPDATE messages SET status = 'dead', last_error = ?2, lease_pid = NULL, lease_start = NULL
-             WHERE receiver = ?1 AND status IN ('held', 'queued', 'claimed', 'placed') RETURNING id",
+             WHERE receiver = ?1 AND status IN ('held', 'queued', 'claimed', 'placed') AND final = 0 RETURNING id",
         )?;
         let rows = statement.query_map(params![receiver.as_str(), reason], |row| {
             Ok(MessageId(row.get(0)?))

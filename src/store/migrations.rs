@@ -6,6 +6,7 @@ use rusqlite::Connection;
 const MIGRATIONS: &[&str] = &[
     include_str!("migrations/0001_start.sql"),
     include_str!("migrations/0002_approvals.sql"),
+    include_str!("migrations/0003_providers.sql"),
 ];
 
 /// Newest schema of this program.

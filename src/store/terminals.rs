@@ -11,7 +11,8 @@ use std::path::PathBuf;
 
 const COLUMNS: &str = "id, session, window, pane, server_socket, server_pid, server_start, pane_pid, root_pid, root_start, tty,
   provider, profile, role, status, status_reason, status_source, status_since, caller, cwd, model, created_at, ended_at,
-  exit_code, agent_session, program, last_event_at, last_answer, gate_seen_at, gate_silent_at, session_owned, env, settled";
+  exit_code, agent_session, program, last_event_at, last_answer, gate_seen_at, gate_silent_at, session_owned, env, settled, hooked,
+  adopted, args";
 
 pub(super) fn time(ms: i64) -> Timestamp {
     Timestamp::from_millisecond(ms).unwrap_or(Timestamp::UNIX_EPOCH)
@@ -111,6 +112,9 @@ fn terminal(row: &Row<'_>) -> rusqlite::Result<Terminal> {
         session_owned: cells.take()?,
         env: serde_json::from_str(&cells.text()?).unwrap_or_default(),
         settled: cells.take()?,
+        hooked: cells.take()?,
+        adopted: cells.take()?,
+        args: serde_json::from_str(&cells.text()?).unwrap_or_default(),
     })
 }
 
@@ -149,8 +153,8 @@ impl Tx<'_> {
     pub fn insert_terminal(&self, t: &Terminal) -> Result<bool, Error> {
         let inserted = self.execute(
             "INSERT OR IGNORE INTO terminals (id, session, window, provider, profile, role, status, status_reason, status_source,
-               status_since, caller, cwd, model, created_at, agent_session, session_owned, env)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17)",
+               status_since, caller, cwd, model, created_at, agent_session, session_owned, env, hooked, adopted, args)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20)",
             params![
                 t.id.as_str(),
                 t.session,
@@ -169,6 +173,9 @@ impl Tx<'_> {
                 t.agent_session,
                 t.session_owned,
                 serde_json::to_string(&t.env).unwrap_or_default(),
+                t.hooked,
+                t.adopted,
+                serde_json::to_string(&t.args).unwrap_or_default(),
             ],
         )?;
         Ok(inserted == 1)
@@ -247,6 +254,33 @@ impl Tx<'_> {
             ],
         )?;
         Ok(changed == 1)
+    }
+
+    /// An ended terminal waits for its start again: its row keeps who it is, and forgets the pane and the process that it had.
+    pub fn revive_terminal(&self, id: &TerminalId, at: Timestamp) -> Result<bool, Error> {
+        let revived = self.execute(
+            "UPDATE terminals SET status = 'starting', status_reason = 'resumed', status_source = 'command', status_since = ?2, ended_at = NULL,
+               exit_code = NULL, pane = NULL, server_socket = NULL, server_pid = NULL, server_start = NULL, pane_pid = NULL, root_pid = NULL,
+               root_start = NULL, tty = 0, program = NULL, last_event_at = NULL, gate_seen_at = NULL, gate_silent_at = NULL, settled = 0,
+               adopted = 0, session_owned = 0
+             WHERE id = ?1 AND status = 'exited'",
+            params![id.as_str(), at.as_millisecond()],
+        )?;
+        Ok(revived == 1)
+    }
+
+    /// Notes whether the agent's hooks reach us, and whether we made its tmux session.
+    pub fn note_start(
+        &self,
+        id: &TerminalId,
+        hooked: bool,
+        session_owned: bool,
+    ) -> Result<(), Error> {
+        self.execute(
+            "UPDATE terminals SET hooked = ?2, session_owned = ?3 WHERE id = ?1",
+            params![id.as_str(), hooked, session_owned],
+        )?;
+        Ok(())
     }
 
     /// Changes the state of a living terminal; says whether the status itself changed.

@@ -47,7 +47,7 @@ impl Tx<'_> {
         Ok(self
             .prepare_cached(
                 "SELECT coalesce(sum(octet_length(m.body)), 0) FROM terminals t JOIN messages m ON m.receiver = t.id
-                 WHERE t.session = ?1 AND t.status <> 'exited' AND m.status IN ('held', 'queued', 'claimed', 'placed')",
+                 WHERE t.session = ?1 AND t.status <> 'exited' AND m.status IN ('held', 'queued', 'claimed', 'placed') AND m.final = 0",
             )?
             .query_row([session], |row| row.get(0))?)
     }

@@ -231,11 +231,32 @@ impl Tmux {
         Ok((row != "0" && !row.is_empty() && !command.is_empty()).then(|| command.to_owned()))
     }
 
+    /// Whether nothing was written to the pane's window in the last `seconds`; `now` is in seconds since 1970.
+    pub fn quiet_for(&self, pane: PaneId, seconds: i64, now: i64) -> Result<bool, Error> {
+        let last = self.display(Some(pane), "#{window_activity}")?;
+        Ok(last
+            .parse::<i64>()
+            .is_ok_and(|last| now.saturating_sub(last) >= seconds))
+    }
+
     /// The text on a pane's screen, without trailing blank rows.
     pub fn screen(&self, pane: PaneId) -> Result<String, Error> {
         let text =
             self.run(&CommandList::new().then(["capture-pane", "-p", "-t", &pane.to_string()]))?;
         Ok(text.trim_end().to_owned())
+    }
+
+    /// The rows of a pane's screen, and its title.
+    pub fn sight(&self, pane: PaneId) -> Result<(String, String), Error> {
+        let target = pane.to_string();
+        let text = self.run(
+            &CommandList::new()
+                .then(["capture-pane", "-p", "-t", &target])
+                .then(["display-message", "-p", "-t", &target, "#{pane_title}"]),
+        )?;
+        let text = text.strip_suffix('\n').unwrap_or(&text);
+        let (screen, title) = text.rsplit_once('\n').unwrap_or(("", text));
+        Ok((screen.trim_end().to_owned(), title.to_owned()))
     }
 
     /// A pane's whole history and screen, wrapped lines joined.

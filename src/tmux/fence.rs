@@ -30,6 +30,8 @@ pub struct Target {
     pub prompt_row: Option<String>,
     /// Highest paste number that the database knows as settled.
     pub settled: i64,
+    /// Whether the agent itself is a shell, as its person wished.
+    pub shell: bool,
 }
 
 /// What came of a paste.
@@ -60,6 +62,11 @@ fn all(tests: &[String]) -> String {
     }
 }
 
+/// Whether a command of this name is a shell.
+pub fn is_shell(name: &str) -> bool {
+    regex_lite::Regex::new(SHELLS).is_ok_and(|shells| shells.is_match(name))
+}
+
 /// Whether a command's name can stand in a format as it is.
 fn plain(name: &str) -> bool {
     !name.is_empty()
@@ -82,8 +89,12 @@ impl Target {
             "#{==:#{pane_dead}#{pane_in_mode}#{pane_input_off}#{pane_synchronized},0000}"
                 .to_owned(),
             "#{==:#{@conductor_dialog},}".to_owned(),
-            format!("#{{!=:#{{m/r:{SHELLS},#{{pane_current_command}}}},1}}"),
         ];
+        if !self.shell {
+            tests.push(format!(
+                "#{{!=:#{{m/r:{SHELLS},#{{pane_current_command}}}},1}}"
+            ));
+        }
         if let Some(pid) = self.pane_pid {
             tests.push(format!("#{{==:#{{pane_pid}},{pid}}}"));
         }
@@ -210,8 +221,7 @@ fn reason(target: &Target, seq: i64, report: &str) -> Option<Outcome> {
     if dialog != "0" {
         return refused(GateReason::Dialog);
     }
-    let shell = regex_lite::Regex::new(SHELLS).is_ok_and(|shells| shells.is_match(command));
-    if shell
+    if (is_shell(command) && !target.shell)
         || target
             .program
             .as_deref()
@@ -380,6 +390,7 @@ mod tests {
             program: Some("claude".into()),
             prompt_row: Some("^❯.?.?$".into()),
             settled: 1,
+            shell: false,
         }
     }
 

@@ -171,6 +171,26 @@ impl Tmux {
         Ok((started, window.to_owned()))
     }
 
+    /// Takes what is ours from a pane that stays with its person: the options, and the pipe to our log.
+    pub fn release_pane(&self, pane: PaneId, id: &TerminalId) -> Result<(), Error> {
+        let target = pane.to_string();
+        let names = [
+            "seq", "entered", "burnt", "second", "dialog", "status", "id",
+        ];
+        let ours = names
+            .map(|name| format!("set-option -p -u -t '{pane}' @conductor_{name}"))
+            .join(" ; ");
+        let is_ours = format!("#{{==:#{{@conductor_id}},{id}}}");
+        let piped = format!("#{{&&:{is_ours},#{{!=:#{{@conductor_log}},}}}}");
+        let unpipe = format!("pipe-pane -t '{pane}' ; set-option -p -u -t '{pane}' @conductor_log");
+        self.run(
+            &CommandList::new()
+                .then(["if-shell", "-F", "-t", &target, &piped, &unpipe])
+                .then(["if-shell", "-F", "-t", &target, &is_ours, &ours]),
+        )
+        .map(drop)
+    }
+
     /// Ends a pane if it is still the terminal's, by its id and the process that tmux started in it; says whether it was.
     pub fn kill_pane(
         &self,

@@ -19,4 +19,5 @@ mod dialogs;
 mod handing_over;
 mod messages;
 mod turns;
+#[path = "../agents/world.rs"]
 mod world;

@@ -31,7 +31,7 @@ fn typical_mistakes_are_answered_in_two_lines() {
         (
             &["launch", "-p", "warp"],
             3,
-            "conductor-hook: there is no provider \"warp\"\n  hint: providers: claude_code, demo\n",
+            "conductor-hook: there is no provider \"warp\"\n  hint: providers: claude_code, codex, gemini, opencode, kiro_cli, q_cli, demo, generic\n",
         ),
         (
             &["launch", "-p", "demo", "--profile", "nobody"],

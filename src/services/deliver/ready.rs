@@ -1,6 +1,6 @@
 //! A message to an agent that is at its prompt and waits for nothing: accepted and claimed in one transaction.
 
-use super::{Step, carry_on, paste, place, transport};
+use super::{Step, carry_on, paste, place, proves, transport};
 use crate::domain::message::{Message, MessageStatus};
 use crate::domain::terminal::{Status, Terminal};
 use crate::domain::text::{self, Placement};
@@ -36,7 +36,11 @@ impl Ready {
             return Ok(None);
         }
         let manifest = Catalogue::of(&cx.home).get(&terminal.provider)?;
-        if manifest.proves() && terminal.last_event_at.is_none() {
+        let by_channel = terminal.hooked && manifest.channel.is_some();
+        if by_channel
+            || !manifest.mcp
+            || (proves(&terminal, &manifest) && terminal.last_event_at.is_none())
+        {
             return Ok(None);
         }
         let id = terminal.id.as_str();

@@ -340,10 +340,10 @@ impl PaneDialog {
         let Some((tmux, pane)) = place(terminal) else {
             return false;
         };
-        let Ok(screen) = tmux.screen(pane) else {
+        let Ok((screen, title)) = tmux.sight(pane) else {
             return false;
         };
-        match providers::look(manifest, &screen) {
+        match providers::look(manifest, &screen, &title) {
             Seen::Dialog { .. } => {
                 self.seen = true;
                 self.gone = 0;

@@ -1,7 +1,7 @@
 //! The gate: what an agent hears before it uses a tool. Fails closed: an answer that allows is printed only after all that it rests on is
 //! stored; whatever goes wrong on the way is a denial.
 
-use super::{Session, print};
+use super::{Session, answer};
 use crate::clock;
 use crate::domain::approval::{Act, Approval, ApprovalKind, ApprovalStatus};
 use crate::domain::event::{AgentEvent, ToolCall};
@@ -172,7 +172,7 @@ impl Session {
         );
         let answered = match judged {
             Ok(judged) if dialog => self.dialog_open(incoming, &judged),
-            Ok(judged) => self.tool_starting(incoming, &judged),
+            Ok(judged) => self.tool_starting(dialect, incoming, &judged),
             Err(why) => Err(why),
         };
         let verdict = answered.unwrap_or_else(|why| {
@@ -180,10 +180,15 @@ impl Session {
             Verdict::Deny(closed(&why))
         });
         failpoint::hit("gate.before_print");
-        print(output, &dialect.decision(event, &verdict))
+        answer(output, &dialect.decision(event, &verdict, Some(incoming)))
     }
 
-    fn tool_starting(&mut self, incoming: &Incoming, judged: &Judged) -> Result<Verdict, String> {
+    fn tool_starting(
+        &mut self,
+        dialect: Dialect,
+        incoming: &Incoming,
+        judged: &Judged,
+    ) -> Result<Verdict, String> {
         let reason = one_line(&judged.ruling.reason);
         match judged.ruling.decision {
             Decision::Allow => {
@@ -207,7 +212,7 @@ impl Session {
                 }
                 // A dialog that opens from now on is about this call, not about an equal one that was approved before.
                 self.forget_used(&bound)?;
-                if judged.ruling.presence == Presence::Caller {
+                if judged.ruling.presence == Presence::Caller && dialect.asks_in_pane() {
                     // The dialog comes with the agent's next breath: nothing is pasted meanwhile.
                     self.mark_dialog(true);
                     self.status_event(incoming);

@@ -1,23 +1,21 @@
 //! Storing an agent's event in one transaction: what it proves, what it changes, what becomes due.
 
 use super::super::after::{self, Aftermath};
+use super::super::answer;
 use super::super::approve;
-use super::super::deliver::socket;
+use super::super::deliver::{channel_limits, socket};
 use super::asking::decided_in_pane;
 use crate::clock;
 use crate::domain::approval::ApprovalStatus;
 use crate::domain::event::{AgentEvent, ToolEnd};
 use crate::domain::handoff::HandoffStatus;
-use crate::domain::ids::TerminalId;
+use crate::domain::ids::{MessageId, TerminalId};
 use crate::domain::message::{Message, MessageStatus, Transport};
 use crate::domain::policy::Presence;
 use crate::domain::terminal::{Source, Terminal, next_state};
 use crate::domain::text::{self, Placement};
-use crate::providers::Incoming;
+use crate::providers::{Channel, Incoming, Manifest};
 use crate::store::{DueKind, Error, Tx};
-
-/// Quiet time after the end of a turn before its answer counts, in milliseconds: the agent may go on by itself.
-const ANSWER_MS: i64 = 1_000;
 
 /// Quiet time before the next text where the manifest was not read, because nothing waited a moment ago, in milliseconds.
 const QUIET_MS: i64 = 500;
@@ -29,6 +27,27 @@ pub(super) struct Manners {
     pub(super) limits: text::Limits,
     /// Quiet time after a turn before the next text is put in, in milliseconds.
     pub(super) quiet_ms: u32,
+    /// Whether the agent's own channel carries bodies whole; a program's arguments hold none.
+    pub(super) whole: bool,
+}
+
+impl Manners {
+    pub(super) fn of(manifest: &Manifest) -> Self {
+        Self {
+            limits: manifest.limits(),
+            quiet_ms: manifest.submit.quiet_ms,
+            whole: manifest.channel == Some(Channel::Bell),
+        }
+    }
+
+    /// How a message that is on its way was put to the agent.
+    fn placement(self, message: &Message) -> Placement {
+        match message.transport {
+            Some(Transport::Api) if self.whole => Placement::Inline(String::new()),
+            Some(Transport::Api) => text::place(message, channel_limits(self.limits)),
+            _ => text::place(message, self.limits),
+        }
+    }
 }
 
 /// The messages that were on their way to terminal `id` and whose headers stand in a submitted prompt, and how each was put there.
@@ -36,7 +55,7 @@ pub(super) fn carried(
     tx: &Tx<'_>,
     id: &TerminalId,
     prompt: &str,
-    limits: text::Limits,
+    manners: Manners,
 ) -> Result<Vec<(Message, Placement)>, Error> {
     let mut found = Vec::new();
     for message in text::header_ids(prompt) {
@@ -48,7 +67,7 @@ pub(super) fn carried(
             MessageStatus::Claimed | MessageStatus::Placed
         );
         if message.receiver == *id && open {
-            let placement = text::place(&message, limits);
+            let placement = manners.placement(&message);
             found.push((message, placement));
         }
     }
@@ -130,11 +149,12 @@ pub(super) fn store_event(
     }
     let mut proven = settle_handed(tx, terminal, &incoming.event, at)?;
     if let (AgentEvent::PromptSubmitted { text }, Some(manners)) = (&incoming.event, manners) {
-        for (message, placement) in carried(tx, id, text, manners.limits)? {
+        for (message, placement) in carried(tx, id, text, manners)? {
             match placement {
                 // The line is in, the body is not: reading it is the proof.
                 Placement::Pointer(_) => {
                     tx.place_message(message.id, at)?;
+                    tx.set_transport(message.id, Transport::McpRead)?;
                     tx.note_unproven(
                         message.id,
                         "the agent has been told, and has not read it yet",
@@ -158,6 +178,9 @@ pub(super) fn store_event(
     if proven {
         aftermath.count(terminal);
     }
+    if let AgentEvent::MailRefused { ids } = &incoming.event {
+        refused_mail(tx, terminal, ids, at)?;
+    }
     settle_approvals(tx, terminal, &incoming.event, at, aftermath)?;
     if let Some(change) = next_state(terminal.state.status, &incoming.event)
         && !terminal.state.is(&change, Source::Event)
@@ -172,7 +195,7 @@ pub(super) fn store_event(
             background: false,
             ..
         } => {
-            settle_handoff(
+            answer::turn_over(
                 tx,
                 terminal,
                 HandoffStatus::Done,
@@ -181,7 +204,7 @@ pub(super) fn store_event(
             )?;
         }
         AgentEvent::TurnFailed { error } => {
-            settle_handoff(
+            answer::turn_over(
                 tx,
                 terminal,
                 HandoffStatus::Error,
@@ -206,6 +229,36 @@ pub(super) fn store_event(
         )?;
     }
     Ok(contexts)
+}
+
+/// How long after its plugin could not submit a message an agent is tried again, in milliseconds.
+const REFUSED_MS: i64 = 3_000;
+
+/// The agent's plugin fetched these messages and could not submit them.
+fn refused_mail(
+    tx: &Tx<'_>,
+    terminal: &Terminal,
+    ids: &[i64],
+    at: jiff::Timestamp,
+) -> Result<(), Error> {
+    for id in ids {
+        let Some(message) = tx.message(MessageId(*id))? else {
+            continue;
+        };
+        if message.receiver == terminal.id
+            && message.status == MessageStatus::Placed
+            && tx.requeue_message(&message, "the agent's plugin could not submit it", false)?
+        {
+            tx.clear_due(DueKind::Proof, &message.id.to_string())?;
+            tx.set_due(
+                DueKind::Deliver,
+                terminal.id.as_str(),
+                socket(terminal).as_deref(),
+                clock::after_ms(at, REFUSED_MS),
+            )?;
+        }
+    }
+    Ok(())
 }
 
 /// What an event says about the gate and about what was asked for: a call that ran was approved, here or by a key in the pane; an agent at
@@ -275,32 +328,6 @@ fn settle_approvals(
         _ => {}
     }
     Ok(())
-}
-
-/// The worker's turn is over: if its task reached it, this is the answer, unless it goes on within the quiet time.
-fn settle_handoff(
-    tx: &Tx<'_>,
-    terminal: &Terminal,
-    status: HandoffStatus,
-    answer: &str,
-    at: jiff::Timestamp,
-) -> Result<(), Error> {
-    let Some(handoff) = tx.handoff_of_worker(&terminal.id)? else {
-        return Ok(());
-    };
-    let taken = tx
-        .message(handoff.message)?
-        .is_some_and(|message| message.status == MessageStatus::Submitted);
-    if !taken || tx.head_message(&terminal.id)?.is_some() {
-        return Ok(());
-    }
-    tx.answer_handoff(&handoff.id, status, &text::sanitise(answer), at)?;
-    tx.set_due(
-        DueKind::Handoff,
-        &handoff.id,
-        socket(terminal).as_deref(),
-        clock::after_ms(at, ANSWER_MS),
-    )
 }
 
 /// Whether the agent is at its prompt after this event.

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::clock;
-use crate::domain::terminal::{Change, Role, Root, Source, State, Status, Terminal};
+use crate::domain::terminal::{Change, Root, Source, State, Status, Terminal};
 use crate::store::Registration;
 use crate::tmux::status_line::Counts;
 
@@ -10,38 +10,18 @@ use crate::tmux::status_line::Counts;
 fn terminal(lab: &mut Lab, id: &str, pane: &str, status: Status) {
     let id = TerminalId::parse(id).unwrap();
     let row = Terminal {
-        id: id.clone(),
         session: String::new(),
         window: String::new(),
-        pane: None,
-        server: None,
-        pane_pid: None,
-        root: None,
-        tty: 0,
-        provider: "demo".into(),
         profile: "worker".into(),
-        role: Role::Worker,
         state: State {
             status: Status::Starting,
             reason: String::new(),
             source: Source::Command,
             since: clock::now(),
         },
-        caller: None,
-        cwd: "/".into(),
-        model: None,
         created_at: clock::now(),
-        ended_at: None,
-        exit_code: None,
-        agent_session: None,
-        program: None,
-        last_event_at: None,
-        last_answer: None,
-        gate_seen_at: None,
-        gate_silent_at: None,
         session_owned: false,
-        env: Vec::new(),
-        settled: 0,
+        ..Terminal::sample(id.clone())
     };
     let found = Registration {
         pane: pane.to_owned(),

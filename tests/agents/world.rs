@@ -1,4 +1,8 @@
-//! One world a test: a home, a tmux server and a model that nobody else sees; and whatever runs in it can be found.
+//! One world a test: a home, a tmux server and a model that nobody else sees; and whatever runs in it can be found. Real agents live in it.
+
+mod programs;
+
+pub(crate) use programs::Program;
 
 use serde_json::Value;
 use std::collections::BTreeSet;
@@ -11,7 +15,6 @@ use std::sync::{Condvar, Mutex, PoisonError};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-const KEY: &str = "sk-ant-dummy-mock-000000000000000000000001";
 const PORT: &str = "18381";
 /// In the environment of every process of a world.
 const MARK: &str = "CONDUCTOR_TEST_WORLD";
@@ -51,6 +54,7 @@ pub(crate) struct World {
     dir: tempfile::TempDir,
     root: PathBuf,
     path: OsString,
+    programs: Vec<Program>,
     _slot: Slot,
 }
 
@@ -61,52 +65,21 @@ pub(crate) struct Running {
     pub(crate) line: String,
 }
 
-/// The program under test, or `None` where its absence is known.
-fn claude() -> Option<PathBuf> {
-    let caches = [
-        "agent-conductor/agents/claude-2.1.330",
-        "conductor-lab/latest",
-    ];
-    let native = "node_modules/@anthropic-ai/claude-code-linux-x64/claude";
-    let cache = std::env::var_os("XDG_CACHE_HOME").map_or_else(
-        || PathBuf::from(std::env::var_os("HOME").unwrap_or_default()).join(".cache"),
-        PathBuf::from,
-    );
-    let found = match std::env::var_os("CONDUCTOR_TEST_CLAUDE") {
-        Some(named) => Some(PathBuf::from(named)),
-        None => caches
-            .iter()
-            .map(|dir| cache.join(dir).join(native))
-            .find(|file| file.exists()),
-    };
-    if let Some(file) = found {
-        assert!(
-            file.is_file(),
-            "CONDUCTOR_TEST_CLAUDE: no file {}",
-            file.display()
-        );
-        return Some(file);
-    }
-    assert!(
-        std::env::var_os("CONDUCTOR_TEST_OFFLINE").is_some_and(|word| word == "1"),
-        "Claude Code is not there: scripts/test.sh installs it, CONDUCTOR_TEST_CLAUDE names one, and CONDUCTOR_TEST_OFFLINE=1 \
-         leaves these tests out"
-    );
-    eprintln!("Claude Code is not there: this test did NOT run");
-    None
-}
-
 impl World {
-    /// A new world; `None` where Claude Code is not there and that is known.
+    /// A new world with Claude Code; `None` where that is not there and that is known.
     pub(crate) fn new(trust: Trust) -> Option<Self> {
-        let claude = claude()?;
+        let claude = programs::claude()?;
+        Some(Self::with(vec![claude], trust))
+    }
+
+    /// A new world with these programs; the first is what is launched where nothing else is said.
+    pub(crate) fn with(programs: Vec<Program>, trust: Trust) -> Self {
         let slot = Slot::take();
         let dir = tempfile::Builder::new().prefix("cc.").tempdir().unwrap();
         let root = dir.path().canonicalize().unwrap();
         for name in ["home", "bin", "work", "state/agent-context"] {
             std::fs::create_dir_all(root.join(name)).unwrap();
         }
-        symlink(&claude, root.join("bin/claude")).unwrap();
         let mut path = root.join("bin").into_os_string();
         path.push(":");
         path.push(std::env::var_os("PATH").unwrap());
@@ -114,12 +87,30 @@ impl World {
             dir,
             root,
             path,
+            programs,
             _slot: slot,
         };
-        world.write_settings(trust);
+        for program in &world.programs {
+            symlink(
+                &program.file,
+                world.root.join("bin").join(program.command()),
+            )
+            .unwrap();
+            program.settle(&world, trust, PORT);
+        }
+        let profile = "---\nname: tester-bash\ndescription: Runs commands without asking\nallowedTools: [Bash]\n---\nYou run commands.\n";
+        let file = world.root.join("state/agent-context/tester-bash.md");
+        std::fs::write(file, profile).unwrap();
         world.start_server();
         world.conductor(&["init"]).done();
-        Some(world)
+        for program in &world.programs {
+            if program.needs_setup() {
+                world
+                    .conductor(&["provider", "setup", program.provider(), "--yes"])
+                    .done();
+            }
+        }
+        world
     }
 
     /// Writes a file of the agent's, below its home.
@@ -127,22 +118,6 @@ impl World {
         let file = self.root.join("home").join(name);
         std::fs::create_dir_all(file.parent().unwrap()).unwrap();
         std::fs::write(file, text).unwrap();
-    }
-
-    fn write_settings(&self, trust: Trust) {
-        let mut projects = serde_json::Map::new();
-        if trust == Trust::Given {
-            let work = self.work().display().to_string();
-            projects.insert(work, serde_json::json!({"hasTrustDialogAccepted": true}));
-        }
-        let settings = serde_json::json!({
-            "hasCompletedOnboarding": true, "hasSeenAutoDefaultNotice": true, "bypassPermissionsModeAccepted": true,
-            "customApiKeyResponses": {"approved": [&KEY[KEY.len() - 20..]], "rejected": []}, "projects": projects,
-        });
-        self.home_file(".claude.json", &settings.to_string());
-        let profile = "---\nname: tester-bash\ndescription: Runs commands without asking\nallowedTools: [Bash]\n---\nYou run commands.\n";
-        let file = self.root.join("state/agent-context/tester-bash.md");
-        std::fs::write(file, profile).unwrap();
     }
 
     /// Starts the model and the tmux server in one network namespace.
@@ -175,13 +150,11 @@ exec env -u MODEL -u PORT -u ROOT -u PARENT tmux -S "$ROOT/tmux.sock" -f /dev/nu
             .env("PORT", PORT)
             .env("ROOT", &self.root)
             .env("PARENT", std::process::id().to_string())
-            .env("ANTHROPIC_BASE_URL", format!("http://127.0.0.1:{PORT}"))
-            .env("ANTHROPIC_API_KEY", KEY)
-            .env("CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC", "1")
-            .env("DISABLE_AUTOUPDATER", "1")
-            .env("IS_SANDBOX", "1")
-            // As in a home of everyday life: example prompts and guesses would stand in the input box.
-            .env("CLAUDE_CODE_ENABLE_PROMPT_SUGGESTION", "true")
+            .envs(
+                self.programs
+                    .iter()
+                    .flat_map(|program| program.variables(PORT)),
+            )
             .output()
             .unwrap();
         assert!(
@@ -264,7 +237,8 @@ exec env -u MODEL -u PORT -u ROOT -u PARENT tmux -S "$ROOT/tmux.sock" -f /dev/nu
 
     /// A new session with a supervisor of this profile.
     pub(crate) fn launch(&self, profile: &str) -> Agent<'_> {
-        let session = self.json(&["launch", "-p", "claude_code", "--profile", profile]);
+        let provider = self.programs[0].provider();
+        let session = self.json(&["launch", "-p", provider, "--profile", profile]);
         self.agent(&session["terminals"][0])
     }
 

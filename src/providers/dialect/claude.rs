@@ -1,6 +1,6 @@
 //! Claude Code's hooks (`--settings`, version 2.1): input and output, seen with 2.1.197 and 2.1.330.
 
-use super::dialect::{Incoming, Verdict};
+use super::{Incoming, Verdict};
 use crate::domain::event::{AgentEvent, DialogKind, ToolCall, ToolEnd};
 use serde::Deserialize;
 use serde_json::{Value, json};

@@ -1,0 +1,64 @@
+//! Gemini CLI: an extension of our own in its directory of extensions. Nothing of the person's is edited, and hooks of an extension run also in
+//! folders that are not trusted.
+
+use super::super::launch::DECISION_SECONDS;
+use super::super::manifest::Manifest;
+use super::{Commands, MARK, Part, SetupSpec, Target};
+use crate::error::{Failure, Result};
+use crate::paths;
+use serde_json::{Map, Value, json};
+use std::path::PathBuf;
+
+/// Leads from the extension's directory to the root of the file system, however deep it lies.
+const TO_ROOT: &str = "../../../../../../../../../../../../../../../../../../../../../../../..";
+
+pub(super) fn targets(manifest: &Manifest, spec: &SetupSpec<'_>) -> Result<Vec<Target>> {
+    let home = paths::env_os("GEMINI_CLI_HOME")
+        .map_or_else(|| spec.user_home.to_path_buf(), PathBuf::from);
+    let dir = home.join(".gemini/extensions/agent-conductor");
+    let commands = Commands::of(&manifest.name, spec)?;
+    let mut hooks = Map::new();
+    let hook = |command: String, seconds: u64| {
+        json!([{ "hooks": [{
+            "type": "command", "name": "agent-conductor", "command": command, "timeout": seconds * 1000,
+        }] }])
+    };
+    for event in &manifest.hooks.status {
+        let entry = hook(commands.status(event), manifest.hooks.timeout_seconds);
+        hooks.insert(event.clone(), entry);
+    }
+    for event in &manifest.hooks.decision {
+        hooks.insert(
+            event.clone(),
+            hook(commands.decision(event), DECISION_SECONDS),
+        );
+    }
+    let (name, value) = MARK.split_once('=').unwrap_or((MARK, ""));
+    // Variables are filled in when an agent starts; where they are not set, there is no such file, and that is no error.
+    let persona = format!("{TO_ROOT}${{CONDUCTOR_HOME}}/run/${{CONDUCTOR_TERMINAL_ID}}/persona.md");
+    let extension = json!({
+        "name": "agent-conductor",
+        "version": env!("CARGO_PKG_VERSION"),
+        "description": format!("Agent Conductor's hooks and tools; they do nothing outside its panes ({MARK})"),
+        "contextFileName": persona,
+        "mcpServers": { "conductor": {
+            "command": spec.hook.to_string_lossy(), "args": ["mcp"], "env": { name: value },
+            "timeout": (manifest.tool_wait_seconds + 60) * 1000,
+        } },
+    });
+    let text = |value: &Value| {
+        serde_json::to_string_pretty(value)
+            .map(|text| text + "\n")
+            .map_err(|e| Failure::failed(format!("write JSON: {e}")))
+    };
+    Ok(vec![
+        Target {
+            path: dir.join("gemini-extension.json"),
+            part: Part::Whole(text(&extension)?),
+        },
+        Target {
+            path: dir.join("hooks/hooks.json"),
+            part: Part::Whole(text(&json!({ "hooks": hooks }))?),
+        },
+    ])
+}

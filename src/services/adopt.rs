@@ -1,0 +1,188 @@
+//! Taking in an agent that a person started by hand: its pane stays the person's, its settings stay as they are.
+
+use super::after::Aftermath;
+use super::context::Context;
+use super::deliver;
+use super::find;
+use super::identity::{self, Caller};
+use crate::clock;
+use crate::domain::ids::TerminalId;
+use crate::domain::terminal::{Change, Role, Root, Source, State, Status, Terminal};
+use crate::domain::text::one_line;
+use crate::error::{Failure, Result};
+use crate::fsx;
+use crate::proc::Process;
+use crate::providers::{self, Catalogue, Manifest};
+use crate::store::{Budget, Durability, Registration, Store};
+use crate::tmux::{Pane, PaneId};
+use std::path::PathBuf;
+
+/// The profile's name of an agent that was not started with one.
+pub const PROFILE: &str = "adopted";
+
+/// Takes in the agent of `provider` that runs in the foreground of `pane`.
+pub fn adopt(
+    cx: &Context,
+    store: &mut Store,
+    pane: &str,
+    provider: &str,
+    role: Role,
+) -> Result<Terminal> {
+    if !matches!(identity::whoami(store)?, Caller::Person { .. }) {
+        return Err(Failure::refused(
+            "only a person takes in an agent that a person started",
+        ));
+    }
+    let manifest = Catalogue::of(&cx.home).get(provider)?;
+    let id = PaneId::parse(pane).ok_or_else(|| {
+        Failure::usage(format!("{:?} is no pane id", one_line(pane)))
+            .hint("`tmux list-panes -a -F '#{pane_id} #{pane_current_command}'` lists them")
+    })?;
+    super::recover::all(cx, store)?;
+    let (server, panes) = cx.tmux.panes()?;
+    let pane = panes
+        .into_iter()
+        .find(|pane| pane.id == id && !pane.dead)
+        .ok_or_else(|| Failure::not_found(format!("there is no living pane {id}")))?;
+    let held = store.read(|tx| tx.live_terminals())?.into_iter().find(|t| {
+        t.server.as_ref() == Some(&server) && t.pane.as_deref() == Some(id.to_string().as_str())
+    });
+    if let Some(held) = held {
+        return Err(Failure::refused(format!(
+            "pane {id} is terminal {} already",
+            held.id
+        )));
+    }
+    let agent = foreground(&manifest, &pane)?;
+    let row = row(cx, &manifest, &pane, role)?;
+    let registration = Registration {
+        pane: id.to_string(),
+        server,
+        pane_pid: pane.pid,
+        root: Root {
+            pid: agent.identity.pid,
+            start: agent.identity.start,
+        },
+        tty: agent.tty,
+        session: one_line(&pane.session),
+        window: one_line(&pane.window),
+    };
+    let stored = store.write(Durability::Process, Budget::Call, |tx| {
+        if !tx.insert_terminal(&row)? || !tx.register_terminal(&row.id, &registration)? {
+            return Ok(false);
+        }
+        let detail = serde_json::json!({"provider": row.provider, "pane": registration.pane, "session": row.session});
+        tx.audit(clock::now(), "terminal.adopted", row.id.as_str(), "human", "adopt", detail)?;
+        Ok::<_, crate::store::Error>(true)
+    })?;
+    if !stored {
+        return Err(Failure::failed("the terminal could not be stored").hint("try again"));
+    }
+    // A pipe that a person opened is left alone; then there is no log.
+    let log = cx.home.terminal_log(row.id.as_str());
+    let log = if pane.piped {
+        None
+    } else {
+        let failed =
+            |e: std::io::Error| Failure::state(format!("create the log of {}: {e}", row.id));
+        fsx::create_private_dir(&cx.home.terminal_logs()).map_err(failed)?;
+        fsx::open_append(&log).map_err(failed)?;
+        Some(log)
+    };
+    cx.tmux.claim_pane(id, &row.id, log.as_deref())?;
+    look(cx, store, &row.id, &manifest)?;
+    find::terminal(cx, store, row.id.as_str())
+}
+
+/// The program in the foreground of a pane; a shell is no agent.
+fn foreground(manifest: &Manifest, pane: &Pane) -> Result<Process> {
+    let nobody = || {
+        Failure::refused(format!("no agent is in the foreground of pane {}", pane.id))
+            .hint(format!("start {} there first", manifest.title))
+    };
+    let first = Process::of(pane.pid).ok_or_else(nobody)?;
+    let leader = Process::of(first.foreground).ok_or_else(nobody)?;
+    let name = Process::name(leader.identity.pid).unwrap_or_default();
+    if crate::tmux::fence::is_shell(&name) && !manifest.names_no_program() {
+        return Err(nobody());
+    }
+    Ok(leader)
+}
+
+fn row(cx: &Context, manifest: &Manifest, pane: &Pane, role: Role) -> Result<Terminal> {
+    let now = clock::now();
+    let directory = cx
+        .tmux
+        .display(Some(pane.id), "#{pane_current_path}")
+        .map(PathBuf::from)
+        .unwrap_or_default();
+    let bytes =
+        fsx::random_bytes().map_err(|e| Failure::failed(format!("read random bytes: {e}")))?;
+    Ok(Terminal {
+        id: TerminalId::from_bytes(bytes),
+        session: one_line(&pane.session),
+        window: one_line(&pane.window),
+        pane: None,
+        server: None,
+        pane_pid: None,
+        root: None,
+        tty: 0,
+        provider: manifest.name.clone(),
+        profile: PROFILE.to_owned(),
+        role,
+        state: State {
+            status: Status::Starting,
+            reason: "adopted".to_owned(),
+            source: Source::Command,
+            since: now,
+        },
+        caller: None,
+        cwd: directory,
+        model: None,
+        created_at: now,
+        ended_at: None,
+        exit_code: None,
+        agent_session: None,
+        program: None,
+        last_event_at: None,
+        last_answer: None,
+        gate_seen_at: None,
+        gate_silent_at: None,
+        session_owned: false,
+        env: Vec::new(),
+        settled: 0,
+        hooked: providers::setup::in_force(&cx.home, manifest),
+        adopted: true,
+        args: Vec::new(),
+    })
+}
+
+/// It runs already: its screen says what it does, as long as it has told nothing itself.
+fn look(cx: &Context, store: &mut Store, id: &TerminalId, manifest: &Manifest) -> Result<()> {
+    let terminal = find::terminal(cx, store, id.as_str())?;
+    let Some((tmux, pane)) = deliver::place(&terminal) else {
+        return Ok(());
+    };
+    if deliver::confirm_idle(cx, store, &terminal, manifest, &tmux, pane)? {
+        return Ok(());
+    }
+    let mut aftermath = Aftermath::default();
+    store.write(Durability::Process, Budget::Call, |tx| {
+        let Some(terminal) = tx
+            .terminal(id)?
+            .filter(|t| t.state.status == Status::Starting)
+        else {
+            return Ok(());
+        };
+        let change = Change {
+            status: Status::Unknown,
+            reason: "adopted; its screen shows nothing that is known".to_owned(),
+        };
+        if tx.set_state(id, &change, Source::Screen, clock::now())? {
+            aftermath.show(&terminal, change.status);
+        }
+        Ok::<_, crate::store::Error>(())
+    })?;
+    aftermath.run(cx, store);
+    Ok(())
+}

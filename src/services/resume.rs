@@ -1,0 +1,88 @@
+//! Taking up an ended agent's conversation again, by the agent's own session id: the terminal keeps its id, so whoever knew it knows it still.
+
+use super::context::Context;
+use super::find;
+use super::launch::{self, Plan};
+use crate::clock;
+use crate::domain::ids::Name;
+use crate::domain::terminal::Terminal;
+use crate::error::{Failure, Result};
+use crate::providers::Catalogue;
+use crate::store::{Budget, Durability, Store};
+use crate::tmux::Placement;
+
+/// Starts the agent of an ended terminal again, in its directory, in a window of its session.
+pub fn resume(cx: &Context, store: &mut Store, terminal: &Terminal) -> Result<Terminal> {
+    if terminal.alive() {
+        return Err(
+            Failure::refused(format!("terminal {} has not ended", terminal.id)).hint(format!(
+                "`conductor-hook attach {}` goes there",
+                terminal.id
+            )),
+        );
+    }
+    let manifest = Catalogue::of(&cx.home).get(&terminal.provider)?;
+    if manifest.resume.is_none() || terminal.agent_session.is_none() {
+        return Err(Failure::refused(format!(
+            "{} cannot take up the conversation of terminal {} again",
+            manifest.title, terminal.id
+        ))
+        .hint("start a new agent with `conductor-hook worker SESSION`"));
+    }
+    if !terminal.cwd.is_dir() {
+        return Err(Failure::refused(format!(
+            "the directory of terminal {} is gone: {}",
+            terminal.id,
+            terminal.cwd.display()
+        ))
+        .hint("make it again, or start a new agent elsewhere"));
+    }
+    let profile = super::profile::load(cx, store, &terminal.cwd, &terminal.profile)?;
+    let plan = Plan {
+        profile,
+        manifest,
+        role: terminal.role,
+        cwd: terminal.cwd.clone(),
+        model: terminal.model.clone(),
+        prompt: None,
+        env: terminal.env.clone(),
+        caller: terminal.caller.clone(),
+        author: super::identity::whoami(store)?.sender(),
+        extra: terminal.args.clone(),
+    };
+    let window = launch::window_name(store, &terminal.session, &plan.profile.name)?;
+    let placement = match cx.tmux.session_id(&terminal.session).unwrap_or(None) {
+        Some(session) => Placement::Window(session),
+        None => Placement::Session(Name::parse(&terminal.session).map_err(|e| {
+            Failure::refused(format!("the session of terminal {}: {e}", terminal.id))
+        })?),
+    };
+    let owned = matches!(placement, Placement::Session(_)) || terminal.session_owned;
+    let actor = plan.author.to_string();
+    let revived = store.write(Durability::Process, Budget::Call, |tx| {
+        let now = clock::now();
+        let revived = tx.revive_terminal(&terminal.id, now)?;
+        if revived {
+            tx.note_start(&terminal.id, launch::hooked(cx, &plan.manifest), owned)?;
+            let detail = serde_json::json!({"agent_session": terminal.agent_session});
+            tx.audit(
+                now,
+                "terminal.resumed",
+                terminal.id.as_str(),
+                &actor,
+                "resume",
+                detail,
+            )?;
+        }
+        Ok::<_, crate::store::Error>(revived)
+    })?;
+    if !revived {
+        return Err(Failure::refused(format!(
+            "terminal {} is being resumed",
+            terminal.id
+        )));
+    }
+    let row = find::terminal(cx, store, terminal.id.as_str())?;
+    launch::start(cx, store, &plan, &row, (&placement, &window), true)?;
+    find::terminal(cx, store, terminal.id.as_str())
+}

@@ -1,0 +1,69 @@
+//! `provider setup`: our entries in an agent's user settings, for agents that take none at their launch and for agents that are adopted.
+
+use super::context::Context;
+use super::identity::{self, Caller};
+use super::launch::AGENT_TOOLS;
+use crate::error::{Failure, Result};
+use crate::paths;
+use crate::providers::setup::{self, Edit, SetupSpec};
+use crate::providers::{Catalogue, Manifest};
+use crate::store::Store;
+
+/// What setting up a provider changes, or taking that out again.
+#[derive(Debug)]
+pub struct Planned {
+    /// The provider.
+    pub manifest: Manifest,
+    /// What becomes of each file.
+    pub edits: Vec<Edit>,
+    /// Whether ours is taken out.
+    pub undo: bool,
+}
+
+/// Finds out what would change. Nothing is written.
+pub fn plan(cx: &Context, provider: &str, undo: bool) -> Result<Planned> {
+    let manifest = Catalogue::of(&cx.home).get(provider)?;
+    let edits = if undo {
+        setup::undo_plan(&cx.home, &manifest.name)?
+    } else {
+        let user_home = paths::user_home()
+            .ok_or_else(|| Failure::failed("there is no home directory").hint("set HOME"))?;
+        let profiles = super::profile::all(cx)?;
+        setup::plan(
+            &manifest,
+            &SetupSpec {
+                profiles: &profiles,
+                hook: &cx.binary,
+                home: &cx.home,
+                user_home: &user_home,
+                own_tools: &AGENT_TOOLS,
+            },
+        )?
+    };
+    Ok(Planned {
+        manifest,
+        edits,
+        undo,
+    })
+}
+
+/// Writes what was planned. Only a person changes an agent's settings.
+pub fn apply(cx: &Context, planned: &Planned) -> Result<()> {
+    let caller = match Store::open(&cx.home) {
+        Ok(mut store) => identity::whoami(&mut store)?,
+        // Without a state there are no agents.
+        Err(crate::store::Error::Missing(_)) => Caller::Person { terminal: false },
+        Err(error) => return Err(error.into()),
+    };
+    if !matches!(caller, Caller::Person { .. }) {
+        return Err(Failure::refused(
+            "only a person changes the settings of an agent",
+        ));
+    }
+    let name = &planned.manifest.name;
+    if planned.undo {
+        setup::undo(&cx.home, name, &planned.edits)
+    } else {
+        setup::apply(&cx.home, name, &planned.edits)
+    }
+}
