@@ -8,7 +8,7 @@
 //! messages are its script, one directive a line; tool calls are played one a model turn:
 //!
 //! ```text
-//! BASH: COMMAND        calls Bash              SLOW: SECONDS       streams a tick each second
+//! BASH: COMMAND        calls its shell         SLOW: SECONDS       streams a tick each second
 //! MCP: TOOL {json}     calls an MCP tool       SAY: TEXT           says it; what was said last ends the turn
 //! TOOL: NAME {json}    calls any tool          FAIL: STATUS [N]    an HTTP error, N times
 //! ```
@@ -25,6 +25,7 @@ mod plan;
 mod script;
 #[cfg(test)]
 mod tests;
+mod tools;
 mod view;
 
 use conductor::proc::{Identity, Process};
@@ -187,11 +188,11 @@ impl Server {
         request: &Request,
         body: &Value,
     ) -> io::Result<bool> {
-        let view = View::of(body);
+        let view = anthropic::read(body);
         let plan = {
             let mut failures = self.failures.lock().unwrap_or_else(PoisonError::into_inner);
             let failures = failures.entry(view.session.clone()).or_default();
-            anthropic::decide(body, &view, failures)
+            view.decide(failures)
         };
         if let Some(dir) = &self.text_dir {
             write_texts(dir, number, &view, &request.body)?;
