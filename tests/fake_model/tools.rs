@@ -100,6 +100,30 @@ fn shell_input(properties: &Value, command: &Value) -> Value {
     input
 }
 
+/// The smallest value that a JSON schema allows.
+pub(crate) fn smallest(schema: &Value) -> Value {
+    if let Some(first) = schema["enum"].get(0) {
+        return first.clone();
+    }
+    let kind = match &schema["type"] {
+        Value::Array(kinds) => kinds.first().and_then(Value::as_str),
+        kind => kind.as_str(),
+    };
+    match kind.unwrap_or("object").to_ascii_lowercase().as_str() {
+        "object" => {
+            let properties = schema["properties"].as_object().into_iter().flatten();
+            properties
+                .map(|(name, schema)| (name.clone(), smallest(schema)))
+                .collect()
+        }
+        "array" => json!([]),
+        "integer" | "number" => json!(1),
+        "boolean" => json!(false),
+        "null" => Value::Null,
+        _ => json!("mock"),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -152,6 +176,18 @@ mod tests {
         assert_eq!(
             input,
             r#"const r = await tools.exec_command({cmd: "echo \"hi\""}); text(r.output);"#
+        );
+    }
+
+    #[test]
+    fn the_smallest_value_has_all_properties() {
+        let schema = json!({"type": "OBJECT", "properties": {
+            "a": {"type": "STRING"}, "b": {"type": "INTEGER"}, "c": {"type": "array"},
+            "d": {"enum": ["x", "y"]}, "e": {"type": ["boolean", "null"]},
+        }});
+        assert_eq!(
+            smallest(&schema),
+            json!({"a": "mock", "b": 1, "c": [], "d": "x", "e": false})
         );
     }
 }
