@@ -1,5 +1,5 @@
-//! `fake-model`: a scripted model for tests with real agents and no network. It speaks Anthropic Messages and `OpenAI` Chat
-//! Completions; the path of a request tells which.
+//! `fake-model`: a scripted model for tests with real agents and no network. It speaks Anthropic Messages, `OpenAI` Responses and
+//! `OpenAI` Chat Completions; the path of a request tells which.
 //!
 //! ```text
 //! fake-model [--port N] [--log FILE] [--text-dir DIR] [--parent PID]
@@ -24,6 +24,7 @@
 mod anthropic;
 mod http;
 mod openai_chat;
+mod openai_responses;
 mod plan;
 mod protocol;
 mod script;

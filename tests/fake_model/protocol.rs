@@ -2,7 +2,7 @@
 
 use crate::plan::Plan;
 use crate::view::View;
-use crate::{anthropic, openai_chat};
+use crate::{anthropic, openai_chat, openai_responses};
 use serde_json::Value;
 use std::io::{self, Write};
 
@@ -10,6 +10,7 @@ use std::io::{self, Write};
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Protocol {
     Anthropic,
+    Responses,
     Chat,
 }
 
@@ -28,6 +29,7 @@ pub(crate) fn route(path: &str) -> Option<(Protocol, Ask)> {
     match path {
         "/v1/messages" => answer(Protocol::Anthropic),
         "/v1/messages/count_tokens" => Some((Protocol::Anthropic, Ask::Count)),
+        "/v1/responses" => answer(Protocol::Responses),
         "/v1/chat/completions" => answer(Protocol::Chat),
         _ => None,
     }
@@ -38,6 +40,7 @@ impl Protocol {
     pub(crate) const fn name(self) -> &'static str {
         match self {
             Self::Anthropic => "anthropic",
+            Self::Responses => "responses",
             Self::Chat => "chat",
         }
     }
@@ -46,6 +49,7 @@ impl Protocol {
     pub(crate) fn read(self, body: &Value) -> View {
         match self {
             Self::Anthropic => anthropic::read(body),
+            Self::Responses => openai_responses::read(body),
             Self::Chat => openai_chat::read(body),
         }
     }
@@ -60,6 +64,7 @@ impl Protocol {
     ) -> io::Result<bool> {
         match self {
             Self::Anthropic => anthropic::respond(client, number, view, plan),
+            Self::Responses => openai_responses::respond(client, number, view, plan),
             Self::Chat => openai_chat::respond(client, number, view, plan),
         }
     }
@@ -68,7 +73,7 @@ impl Protocol {
     pub(crate) fn error(self, status: u16, message: &str) -> Value {
         match self {
             Self::Anthropic => anthropic::error(status, message),
-            Self::Chat => openai_chat::error(status, message),
+            Self::Responses | Self::Chat => openai_chat::error(status, message),
         }
     }
 }
@@ -81,6 +86,7 @@ mod tests {
     fn the_path_tells_the_protocol() {
         for (path, expected) in [
             ("/v1/messages", Some((Protocol::Anthropic, Ask::Answer))),
+            ("/v1/responses", Some((Protocol::Responses, Ask::Answer))),
             ("/v1/chat/completions", Some((Protocol::Chat, Ask::Answer))),
             ("/v1beta/models/m:embedContent", None),
             ("/v1/models", None),

@@ -39,6 +39,14 @@ impl Tool {
         }
     }
 
+    /// A tool inside of a space.
+    pub(crate) fn inside(space: &str, name: &str, schema: &Value) -> Self {
+        Self {
+            space: Some(space.into()),
+            ..Self::new(&format!("{space}__{name}"), schema)
+        }
+    }
+
     /// The name inside of its space.
     pub(crate) fn short(&self) -> &str {
         match &self.space {

@@ -193,6 +193,15 @@ fn opening(text: &str, tag: &str) -> Option<usize> {
     })
 }
 
+/// The text that was escaped for XML.
+pub(crate) fn unescaped(text: &str) -> String {
+    text.replace("&lt;", "<")
+        .replace("&gt;", ">")
+        .replace("&quot;", "\"")
+        .replace("&apos;", "'")
+        .replace("&amp;", "&")
+}
+
 /// Content as blocks: a plain string is one text block.
 pub(crate) fn blocks(content: &Value) -> Vec<Value> {
     match content {
@@ -225,5 +234,10 @@ mod tests {
             ("hi <hooked>", vec!["\na < b".into(), "x".into()])
         );
         assert_eq!(split("a <hook> b", &tags).0, "a <hook> b");
+    }
+
+    #[test]
+    fn escapes_are_undone_once() {
+        assert_eq!(unescaped("&lt;a&gt; &amp;lt; &quot;&apos;"), "<a> &lt; \"'");
     }
 }
