@@ -1,5 +1,5 @@
-//! `fake-model`: a scripted model for tests with real agents and no network. It speaks Anthropic Messages, `OpenAI` Responses and
-//! `OpenAI` Chat Completions; the path of a request tells which.
+//! `fake-model`: a scripted model for tests with real agents and no network. It speaks Anthropic Messages, `OpenAI` Responses,
+//! `OpenAI` Chat Completions and Gemini; the path of a request tells which.
 //!
 //! ```text
 //! fake-model [--port N] [--log FILE] [--text-dir DIR] [--parent PID]
@@ -22,6 +22,7 @@
 //! `--parent` ends the server within a second or so of that process.
 
 mod anthropic;
+mod gemini;
 mod http;
 mod openai_chat;
 mod openai_responses;
@@ -168,11 +169,11 @@ impl Server {
         let body: Option<Value> = serde_json::from_slice(&request.body).ok();
         let ask = protocol::route(&request.path).filter(|_| request.method == "POST");
         let (status, document) = match (ask, body) {
-            (Some((protocol, Ask::Answer)), Some(body)) => {
-                return self.message(client, number, request, protocol, &body);
+            (Some((protocol, Ask::Answer { stream })), Some(body)) => {
+                return self.message(client, number, request, (protocol, stream), &body);
             }
-            (Some((_, Ask::Count)), Some(_)) => {
-                (200, json!({"input_tokens": request.body.len() / 4 + 1}))
+            (Some((protocol, Ask::Count)), Some(_)) => {
+                (200, protocol.count(request.body.len() / 4 + 1))
             }
             (Some((protocol, _)), None) => (400, protocol.error(400, "the body is not JSON")),
             (None, _) => match (request.method.as_str(), request.path.as_str()) {
@@ -193,10 +194,14 @@ impl Server {
         client: &mut impl Write,
         number: usize,
         request: &Request,
-        protocol: Protocol,
+        (protocol, stream): (Protocol, Option<bool>),
         body: &Value,
     ) -> io::Result<bool> {
         let mut view = protocol.read(body);
+        view.stream = stream.unwrap_or(view.stream);
+        if view.model.is_empty() {
+            view.model = protocol::model(&request.path).into();
+        }
         if view.session.is_empty() {
             view.session.clone_from(&request.session);
         }
