@@ -134,6 +134,9 @@ fn given_up(part: &Heard, failures: &Failures) -> bool {
         })
 }
 
+/// How agents mark a result that they cut in the middle, which may leave it readable.
+const CUT: [&str; 2] = [" tokens truncated…", " chars truncated…"];
+
 enum Read {
     Next(Wanted),
     Whole(String),
@@ -147,6 +150,9 @@ fn read_inbox(id: &str, calls: &[Call]) -> (usize, Read) {
     let mut body = String::new();
     for (index, call) in calls.iter().enumerate() {
         let text = call.result.as_deref().unwrap_or_default();
+        if let Some(at) = CUT.iter().find_map(|mark| text.find(mark)) {
+            return (index + 1, Read::Broken(format!("cut after {at} bytes")));
+        }
         let Ok(answer) = serde_json::from_str::<Value>(text) else {
             return (index + 1, Read::Broken(first(text, 200)));
         };
@@ -268,6 +274,11 @@ mod tests {
         assert_eq!(
             played(&line, &["no such message"]),
             answer("read_inbox failed: no such message")
+        );
+        let cut = r#"{"messages":[{"body":"SAY: a…9 tokens truncated…b"}],"next":null}"#;
+        assert_eq!(
+            played(&line, &[cut]),
+            answer("read_inbox failed: cut after 32 bytes")
         );
     }
 }
