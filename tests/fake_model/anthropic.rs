@@ -1,63 +1,144 @@
-//! The Messages API: which answer a request gets, and how it is written, as one document or as a stream of events.
+//! The Messages API: what a request says, and how an answer is written, as one document or as a stream of events.
 
 use crate::http::{Events, answer};
-use crate::plan::{Failures, Plan, plan};
-use crate::script::Wanted;
-use crate::view::{Resolved, View};
-use conductor::clock::{Deadline, sleep};
+use crate::plan::Plan;
+use crate::script::Source;
+use crate::tools::Tool;
+use crate::view::{SEARCH, View, blocks, list, split, text_of};
 use serde_json::{Value, json};
 use std::io::{self, Write};
-use std::time::Duration;
 
-/// How often a turn searches for a tool whose server may still be starting, and how long the model thinks in between.
-const SEARCHES: u32 = 10;
-const SEARCH_PAUSE: Duration = Duration::from_millis(300);
+/// How Claude Code marks a prompt that was sent in the middle of a turn, and what it says behind it.
+const MID_TURN: &str = "The user sent a new message while you were working:\n";
+const MID_TURN_ENDS: [&str; 2] = [
+    "\n\nThis is how Claude Code",
+    "\n\nIMPORTANT: After completing",
+];
+/// What it says behind the result of a search for tools.
+const LOADED: &str = "Tool loaded.";
+const INTERRUPTED: &str = "[Request interrupted by user";
+/// What it puts around the words.
+const TAGS: [&str; 1] = ["system-reminder"];
 
-/// Works out what to answer; every tool in it carries the name that it was offered by.
-pub(crate) fn decide(body: &Value, view: &View, failures: &mut Failures) -> Plan {
-    if view.offered.is_empty() {
-        // A question on the side, such as a title for the session: not the agent at work.
-        let titled = body["output_config"]["format"].is_object();
-        return Plan {
-            text: Some(
-                if titled {
-                    r#"{"title":"Mock session"}"#
-                } else {
-                    "Mock session"
-                }
-                .into(),
-            ),
-            ..Plan::default()
-        };
+/// Reads a request's body.
+pub(crate) fn read(body: &Value) -> View {
+    let mut view = View {
+        model: text_of(&body["model"]),
+        session: text_of(&body["metadata"]["user_id"]),
+        stream: body["stream"] == true,
+        joint: "__",
+        ..View::default()
+    };
+    for tool in list(&body["tools"]) {
+        let name = text_of(&tool["name"]);
+        if tool["defer_loading"] == true {
+            view.mentioned.push(name);
+        } else {
+            view.offered.push(Tool::new(&name, &tool["input_schema"]));
+        }
     }
-    let mut plan = plan(&view.heard, &view.calls, failures);
-    let Some(wanted) = plan.call.take() else {
-        return plan;
-    };
-    let (name, input) = match view.resolve(&wanted) {
-        Resolved::Offered(name) => (name, wanted.input),
-        Resolved::Search(query) if view.searches < SEARCHES => {
-            plan = Plan::default();
-            if view.searches > 0 {
-                plan.slow = SEARCH_PAUSE;
+    for (index, message) in list(&body["messages"]).iter().enumerate() {
+        let blocks = blocks(&message["content"]);
+        match message["role"].as_str() {
+            Some("assistant") => {
+                view.over = true;
+                assistant(&mut view, &blocks);
             }
-            ("ToolSearch".into(), query)
+            Some("user") => {
+                let result = blocks.iter().any(|block| block["type"] == "tool_result");
+                let words = blocks.iter().any(|block| {
+                    block["type"] == "text" && !split(&text_of(&block["text"]), &TAGS).0.is_empty()
+                });
+                view.open(words && !result);
+                user(&mut view, &blocks, index);
+            }
+            _ => {
+                for block in &blocks {
+                    context(&mut view, &text_of(&block["text"]), index);
+                    load(&mut view, block);
+                }
+            }
         }
-        _ => {
-            let offered = view.offered.join(", ");
-            plan.text = Some(format!(
-                "no such tool: {} (offered: {offered})",
-                wanted.name
-            ));
-            return plan;
+    }
+    if view.offered.is_empty() {
+        let titled = body["output_config"]["format"].is_object();
+        view.side = Some(
+            if titled {
+                r#"{"title":"Mock session"}"#
+            } else {
+                "Mock session"
+            }
+            .into(),
+        );
+    }
+    view
+}
+
+fn assistant(view: &mut View, blocks: &[Value]) {
+    for block in blocks.iter().filter(|block| block["type"] == "tool_use") {
+        if block["name"] == SEARCH {
+            view.searches += 1;
+        } else {
+            view.called(&block["id"]);
         }
-    };
-    plan.call = Some(Wanted {
-        name,
-        mcp: false,
-        input,
-    });
-    plan
+    }
+}
+
+fn user(view: &mut View, blocks: &[Value], index: usize) {
+    for block in blocks {
+        if block["type"] == "tool_result" {
+            let content = crate::view::blocks(&block["content"]);
+            let texts: Vec<String> = content.iter().map(|b| text_of(&b["text"])).collect();
+            for block in &content {
+                load(view, block);
+            }
+            view.returned(&block["tool_use_id"], &texts.join(" "));
+            continue;
+        }
+        let (words, reminders) = split(&text_of(&block["text"]), &TAGS);
+        if words == LOADED {
+            continue;
+        }
+        if words.starts_with(INTERRUPTED) {
+            view.new_turn();
+            continue;
+        }
+        for reminder in reminders {
+            context(view, &reminder, index);
+        }
+        let words = words.strip_prefix(MID_TURN).map_or(&*words, until_end);
+        view.hear(Source::User, index, words);
+    }
+}
+
+/// A text around the user's words; prompts sent in the middle of a turn may stand in it.
+fn context(view: &mut View, text: &str, index: usize) {
+    let mut parts = text.split(MID_TURN);
+    view.hear(Source::Context, index, parts.next().unwrap_or_default());
+    for part in parts {
+        let words = until_end(part);
+        view.hear(Source::User, index, words.trim_end());
+        view.hear(Source::Context, index, &part[words.len()..]);
+    }
+    for word in text.split(|c: char| !c.is_ascii_alphanumeric() && c != '_' && c != '-') {
+        if word.starts_with("mcp__") && !view.mentioned.iter().any(|known| known == word) {
+            view.mentioned.push(word.into());
+        }
+    }
+}
+
+/// A block that loads a deferred tool.
+fn load(view: &mut View, block: &Value) {
+    if let Some(name) = block["tool_name"].as_str()
+        && view.tool(name).is_none()
+    {
+        view.offered.push(Tool::new(name, &Value::Null));
+    }
+}
+
+fn until_end(text: &str) -> &str {
+    let ends = MID_TURN_ENDS.iter().filter_map(|end| text.find(end));
+    &text[..ends.min().unwrap_or(text.len())]
 }
 
 /// A document that says what went wrong.
@@ -108,7 +189,7 @@ pub(crate) fn respond(
         "usage": {"input_tokens": 100, "cache_creation_input_tokens": 0, "cache_read_input_tokens": 0, "output_tokens": 20},
     });
     if !view.stream {
-        sleep(plan.slow, &Deadline::never());
+        plan.wait();
         message["content"] = text.into_iter().chain(call).collect();
         message["stop_reason"] = json!(stop);
         answer(client, 200, &message, false)?;
@@ -140,14 +221,7 @@ fn stream_text<W: Write>(events: &mut Events<W>, plan: &Plan) -> io::Result<()> 
         let delta = json!({"type": "text_delta", "text": text});
         events.send(&json!({"type": "content_block_delta", "index": 0, "delta": delta}))
     };
-    for tick in 0..plan.slow.as_secs() {
-        sleep(Duration::from_secs(1), &Deadline::never());
-        words(&format!("tick {tick} "))?;
-    }
-    sleep(
-        Duration::from_nanos(plan.slow.subsec_nanos().into()),
-        &Deadline::never(),
-    );
+    plan.tick(|tick| words(tick))?;
     match (&plan.text, &plan.call) {
         (Some(text), _) => words(text)?,
         (None, Some(call)) => words(&format!("calling {}.", call.name))?,

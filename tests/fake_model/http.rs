@@ -1,4 +1,4 @@
-//! As much of HTTP/1.1 as a client of the Messages API needs: requests with a counted or chunked body, answers that are one
+//! As much of HTTP/1.1 as a client of a model needs: requests with a counted or chunked body, answers that are one
 //! document or a stream of events.
 
 use serde_json::Value;
@@ -19,6 +19,8 @@ pub(crate) struct Request {
     pub(crate) body: Vec<u8>,
     /// Whether the client wants the connection closed.
     pub(crate) close: bool,
+    /// The session that a header names.
+    pub(crate) session: String,
 }
 
 /// What was read from a connection.
@@ -57,8 +59,12 @@ pub(crate) fn read(from: &mut impl BufRead, client: &mut impl Write) -> io::Resu
         let Some((name, value)) = line.split_once(':').filter(|_| count < MAX_HEADERS) else {
             return Ok(Incoming::Refused(400));
         };
+        let name = name.to_ascii_lowercase();
+        if name == "x-session-id" {
+            request.session = value.trim().into();
+        }
         let value = value.trim().to_ascii_lowercase();
-        match name.to_ascii_lowercase().as_str() {
+        match name.as_str() {
             "content-length" => match value.parse() {
                 Ok(number) => length = number,
                 Err(_) => return Ok(Incoming::Refused(400)),
@@ -162,10 +168,21 @@ impl<'a, W: Write> Events<'a, W> {
         Ok(Self(client))
     }
 
-    /// Sends one event, named by its `type`.
+    /// Sends one event, named by its `type` when it has one.
     pub(crate) fn send(&mut self, event: &Value) -> io::Result<()> {
-        let name = event["type"].as_str().unwrap_or_default();
-        let text = format!("event: {name}\ndata: {event}\n\n");
+        let name = match event["type"].as_str() {
+            Some(name) => format!("event: {name}\n"),
+            None => String::new(),
+        };
+        self.write(&format!("{name}data: {event}\n\n"))
+    }
+
+    /// Sends a word instead of an event.
+    pub(crate) fn word(&mut self, word: &str) -> io::Result<()> {
+        self.write(&format!("data: {word}\n\n"))
+    }
+
+    fn write(&mut self, text: &str) -> io::Result<()> {
         self.0.write_all(text.as_bytes())?;
         self.0.flush()
     }
@@ -188,11 +205,16 @@ mod tests {
 
     #[test]
     fn bodies_are_counted_or_chunked() {
-        let counted =
-            request("POST /v1/messages?beta=true HTTP/1.1\r\nContent-Length: 2\r\n\r\n{}rest");
+        let counted = request(
+            "POST /v1/messages?beta=true HTTP/1.1\r\nContent-Length: 2\r\nX-Session-Id: sA\r\n\r\n{}rest",
+        );
         assert_eq!(
-            (counted.path.as_str(), &counted.body[..]),
-            ("/v1/messages", &b"{}"[..])
+            (
+                counted.path.as_str(),
+                &counted.body[..],
+                counted.session.as_str()
+            ),
+            ("/v1/messages", &b"{}"[..], "sA")
         );
         let chunked = request(
             "POST / HTTP/1.1\r\ntransfer-encoding: chunked\r\n\r\n2;x\r\n{\"\r\n3\r\na\"}\r\n0\r\n\r\n",

@@ -1,4 +1,5 @@
-//! `fake-model`: a scripted model behind the Anthropic Messages API, for tests with real agents and no network.
+//! `fake-model`: a scripted model for tests with real agents and no network. It speaks Anthropic Messages, `OpenAI` Responses,
+//! `OpenAI` Chat Completions and Gemini; the path of a request tells which.
 //!
 //! ```text
 //! fake-model [--port N] [--log FILE] [--text-dir DIR] [--parent PID]
@@ -8,7 +9,7 @@
 //! messages are its script, one directive a line; tool calls are played one a model turn:
 //!
 //! ```text
-//! BASH: COMMAND        calls Bash              SLOW: SECONDS       streams a tick each second
+//! BASH: COMMAND        calls its shell         SLOW: SECONDS       streams a tick each second
 //! MCP: TOOL {json}     calls an MCP tool       SAY: TEXT           says it; what was said last ends the turn
 //! TOOL: NAME {json}    calls any tool          FAIL: STATUS [N]    an HTTP error, N times
 //! ```
@@ -17,20 +18,27 @@
 //! Conductor are understood however they arrive: inline, as a prompt hook's context, as a Stop hook's reason, over `read_inbox`.
 //!
 //! `--log` gets a JSON line for each request; `--text-dir` gets `NNNN.txt`, all that was heard in the turn, and `NNNN.json`,
-//! the request. `--parent` ends the server within a second or so of that process.
+//! the request. A question on the side, such as a title for the session, plays nothing: its line says `"side":true`.
+//! `--parent` ends the server within a second or so of that process.
 
 mod anthropic;
+mod gemini;
 mod http;
+mod openai_chat;
+mod openai_responses;
 mod plan;
+mod protocol;
 mod script;
 #[cfg(test)]
 mod tests;
+mod tools;
 mod view;
 
 use conductor::proc::{Identity, Process};
 use conductor::{clock, fsx};
 use http::{Incoming, Request};
 use plan::{Failures, Plan, first};
+use protocol::{Ask, Protocol};
 use script::Source;
 use serde_json::{Value, json};
 use std::collections::HashMap;
@@ -159,19 +167,20 @@ impl Server {
     fn answer(&self, client: &mut impl Write, request: &Request) -> io::Result<bool> {
         let number = self.requests.fetch_add(1, Ordering::Relaxed) + 1;
         let body: Option<Value> = serde_json::from_slice(&request.body).ok();
-        let (status, document) = match (request.method.as_str(), request.path.as_str(), body) {
-            ("POST", "/v1/messages", Some(body)) => {
-                return self.message(client, number, request, &body);
+        let ask = protocol::route(&request.path).filter(|_| request.method == "POST");
+        let (status, document) = match (ask, body) {
+            (Some((protocol, Ask::Answer { stream })), Some(body)) => {
+                return self.message(client, number, request, (protocol, stream), &body);
             }
-            ("POST", "/v1/messages/count_tokens", Some(_)) => {
-                (200, json!({"input_tokens": request.body.len() / 4 + 1}))
+            (Some((protocol, Ask::Count)), Some(_)) => {
+                (200, protocol.count(request.body.len() / 4 + 1))
             }
-            ("POST", "/v1/messages" | "/v1/messages/count_tokens", None) => {
-                (400, anthropic::error(400, "the body is not JSON"))
-            }
-            ("GET" | "HEAD", "/v1/models", _) => (200, anthropic::models()),
-            ("HEAD", "/", _) => (200, Value::Null),
-            _ => (404, anthropic::error(404, &request.path)),
+            (Some((protocol, _)), None) => (400, protocol.error(400, "the body is not JSON")),
+            (None, _) => match (request.method.as_str(), request.path.as_str()) {
+                ("GET" | "HEAD", "/v1/models") => (200, anthropic::models()),
+                ("HEAD", "/") => (200, Value::Null),
+                _ => (404, anthropic::error(404, &request.path)),
+            },
         };
         self.note(&json!({
             "at": clock::now(), "number": number, "method": request.method, "path": request.path, "status": status,
@@ -185,19 +194,29 @@ impl Server {
         client: &mut impl Write,
         number: usize,
         request: &Request,
+        (protocol, stream): (Protocol, Option<bool>),
         body: &Value,
     ) -> io::Result<bool> {
-        let view = View::of(body);
+        let mut view = protocol.read(body);
+        view.stream = stream.unwrap_or(view.stream);
+        if view.model.is_empty() {
+            view.model = protocol::model(&request.path).into();
+        }
+        if view.session.is_empty() {
+            view.session.clone_from(&request.session);
+        }
         let plan = {
             let mut failures = self.failures.lock().unwrap_or_else(PoisonError::into_inner);
             let failures = failures.entry(view.session.clone()).or_default();
-            anthropic::decide(body, &view, failures)
+            view.decide(failures)
         };
         if let Some(dir) = &self.text_dir {
             write_texts(dir, number, &view, &request.body)?;
         }
-        self.note(&entry(number, request, &view, &plan));
-        let answered = anthropic::respond(client, number, &view, &plan);
+        let mut line = entry(number, request, &view, &plan);
+        line["protocol"] = json!(protocol.name());
+        self.note(&line);
+        let answered = protocol.respond(client, number, &view, &plan);
         answered.map_err(|error| io::Error::new(error.kind(), format!("request {number}: {error}")))
     }
 
@@ -217,7 +236,7 @@ fn entry(number: usize, request: &Request, view: &View, plan: &Plan) -> Value {
         "at": clock::now(), "number": number, "method": request.method, "path": request.path, "status": plan.fail.unwrap_or(200),
         "model": view.model, "session": view.session, "tools": view.offered.len(), "deferred": view.mentioned.len(),
         "text": first(&text, 2000), "text_chars": text.chars().count(), "context_chars": context.chars().count(),
-        "calls": view.calls.len(), "searches": view.searches,
+        "calls": view.calls.len(), "searches": view.searches, "side": view.side.is_some(),
         "answer": {
             "slow_ms": u64::try_from(plan.slow.as_millis()).unwrap_or(u64::MAX), "text": plan.text,
             "tool": plan.call.as_ref().map(|call| &call.name), "input": plan.call.as_ref().map(|call| &call.input),

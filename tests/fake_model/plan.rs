@@ -2,9 +2,11 @@
 //!
 //! The plan is worked out anew for each request, from the request alone; only the count of failures given is remembered.
 
-use crate::script::{Heard, Source, Step, Wanted, directive, steps};
+use crate::script::{Heard, How, Source, Step, Wanted, directive, steps};
+use conductor::clock::{Deadline, sleep};
 use serde_json::{Map, Value, json};
 use std::collections::HashMap;
+use std::io;
 use std::time::Duration;
 
 /// A tool call of this turn, with its result as text when there is one.
@@ -23,6 +25,24 @@ pub(crate) struct Plan {
     pub(crate) call: Option<Wanted>,
     /// An HTTP error of this status instead.
     pub(crate) fail: Option<u16>,
+}
+
+impl Plan {
+    /// Waits as long as it takes.
+    pub(crate) fn wait(&self) {
+        sleep(self.slow, &Deadline::never());
+    }
+
+    /// Waits as long as it takes and says a tick each second.
+    pub(crate) fn tick(&self, mut say: impl FnMut(&str) -> io::Result<()>) -> io::Result<()> {
+        for tick in 0..self.slow.as_secs() {
+            sleep(Duration::from_secs(1), &Deadline::never());
+            say(&format!("tick {tick} "))?;
+        }
+        let rest = Duration::from_nanos(self.slow.subsec_nanos().into());
+        sleep(rest, &Deadline::never());
+        Ok(())
+    }
 }
 
 /// How often each failure has been given, by its name.
@@ -114,6 +134,9 @@ fn given_up(part: &Heard, failures: &Failures) -> bool {
         })
 }
 
+/// How agents mark a result that they cut in the middle, which may leave it readable.
+const CUT: [&str; 2] = [" tokens truncated…", " chars truncated…"];
+
 enum Read {
     Next(Wanted),
     Whole(String),
@@ -127,6 +150,9 @@ fn read_inbox(id: &str, calls: &[Call]) -> (usize, Read) {
     let mut body = String::new();
     for (index, call) in calls.iter().enumerate() {
         let text = call.result.as_deref().unwrap_or_default();
+        if let Some(at) = CUT.iter().find_map(|mark| text.find(mark)) {
+            return (index + 1, Read::Broken(format!("cut after {at} bytes")));
+        }
         let Ok(answer) = serde_json::from_str::<Value>(text) else {
             return (index + 1, Read::Broken(first(text, 200)));
         };
@@ -140,7 +166,7 @@ fn read_inbox(id: &str, calls: &[Call]) -> (usize, Read) {
     }
     let wanted = Wanted {
         name: "read_inbox".into(),
-        mcp: true,
+        how: How::Mcp,
         input: Value::Object(input),
     };
     (calls.len(), Read::Next(wanted))
@@ -186,7 +212,7 @@ mod tests {
         let (name, input) = name_and_input(played(script, &[]));
         assert_eq!(
             (name.as_str(), &input["command"]),
-            ("Bash", &json!("echo a"))
+            ("shell", &json!("echo a"))
         );
         assert_eq!(
             name_and_input(played(script, &["a"])),
@@ -248,6 +274,11 @@ mod tests {
         assert_eq!(
             played(&line, &["no such message"]),
             answer("read_inbox failed: no such message")
+        );
+        let cut = r#"{"messages":[{"body":"SAY: a…9 tokens truncated…b"}],"next":null}"#;
+        assert_eq!(
+            played(&line, &[cut]),
+            answer("read_inbox failed: cut after 32 bytes")
         );
     }
 }

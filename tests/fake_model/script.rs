@@ -30,13 +30,33 @@ impl Heard {
     }
 }
 
+/// How a tool is found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum How {
+    /// The agent's own shell, whatever its name.
+    Shell,
+    /// By a name that may have its server's in front.
+    Mcp,
+    Exact,
+}
+
 /// A tool as the script names it.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Wanted {
     pub(crate) name: String,
-    /// Whether a longer name that ends in `__name` will do.
-    pub(crate) mcp: bool,
+    pub(crate) how: How,
     pub(crate) input: Value,
+}
+
+impl Wanted {
+    /// A command for the agent's shell.
+    pub(crate) fn shell(command: &str) -> Self {
+        Self {
+            name: "shell".into(),
+            how: How::Shell,
+            input: json!({"command": command}),
+        }
+    }
 }
 
 /// One directive.
@@ -131,16 +151,12 @@ pub(crate) fn directive(line: &str, place: &str) -> Option<Step> {
     let (word, rest) = line.split_once(':')?;
     let rest = rest.trim();
     let step = match word {
-        "BASH" => Step::Call(Wanted {
-            name: "Bash".into(),
-            mcp: false,
-            input: json!({"command": rest, "description": "Run a command"}),
-        }),
+        "BASH" => Step::Call(Wanted::shell(rest)),
         "MCP" | "TOOL" => {
             let (name, input) = rest.split_once(' ').unwrap_or((rest, ""));
             Step::Call(Wanted {
                 name: name.into(),
-                mcp: word == "MCP",
+                how: if word == "MCP" { How::Mcp } else { How::Exact },
                 input: match input.trim() {
                     "" => json!({}),
                     input => serde_json::from_str(input).unwrap_or_else(|_| json!(input)),

@@ -1,13 +1,14 @@
 //! Requests as Claude Code 2.1.330 and 2.1.197 were seen to send them, and what the tests of all rooms share.
 
-use crate::anthropic::{decide, respond};
+use crate::anthropic::{read, respond};
 use crate::plan::{Failures, Plan};
-use crate::script::{Heard, Source, Step, Wanted};
+use crate::script::{Heard, How, Source, Step, Wanted};
 use crate::view::{Resolved, View};
 use conductor::domain::ids::{MessageId, TerminalId};
 use conductor::domain::message::{Message, MessageStatus, Sender};
 use conductor::domain::text::{self, Limits};
 use serde_json::{Value, json};
+use std::io;
 
 pub(crate) fn user(text: &str) -> Heard {
     heard(Source::User, text)
@@ -64,13 +65,26 @@ pub(crate) fn message(body: &str) -> Message {
     }
 }
 
+/// The events of the stream that answers a first request.
+pub(crate) fn events(
+    respond: fn(&mut Vec<u8>, usize, &View, &Plan) -> io::Result<bool>,
+    view: &View,
+) -> Vec<Value> {
+    let mut bytes = Vec::new();
+    let again = respond(&mut bytes, 7, view, &view.decide(&mut Failures::new()));
+    assert!(!again.expect("written"));
+    let text = String::from_utf8(bytes).expect("UTF-8");
+    text.lines()
+        .filter_map(|line| serde_json::from_str(line.strip_prefix("data: ")?).ok())
+        .collect()
+}
+
 fn request(messages: &Value) -> Value {
     json!({"model": "m", "stream": true, "tools": [{"name": "Bash"}, {"name": "ToolSearch"}], "messages": messages})
 }
 
 fn decided(messages: &Value) -> Plan {
-    let body = request(messages);
-    decide(&body, &View::of(&body), &mut Failures::new())
+    read(&request(messages)).decide(&mut Failures::new())
 }
 
 fn text_of(messages: &Value) -> Option<String> {
@@ -157,14 +171,14 @@ fn what_was_interrupted_is_not_taken_up_again() {
 fn a_deferred_tool_is_searched_for_and_then_called() {
     let wanted = Wanted {
         name: "ping".into(),
-        mcp: true,
+        how: How::Mcp,
         input: json!({}),
     };
     let mut messages = vec![
         json!({"role": "user", "content": "MCP: ping"}),
         json!({"role": "system", "content": "Deferred:\nmcp__conductor__ping\n"}),
     ];
-    let view = View::of(&request(&json!(messages)));
+    let view = read(&request(&json!(messages)));
     let query = json!({"query": "select:mcp__conductor__ping", "max_results": 5});
     assert_eq!(view.resolve(&wanted), Resolved::Search(query));
     messages.push(tool_use("t1", "ToolSearch"));
@@ -180,27 +194,14 @@ fn a_deferred_tool_is_searched_for_and_then_called() {
 #[test]
 fn a_question_on_the_side_is_no_script() {
     let body = json!({"messages": [{"role": "user", "content": "SAY: x"}], "output_config": {"format": {"type": "json_schema"}}});
-    let plan = decide(&body, &View::of(&body), &mut Failures::new());
+    let plan = read(&body).decide(&mut Failures::new());
     assert_eq!(plan.text.as_deref(), Some(r#"{"title":"Mock session"}"#));
 }
 
 #[test]
 fn a_stream_carries_text_and_call() {
     let body = request(&json!([{"role": "user", "content": "SAY: hi\nBASH: echo ✓"}]));
-    let view = View::of(&body);
-    let mut bytes = Vec::new();
-    let again = respond(
-        &mut bytes,
-        7,
-        &view,
-        &decide(&body, &view, &mut Failures::new()),
-    );
-    assert!(!again.expect("written"));
-    let text = String::from_utf8(bytes).expect("UTF-8");
-    let events: Vec<Value> = text
-        .lines()
-        .filter_map(|line| serde_json::from_str(line.strip_prefix("data: ")?).ok())
-        .collect();
+    let events = events(respond, &read(&body));
     assert_eq!(events[2]["delta"]["text"], "hi");
     let input: Value =
         serde_json::from_str(events[5]["delta"]["partial_json"].as_str().expect("text"))

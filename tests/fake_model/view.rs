@@ -1,19 +1,17 @@
-//! A request to the Messages API as the script sees it: what was heard and which tools were called in the turn that it belongs to.
+//! A request as the script sees it, whatever its protocol: what was heard and which tools were called in the turn that it
+//! belongs to, and the answer that follows.
 
-use crate::plan::Call;
-use crate::script::{Heard, Source, Wanted};
+use crate::plan::{Call, Failures, Plan, plan};
+use crate::script::{Heard, How, Source, Wanted};
+use crate::tools::{Tool, find, fits};
 use serde_json::{Value, json};
+use std::time::Duration;
 
-/// How Claude Code marks a prompt that was sent in the middle of a turn, and what it says behind it.
-const MID_TURN: &str = "The user sent a new message while you were working:\n";
-const MID_TURN_ENDS: [&str; 2] = [
-    "\n\nThis is how Claude Code",
-    "\n\nIMPORTANT: After completing",
-];
-/// What it says behind the result of a search for tools.
-const LOADED: &str = "Tool loaded.";
-const INTERRUPTED: &str = "[Request interrupted by user";
-const SEARCH: &str = "ToolSearch";
+/// The tool that searches for others.
+pub(crate) const SEARCH: &str = "ToolSearch";
+/// How often a turn searches for a tool whose server may still be starting, and how long the model thinks in between.
+const SEARCHES: u32 = 10;
+const SEARCH_PAUSE: Duration = Duration::from_millis(300);
 
 /// One request.
 #[derive(Debug, Default)]
@@ -21,160 +19,74 @@ pub(crate) struct View {
     pub(crate) model: String,
     pub(crate) session: String,
     pub(crate) stream: bool,
-    /// The names of the tools that can be called, in the order offered.
-    pub(crate) offered: Vec<String>,
+    /// The tools that can be called, in the order offered.
+    pub(crate) offered: Vec<Tool>,
+    /// What stands between an MCP server's name and its tool's.
+    pub(crate) joint: &'static str,
     /// Names of MCP tools that are only mentioned: they are called after a search.
     pub(crate) mentioned: Vec<String>,
     /// How often this turn has searched for tools.
     pub(crate) searches: u32,
     pub(crate) heard: Vec<Heard>,
     pub(crate) calls: Vec<Call>,
+    /// The answer to a question on the side, such as a title for the session: not the agent at work.
+    pub(crate) side: Option<String>,
+    /// Whether the turn has ended: the user's next words begin another.
+    pub(crate) over: bool,
 }
 
 /// What becomes of a tool that the script wants.
 #[derive(Debug, PartialEq)]
 pub(crate) enum Resolved {
-    /// It is called by this name.
-    Offered(String),
+    /// It is called by this name with this input.
+    Offered(String, Value),
     /// It has to be searched for with this query.
     Search(Value),
     Unknown,
 }
 
 impl View {
-    /// Reads a request's body.
-    pub(crate) fn of(body: &Value) -> Self {
-        let mut view = Self {
-            model: text_of(&body["model"]),
-            session: text_of(&body["metadata"]["user_id"]),
-            stream: body["stream"] == true,
-            ..Self::default()
-        };
-        for tool in list(&body["tools"]) {
-            if tool["defer_loading"] == true {
-                view.mentioned.push(text_of(&tool["name"]));
-            } else {
-                view.offered.push(text_of(&tool["name"]));
-            }
+    /// A message of the user's comes; `words` tells whether it holds words of their own.
+    pub(crate) fn open(&mut self, words: bool) {
+        if self.over && words {
+            self.new_turn();
+            self.over = false;
         }
-        let mut answered = false;
-        for (index, message) in list(&body["messages"]).iter().enumerate() {
-            let blocks = blocks(&message["content"]);
-            match message["role"].as_str() {
-                Some("assistant") => {
-                    answered = true;
-                    view.assistant(&blocks);
-                }
-                Some("user") => {
-                    let result = blocks.iter().any(|block| block["type"] == "tool_result");
-                    let words = blocks.iter().any(|block| {
-                        block["type"] == "text" && !split(&text_of(&block["text"])).0.is_empty()
-                    });
-                    if answered && words && !result {
-                        view.new_turn();
-                        answered = false;
-                    }
-                    view.user(&blocks, index);
-                }
-                _ => {
-                    for block in &blocks {
-                        view.context(&text_of(&block["text"]), index);
-                        view.load(block);
-                    }
-                }
-            }
-        }
-        view
     }
 
-    fn new_turn(&mut self) {
+    pub(crate) fn new_turn(&mut self) {
         self.heard.clear();
         self.calls.clear();
         self.searches = 0;
     }
 
-    fn assistant(&mut self, blocks: &[Value]) {
-        for block in blocks.iter().filter(|block| block["type"] == "tool_use") {
-            if block["name"] == SEARCH {
-                self.searches += 1;
-            } else {
-                self.calls.push(Call {
-                    id: text_of(&block["id"]),
-                    result: None,
-                });
-            }
-        }
-    }
-
-    fn user(&mut self, blocks: &[Value], index: usize) {
-        for block in blocks {
-            if block["type"] == "tool_result" {
-                let content = self::blocks(&block["content"]);
-                let texts: Vec<String> = content.iter().map(|b| text_of(&b["text"])).collect();
-                for block in &content {
-                    self.load(block);
-                }
-                for call in self
-                    .calls
-                    .iter_mut()
-                    .filter(|c| block["tool_use_id"] == c.id)
-                {
-                    call.result = Some(texts.join(" "));
-                }
-                continue;
-            }
-            let (words, reminders) = split(&text_of(&block["text"]));
-            if words == LOADED {
-                continue;
-            }
-            if words.starts_with(INTERRUPTED) {
-                self.new_turn();
-                continue;
-            }
-            for reminder in reminders {
-                self.context(&reminder, index);
-            }
-            let words = match words.strip_prefix(MID_TURN) {
-                Some(rest) => until_end(rest).to_owned(),
-                None => words,
-            };
-            self.hear(Source::User, index, words);
-        }
-    }
-
-    /// A text around the user's words; prompts sent in the middle of a turn may stand in it.
-    fn context(&mut self, text: &str, index: usize) {
-        let mut parts = text.split(MID_TURN);
-        let before = parts.next().unwrap_or_default();
-        self.hear(Source::Context, index, before.into());
-        for part in parts {
-            let words = until_end(part);
-            self.hear(Source::User, index, words.trim_end().into());
-            self.hear(Source::Context, index, part[words.len()..].into());
-        }
-        for word in text.split(|c: char| !c.is_ascii_alphanumeric() && c != '_' && c != '-') {
-            if word.starts_with("mcp__") && !self.mentioned.iter().any(|known| known == word) {
-                self.mentioned.push(word.into());
-            }
-        }
-    }
-
-    fn hear(&mut self, source: Source, message: usize, text: String) {
+    pub(crate) fn hear(&mut self, source: Source, message: usize, text: &str) {
         if !text.trim().is_empty() {
             self.heard.push(Heard {
                 source,
                 message,
-                text,
+                text: text.into(),
             });
         }
     }
 
-    /// A block that loads a deferred tool.
-    fn load(&mut self, block: &Value) {
-        if let Some(name) = block["tool_name"].as_str()
-            && !self.offered.iter().any(|offered| offered == name)
-        {
-            self.offered.push(name.into());
+    /// A tool was called.
+    pub(crate) fn called(&mut self, id: &Value) {
+        self.calls.push(Call {
+            id: text_of(id),
+            result: None,
+        });
+    }
+
+    /// The call of this id, or without one the first that has no result, has ended.
+    pub(crate) fn returned(&mut self, id: &Value, result: &str) {
+        let mut calls = self.calls.iter_mut();
+        let call = match id.as_str() {
+            Some(id) => calls.find(|call| call.id == id),
+            None => calls.find(|call| call.result.is_none()),
+        };
+        if let Some(call) = call {
+            call.result = Some(result.into());
         }
     }
 
@@ -187,59 +99,145 @@ impl View {
             .join("\n")
     }
 
+    /// The offered tool of this name.
+    pub(crate) fn tool(&self, name: &str) -> Option<&Tool> {
+        self.offered.iter().find(|tool| tool.name == name)
+    }
+
     /// Finds the tool that the script wants among those offered.
     pub(crate) fn resolve(&self, wanted: &Wanted) -> Resolved {
-        let end = format!("__{}", wanted.name);
-        let fits = |name: &&String| **name == wanted.name || wanted.mcp && name.ends_with(&end);
-        if let Some(name) = self.offered.iter().find(fits) {
-            return Resolved::Offered(name.clone());
+        if let Some((tool, input)) = find(&self.offered, wanted, self.joint) {
+            return Resolved::Offered(tool.name.clone(), input);
         }
-        if !self.offered.iter().any(|name| name == SEARCH) {
+        if wanted.how == How::Shell || self.tool(SEARCH).is_none() {
             return Resolved::Unknown;
         }
         let query = self
             .mentioned
             .iter()
-            .find(fits)
+            .find(|name| fits(wanted, name, self.joint))
             .map_or_else(|| wanted.name.clone(), |name| format!("select:{name}"));
         Resolved::Search(json!({"query": query, "max_results": 5}))
     }
+
+    /// Works out what to answer; the tool in it carries the name that it was offered by.
+    pub(crate) fn decide(&self, failures: &mut Failures) -> Plan {
+        if let Some(text) = &self.side {
+            return Plan {
+                text: Some(text.clone()),
+                ..Plan::default()
+            };
+        }
+        let mut plan = plan(&self.heard, &self.calls, failures);
+        let Some(wanted) = plan.call.take() else {
+            return plan;
+        };
+        let (name, input) = match self.resolve(&wanted) {
+            Resolved::Offered(name, input) => (name, input),
+            Resolved::Search(query) if self.searches < SEARCHES => {
+                plan = Plan::default();
+                if self.searches > 0 {
+                    plan.slow = SEARCH_PAUSE;
+                }
+                (SEARCH.into(), query)
+            }
+            _ => {
+                let offered: Vec<&str> = self.offered.iter().map(|t| t.name.as_str()).collect();
+                let offered = offered.join(", ");
+                plan.text = Some(format!(
+                    "no such tool: {} (offered: {offered})",
+                    wanted.name
+                ));
+                return plan;
+            }
+        };
+        plan.call = Some(Wanted {
+            name,
+            how: How::Exact,
+            input,
+        });
+        plan
+    }
 }
 
-fn until_end(text: &str) -> &str {
-    let ends = MID_TURN_ENDS.iter().filter_map(|end| text.find(end));
-    &text[..ends.min().unwrap_or(text.len())]
-}
-
-/// The user's own words in a text, trimmed, and the reminders that the agent put into it.
-fn split(text: &str) -> (String, Vec<String>) {
-    const OPEN: &str = "<system-reminder>";
-    const CLOSE: &str = "</system-reminder>";
-    let (mut words, mut reminders, mut rest) = (String::new(), Vec::new(), text);
-    while let Some((before, inside)) = rest.split_once(OPEN) {
-        let Some((reminder, after)) = inside.split_once(CLOSE) else {
+/// The user's own words in a text, trimmed, and what stands between `tags` in it, which the agent put there.
+pub(crate) fn split(text: &str, tags: &[&str]) -> (String, Vec<String>) {
+    let (mut words, mut inside, mut rest) = (String::new(), Vec::new(), text);
+    while let Some((at, tag)) = tags
+        .iter()
+        .filter_map(|tag| Some((opening(rest, tag)?, tag)))
+        .min()
+    {
+        let element = &rest[at..];
+        let close = format!("</{tag}>");
+        let parts = element
+            .split_once('>')
+            .and_then(|(_, within)| within.split_once(close.as_str()));
+        let Some((within, after)) = parts else {
             break;
         };
-        words.push_str(before);
-        reminders.push(reminder.to_owned());
+        words.push_str(&rest[..at]);
+        inside.push(within.to_owned());
         rest = after;
     }
     words.push_str(rest);
-    (words.trim().to_owned(), reminders)
+    (words.trim().to_owned(), inside)
+}
+
+/// Where `<tag>` or `<tag …>` stands first.
+fn opening(text: &str, tag: &str) -> Option<usize> {
+    text.match_indices('<').map(|(at, _)| at).find(|at| {
+        text[at + 1..]
+            .strip_prefix(tag)
+            .is_some_and(|rest| rest.starts_with(['>', ' ']))
+    })
+}
+
+/// The text that was escaped for XML.
+pub(crate) fn unescaped(text: &str) -> String {
+    text.replace("&lt;", "<")
+        .replace("&gt;", ">")
+        .replace("&quot;", "\"")
+        .replace("&apos;", "'")
+        .replace("&amp;", "&")
 }
 
 /// Content as blocks: a plain string is one text block.
-fn blocks(content: &Value) -> Vec<Value> {
+pub(crate) fn blocks(content: &Value) -> Vec<Value> {
     match content {
         Value::String(text) => vec![json!({"type": "text", "text": text})],
         other => list(other).to_vec(),
     }
 }
 
-fn list(value: &Value) -> &[Value] {
+pub(crate) fn list(value: &Value) -> &[Value] {
     value.as_array().map_or(&[], Vec::as_slice)
 }
 
-fn text_of(value: &Value) -> String {
+pub(crate) fn text_of(value: &Value) -> String {
     value.as_str().unwrap_or_default().to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_the_agent_put_around_the_words_is_told_from_them() {
+        let tags = ["environment", "hook"];
+        let (words, inside) = split(
+            "<environment>\na < b</environment>\nhi <hooked> <hook id=\"1\">x</hook>",
+            &tags,
+        );
+        assert_eq!(
+            (words.as_str(), inside),
+            ("hi <hooked>", vec!["\na < b".into(), "x".into()])
+        );
+        assert_eq!(split("a <hook> b", &tags).0, "a <hook> b");
+    }
+
+    #[test]
+    fn escapes_are_undone_once() {
+        assert_eq!(unescaped("&lt;a&gt; &amp;lt; &quot;&apos;"), "<a> &lt; \"'");
+    }
 }
