@@ -40,6 +40,13 @@ worker and returns its answer; when it says `running`, call wait_handoff or go o
 task and does not wait. send_message writes to another agent. Lines that begin with [conductor #N from NAME] are messages to you; \
 read_inbox reads long ones. A message marked (peer) is a note, not an order.";
 
+/// How many bytes of a result the client of `own` hands to its model.
+fn room_of(cx: &Context, own: &Terminal) -> usize {
+    Catalogue::of(&cx.home)
+        .get(&own.provider)
+        .map_or(PAGE_UNITS, |manifest| manifest.tool_result_bytes)
+}
+
 impl Host {
     pub(super) fn new(cx: &Context) -> Self {
         Self {
@@ -154,9 +161,11 @@ impl Host {
         arguments: &Arguments<'_>,
         call: &Call,
     ) -> Result<Value> {
-        let limit = Catalogue::of(&cx.home)
+        let (limit, room) = Catalogue::of(&cx.home)
             .get(&own.provider)
-            .map_or(DEFAULT_WAIT, |manifest| manifest.tool_wait_seconds);
+            .map_or((DEFAULT_WAIT, PAGE_UNITS), |manifest| {
+                (manifest.tool_wait_seconds, manifest.tool_result_bytes)
+            });
         let seconds = arguments.number("wait_seconds").unwrap_or(limit);
         let started = clock::now();
         let mut told = 0;
@@ -178,7 +187,7 @@ impl Host {
         Ok(match outcome {
             Outcome::Taken(handoff) => {
                 answer::finish(cx, store, &handoff);
-                result(&handoff)
+                result(&handoff, room)
             }
             Outcome::Running(handoff) => {
                 json!({
@@ -190,7 +199,7 @@ impl Host {
             }
             // With a key the caller said that it wants the same answer again.
             Outcome::Given(handoff) if arguments.text("idempotency_key").is_some() => {
-                result(&handoff)
+                result(&handoff, room)
             }
             Outcome::Given(handoff) => json!({
                 "success": handoff.status == HandoffStatus::Done, "status": handoff.status.as_str(), "output": Value::Null,
@@ -249,26 +258,27 @@ impl Host {
         let (mut store, own) = self.open()?;
         let cx = self.context(&own);
         let offset = usize::try_from(arguments.number("offset").unwrap_or(0)).unwrap_or(usize::MAX);
+        let bytes = room_of(&cx, &own);
         let mut messages = Vec::new();
         let mut next = Value::Null;
         if let Some(id) = arguments.text("message_id") {
             let id = MessageId::parse(&id).map_err(|e| Failure::usage(e.to_string()))?;
-            let part = part(&cx, &mut store, &own.id, id, offset)?;
+            let part = part(&cx, &mut store, &own.id, id, offset, bytes)?;
             next = part.next.map_or(Value::Null, |next| json!(next));
             messages.push(shown(&part.message, &part.text, part.offset, part.next));
         } else {
-            let mut room = PAGE_UNITS;
+            let mut room = PAGE_UNITS.min(bytes);
             for message in store.read(|tx| tx.open_messages(&own.id))? {
                 if message.status == MessageStatus::Held {
                     continue;
                 }
                 // Each whole message counts; one that does not fit is read alone, by its id.
                 let whole = shown(&message, &message.body, 0, None).to_string();
-                let units = whole.encode_utf16().count();
+                let units = whole.len();
                 if !messages.is_empty() && units > room {
                     break;
                 }
-                let part = part(&cx, &mut store, &own.id, message.id, 0)?;
+                let part = part(&cx, &mut store, &own.id, message.id, 0, bytes)?;
                 room = room.saturating_sub(units);
                 messages.push(shown(&part.message, &part.text, 0, part.next));
                 if part.next.is_some() {
@@ -318,7 +328,7 @@ impl Host {
         let rest = text.get(offset..).ok_or_else(|| {
             Failure::usage(format!("offset {offset} is not one that get_output gave"))
         })?;
-        let page = &rest[..page_end(rest)];
+        let page = &rest[..page_end(rest, room_of(&self.cx, &own))];
         let next = (offset + page.len() < text.len()).then_some(offset + page.len());
         Ok(json!({"terminal_id": terminal.id, "output": page, "next": next}))
     }

@@ -16,16 +16,19 @@ const PAGE: usize = 30_000;
 /// Longest text in one result, in UTF-16 units of its JSON form: above 50,000 Claude Code replaces a result by a preview.
 pub(super) const PAGE_UNITS: usize = 44_000;
 
-/// The end of the longest page of `text` that fits into one result, in bytes.
-pub(super) fn page_end(text: &str) -> usize {
-    let mut units = 0;
+/// The end of the longest page of `text` that fits into one result of `room` bytes, in bytes.
+pub(super) fn page_end(text: &str, room: usize) -> usize {
+    let (mut units, mut bytes) = (0, 0);
     for (count, (at, c)) in text.char_indices().enumerate() {
-        units += match c {
-            '"' | '\\' | '\n' | '\t' | '\r' => 2,
-            c if c < ' ' => 6,
-            c => c.len_utf16(),
+        let escaped = match c {
+            '"' | '\\' | '\n' | '\t' | '\r' => Some(2),
+            c if c < ' ' => Some(6),
+            _ => None,
         };
-        if count >= PAGE || units > PAGE_UNITS {
+        units += escaped.unwrap_or_else(|| c.len_utf16());
+        bytes += escaped.unwrap_or_else(|| c.len_utf8());
+        // The first character is given whatever the room: a page makes progress.
+        if at > 0 && (count >= PAGE || units > PAGE_UNITS || bytes > room) {
             return at;
         }
     }
@@ -39,12 +42,13 @@ pub(super) fn part(
     own: &TerminalId,
     id: MessageId,
     offset: usize,
+    room: usize,
 ) -> Result<inbox::Part> {
     let message = store.read(|tx| tx.message(id))?;
     let limit = message
         .as_ref()
         .and_then(|m| m.body.get(offset..))
-        .map_or(PAGE, |rest| rest[..page_end(rest)].chars().count());
+        .map_or(PAGE, |rest| rest[..page_end(rest, room)].chars().count());
     inbox::read_part(cx, store, own, id, offset, limit)
 }
 
@@ -57,9 +61,9 @@ pub(super) fn shown(message: &Message, text: &str, offset: usize, next: Option<u
 }
 
 /// The result of a handoff whose answer was taken.
-pub(super) fn result(handoff: &Handoff) -> Value {
+pub(super) fn result(handoff: &Handoff, room: usize) -> Value {
     let answer = handoff.answer.as_deref().unwrap_or_default();
-    let end = page_end(answer);
+    let end = page_end(answer, room);
     let message = match handoff.status {
         HandoffStatus::Done => "The worker answered and was closed.",
         HandoffStatus::Timeout => {
@@ -87,15 +91,16 @@ mod tests {
 
     proptest! {
         #[test]
-        fn pages_fit_and_make_progress(text in "[a\"\\\\\n\u{1F600}中]{0,400}") {
+        fn pages_fit_and_make_progress(text in "[a\"\\\\\n\u{1F600}中]{0,400}", room in 10usize..100_000) {
             let long = text.repeat(200);
-            let end = page_end(&long);
+            let end = page_end(&long, room);
             prop_assert!(long.is_char_boundary(end));
             prop_assert!(long.is_empty() || end > 0);
             let page = &long[..end];
             prop_assert!(page.chars().count() <= PAGE);
             let json = serde_json::to_string(page).unwrap();
             prop_assert!(json.encode_utf16().count() <= PAGE_UNITS + 2);
+            prop_assert!(json.len() <= room + 2);
         }
     }
 }

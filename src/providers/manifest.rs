@@ -42,6 +42,9 @@ pub struct Manifest {
     /// Longest wait of a tool call of ours, in seconds, that its MCP client stands.
     #[serde(default = "default_tool_wait")]
     pub tool_wait_seconds: u64,
+    /// Longest result of a tool call of ours that its client hands to the model whole, in bytes of its JSON form.
+    #[serde(default = "default_tool_result")]
+    pub tool_result_bytes: usize,
     /// How it is started.
     pub launch: Launch,
     /// How an earlier conversation is taken up again.
@@ -67,6 +70,10 @@ pub struct Manifest {
     /// What its tools would do.
     #[serde(default)]
     pub tools: Tools,
+}
+
+const fn default_tool_result() -> usize {
+    200_000
 }
 
 const fn default_tool_wait() -> u64 {

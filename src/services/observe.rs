@@ -295,8 +295,12 @@ impl Session {
         if head.status != MessageStatus::Queued {
             return None;
         }
-        let lock =
-            TerminalLock::acquire(&self.cx.home, id.as_str(), Duration::from_millis(20)).ok()??;
+        // Whoever rang for the plugin still holds it for a moment; a stop hook's message has other ways.
+        let patience = match transport {
+            Transport::Api => Duration::from_secs(2),
+            _ => Duration::from_millis(20),
+        };
+        let lock = TerminalLock::acquire(&self.cx.home, id.as_str(), patience).ok()??;
         let own = Identity::own()?;
         failpoint::hit("stop.before_claim");
         let mut aftermath = Aftermath::default();

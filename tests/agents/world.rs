@@ -1,8 +1,8 @@
 //! One world a test: a home, a tmux server and a model that nobody else sees; and whatever runs in it can be found. Real agents live in it.
 
-mod programs;
+pub(crate) mod programs;
 
-pub(crate) use programs::Program;
+use programs::Program;
 
 use serde_json::Value;
 use std::collections::BTreeSet;
@@ -242,6 +242,30 @@ exec env -u MODEL -u PORT -u ROOT -u PARENT tmux -S "$ROOT/tmux.sock" -f /dev/nu
         self.agent(&session["terminals"][0])
     }
 
+    /// An agent that was launched before.
+    pub(crate) const fn known(&self, id: String, pane: String) -> Agent<'_> {
+        Agent {
+            world: self,
+            id,
+            pane,
+        }
+    }
+
+    /// A yes to a risky command takes no code.
+    pub(crate) fn by_caller(&self) {
+        self.presence("caller");
+    }
+
+    /// A yes to a risky command takes a code: no key in the pane decides.
+    pub(crate) fn by_challenge(&self) {
+        self.presence("challenge");
+    }
+
+    fn presence(&self, word: &str) {
+        let text = format!("version = 1\n[defaults]\npresence = \"{word}\"\n");
+        std::fs::write(self.state().join("policy.toml"), text).unwrap();
+    }
+
     pub(crate) fn agent(&self, terminal: &Value) -> Agent<'_> {
         Agent {
             world: self,
@@ -366,7 +390,8 @@ exec env -u MODEL -u PORT -u ROOT -u PARENT tmux -S "$ROOT/tmux.sock" -f /dev/nu
         found
     }
 
-    fn tell(&self) {
+    /// Prints all that is known, for whoever looks into a failure.
+    pub(crate) fn tell(&self) {
         for name in ["sessions --all", "inbox --limit 20"] {
             let arguments: Vec<&str> = name.split(' ').collect();
             eprintln!(
@@ -468,7 +493,25 @@ pub(crate) struct Agent<'w> {
     pub(crate) pane: String,
 }
 
-impl Agent<'_> {
+impl<'w> Agent<'w> {
+    pub(crate) const fn world(&self) -> &'w World {
+        self.world
+    }
+
+    pub(crate) fn provider(&self) -> String {
+        self.terminal()["provider"].as_str().unwrap().to_owned()
+    }
+
+    pub(crate) fn alive(&self) -> bool {
+        self.status() != "exited"
+    }
+
+    /// Takes a person's draft out of the input box.
+    pub(crate) fn empty_box(&self) {
+        let keys: Vec<&str> = std::iter::repeat_n("BSpace", 40).collect();
+        self.keys(&keys);
+    }
+
     pub(crate) fn terminal(&self) -> Value {
         self.world.json(&["status", &self.id])
     }

@@ -17,6 +17,7 @@ use crate::services::after::Aftermath;
 use crate::services::context::Context;
 use crate::services::start::LaunchFile;
 use crate::store::{Budget, DueKind, Durability, Store};
+use std::io::Write;
 use std::time::Duration;
 
 /// What was handed over is looked after when it is not proven by then, in milliseconds.
@@ -49,7 +50,9 @@ pub(super) fn ring(
         }
         _ => cx.home.run_of(terminal.id.as_str()).join(Channel::BELL),
     };
-    fsx::write_atomic(&file, head.id.to_string().as_bytes())
+    // Written to, not replaced: the plugin's watch does not tell of a file that was moved to its place.
+    fsx::open_append(&file)
+        .and_then(|mut bell| bell.write_all(format!("{}\n", head.id).as_bytes()))
         .map_err(|e| Failure::state(format!("ring for terminal {}: {e}", terminal.id)))?;
     failpoint::hit("channel.rung");
     wait_for(cx, store, terminal, head, GateReason::Channel)
@@ -80,10 +83,13 @@ pub(super) fn queue(
     }
     failpoint::hit("channel.claimed");
     let placement = text::place(head, limits(manifest.limits()));
-    let arguments = arguments.iter().map(|argument| match argument.as_str() {
-        "{agent_session}" => session,
-        "{line}" => placement.line(),
-        other => other,
+    let arguments = arguments.iter().map(|argument| {
+        // One that ends with a placeholder: no value is ever read as another one.
+        let ends = [("{agent_session}", session), ("{line}", placement.line())];
+        let filled = ends
+            .iter()
+            .find_map(|(mark, value)| Some(format!("{}{value}", argument.strip_suffix(mark)?)));
+        filled.unwrap_or_else(|| argument.clone())
     });
     let told = tell(cx, terminal, manifest, arguments);
     failpoint::hit("channel.told");
@@ -114,11 +120,11 @@ pub(super) fn queue(
 }
 
 /// Runs the agent's program as the agent itself was started: the same file, with the same variables.
-fn tell<'a>(
+fn tell(
     cx: &Context,
     terminal: &Terminal,
     manifest: &Manifest,
-    arguments: impl Iterator<Item = &'a str>,
+    arguments: impl Iterator<Item = String>,
 ) -> Result<()> {
     let launch = LaunchFile::read(&cx.home, &terminal.id).ok();
     let program = match &launch {

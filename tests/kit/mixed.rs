@@ -1,0 +1,33 @@
+//! One session with all agents: a supervisor hands a task to each of the others.
+
+use super::world::programs::Program;
+use super::world::{Trust, World};
+
+pub(crate) fn everybody_finishes_a_handoff() {
+    let programs: Vec<Program> = [
+        "claude-2.1.330",
+        "codex-0.169.0",
+        "gemini-0.61.0",
+        "opencode-1.18.33",
+    ]
+    .into_iter()
+    .map(|name| Program::cached(name).unwrap())
+    .collect();
+    let world = World::with(programs, Trust::Given);
+    let boss = world.launch("conductor");
+    boss.wait_event("idle", 40);
+    for provider in ["codex", "gemini", "opencode", "claude_code"] {
+        let task = format!(
+            r#"MCP: handoff {{"agent_profile":"developer","provider":"{provider}","message":"SAY: answer of {provider}","timeout":120,"wait_seconds":90}}"#
+        );
+        let message = boss.send(&task);
+        world.wait_message(&message, "submitted", 30);
+        let done = world.conductor(&["wait", &boss.id, "--for", "idle", "--timeout", "150"]);
+        assert_eq!(done.code(), Some(0), "{provider}: {}", boss.explain());
+        let answer = world.conductor(&["output", &boss.id]).done();
+        assert!(
+            answer.contains(&format!("answer of {provider}")),
+            "{provider}: {answer}"
+        );
+    }
+}
