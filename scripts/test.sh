@@ -3,6 +3,7 @@
 set -eu
 root=$(CDPATH='' cd -- "$(dirname -- "$0")/.." && pwd -P)
 . "$root/scripts/lib.sh"
+. "$root/scripts/agents.sh"
 cd "$root"
 
 usage() {
@@ -78,38 +79,13 @@ install_needs() {
 
 # --- the real agent -----------------------------------------------------------------------------------------------
 
-claude_version=2.1.330
-claude_dir=${XDG_CACHE_HOME:-$HOME/.cache}/agent-conductor/agents/claude-$claude_version
-
-# Prints the path of the cached Claude Code, if it runs.
-cached_claude() {
-  for candidate in "$claude_dir"/node_modules/@anthropic-ai/claude-code-*/claude; do
-    case $("$candidate" --version 2>/dev/null || :) in
-      "$claude_version"*)
-        printf '%s\n' "$candidate"
-        return 0
-        ;;
-    esac
-  done
-  return 1
-}
-
-# The program is in a package of its own for each platform; no install script has to run.
-# --force: the package asks for a newer node than the program, which needs none.
+# The other agents have scripts/test-agents.sh.
 install_claude() {
-  cached_claude && return 0
-  if [ -n "$offline" ]; then
+  if [ -n "$offline" ] && ! agent_program "claude-$claude_version" >/dev/null; then
     say "Claude Code $claude_version is not in the cache: its tests will NOT run"
     return 0
   fi
-  need npm || return 1
-  mkdir -p "$claude_dir" || return 1
-  npm install --prefix "$claude_dir" --no-audit --no-fund --force --ignore-scripts \
-    "@anthropic-ai/claude-code@$claude_version" || return 1
-  cached_claude || {
-    say "Claude Code $claude_version was installed but does not run: $claude_dir"
-    return 1
-  }
+  install_agent "claude-$claude_version"
 }
 
 # --- the checks ---------------------------------------------------------------------------------------------------
@@ -149,7 +125,7 @@ step 'what the tests need' install_needs
 [ -z "$failed" ] || die "the tests cannot run without these"
 need_rust # once more in this shell: it may have added cargo to the PATH
 step 'Claude Code' install_claude
-CONDUCTOR_TEST_CLAUDE=${CONDUCTOR_TEST_CLAUDE:-$(cached_claude || :)}
+CONDUCTOR_TEST_CLAUDE=${CONDUCTOR_TEST_CLAUDE:-$(agent_program "claude-$claude_version" || :)}
 if [ -n "$CONDUCTOR_TEST_CLAUDE" ]; then
   export CONDUCTOR_TEST_CLAUDE
 else

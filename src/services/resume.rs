@@ -3,13 +3,32 @@
 use super::context::Context;
 use super::find;
 use super::launch::{self, Plan};
-use crate::clock;
+use crate::clock::{self, Deadline};
 use crate::domain::ids::Name;
 use crate::domain::terminal::Terminal;
 use crate::error::{Failure, Result};
 use crate::providers::Catalogue;
 use crate::store::{Budget, Durability, Store};
 use crate::tmux::Placement;
+use std::time::Duration;
+
+/// How long the old pane may take to close, in milliseconds: an agent tells its end before its process is gone.
+const CLOSING_MS: u64 = 3_000;
+
+/// Waits until the pane that the terminal had is closed: with it the session may go in which the agent is to be started.
+fn until_gone(cx: &Context, terminal: &Terminal) {
+    let deadline = Deadline::after(Duration::from_millis(CLOSING_MS));
+    let there = || {
+        cx.tmux.panes().is_ok_and(|(_, panes)| {
+            panes
+                .iter()
+                .any(|pane| !pane.dead && pane.terminal == terminal.id.as_str())
+        })
+    };
+    while there() && !deadline.passed() {
+        clock::sleep(Duration::from_millis(20), &deadline);
+    }
+}
 
 /// Starts the agent of an ended terminal again, in its directory, in a window of its session.
 pub fn resume(cx: &Context, store: &mut Store, terminal: &Terminal) -> Result<Terminal> {
@@ -50,6 +69,7 @@ pub fn resume(cx: &Context, store: &mut Store, terminal: &Terminal) -> Result<Te
         author: super::identity::whoami(store)?.sender(),
         extra: terminal.args.clone(),
     };
+    until_gone(cx, terminal);
     let window = launch::window_name(store, &terminal.session, &plan.profile.name)?;
     let placement = match cx.tmux.session_id(&terminal.session).unwrap_or(None) {
         Some(session) => Placement::Window(session),
