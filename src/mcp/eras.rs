@@ -78,10 +78,15 @@ impl Era {
     }
 
     /// The answer to `initialize`.
-    pub(super) fn initialize(self, version: &str, instructions: &str) -> Map<String, Value> {
+    pub(super) fn initialize(
+        self,
+        version: &str,
+        instructions: &str,
+        note: Option<&str>,
+    ) -> Map<String, Value> {
         object(json!({
             "protocolVersion": self.as_str(),
-            "capabilities": capabilities(),
+            "capabilities": capabilities(note),
             "serverInfo": server_info(version),
             "instructions": instructions,
         }))
@@ -93,13 +98,31 @@ impl Era {
     }
 
     /// The answer to `server/discover`.
-    pub(super) fn discover(self, version: &str, instructions: &str) -> Map<String, Value> {
+    pub(super) fn discover(
+        self,
+        version: &str,
+        instructions: &str,
+        note: Option<&str>,
+    ) -> Map<String, Value> {
         let body = json!({
             "supportedVersions": PER_REQUEST,
-            "capabilities": capabilities(),
+            "capabilities": capabilities(note),
             "instructions": instructions,
         });
         self.complete(self.cacheable(object(body)), version)
+    }
+
+    /// The answer to `prompts/list`: the note, as a prompt of that name.
+    pub(super) fn prompt_list(self, note: &str, version: &str) -> Map<String, Value> {
+        let prompts = json!({"prompts": [{"name": SERVER_NAME, "description": note}]});
+        self.complete(self.cacheable(object(prompts)), version)
+    }
+
+    /// The answer to `prompts/get`.
+    pub(super) fn prompt(self, note: &str, version: &str) -> Map<String, Value> {
+        let message = json!({"role": "user", "content": {"type": "text", "text": note}});
+        let body = json!({"description": note, "messages": [message]});
+        self.complete(object(body), version)
     }
 
     /// The answer to `tools/list`.
@@ -231,8 +254,11 @@ pub(super) fn client_name(info: Option<&Value>) -> Option<String> {
     Some(info?.get("name")?.as_str()?.to_owned())
 }
 
-fn capabilities() -> Value {
-    json!({"tools": {}})
+fn capabilities(note: Option<&str>) -> Value {
+    match note {
+        None => json!({"tools": {}}),
+        Some(_) => json!({"tools": {}, "prompts": {}}),
+    }
 }
 
 fn server_info(version: &str) -> Value {

@@ -33,6 +33,8 @@ const DEFAULT_WAIT: u64 = 45;
 pub(super) struct Host {
     cx: Context,
     tools: Vec<ToolDef>,
+    /// Whether the session that it serves is none of ours.
+    apart: bool,
 }
 
 const INSTRUCTIONS: &str = "Tools of Agent Conductor, which runs several coding agents side by side. handoff gives a task to a fresh \
@@ -49,10 +51,19 @@ fn room_of(cx: &Context, own: &Terminal) -> usize {
 
 impl Host {
     pub(super) fn new(cx: &Context) -> Self {
-        Self {
+        let mut host = Self {
             cx: cx.clone(),
             tools: definitions(),
+            apart: false,
+        };
+        // A session of the person's own, whose settings name us: no tools that could only fail.
+        host.apart = paths::env(paths::name::SETUP).is_some()
+            && paths::env(paths::name::TERMINAL_ID).is_none()
+            && host.open().is_err();
+        if host.apart {
+            host.tools.clear();
         }
+        host
     }
 
     /// Opens the state and finds the calling agent.
@@ -461,7 +472,13 @@ impl ToolHost for Host {
     }
 
     fn instructions(&self) -> &str {
-        INSTRUCTIONS
+        if self.apart { "" } else { INSTRUCTIONS }
+    }
+
+    fn note(&self) -> Option<&str> {
+        self.apart.then_some(
+            "Agent Conductor has no part in this session: it was not started or adopted by it.",
+        )
     }
 
     fn waits(&self, name: &str) -> bool {

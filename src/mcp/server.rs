@@ -191,7 +191,7 @@ impl Server {
         let era = Era::negotiate(requested);
         self.legacy = Some(era);
         self.client_name = client_name(params.get("clientInfo"));
-        Ok(era.initialize(&self.version, self.host.instructions()))
+        Ok(era.initialize(&self.version, self.host.instructions(), self.host.note()))
     }
 
     fn context(
@@ -240,10 +240,18 @@ impl Server {
                 RpcError::invalid_params("unknown cursor: the list has one page"),
             ),
             "tools/list" => Ok(Some(era.tool_list(self.host.tools(), version))),
-            "ping" if !era.is_modern() => Ok(Some(era.empty(version))),
-            "server/discover" if era.is_modern() => {
-                Ok(Some(era.discover(version, self.host.instructions())))
+            "prompts/list" if let Some(note) = self.host.note() => {
+                Ok(Some(era.prompt_list(note, version)))
             }
+            "prompts/get" if let Some(note) = self.host.note() => {
+                Ok(Some(era.prompt(note, version)))
+            }
+            "ping" if !era.is_modern() => Ok(Some(era.empty(version))),
+            "server/discover" if era.is_modern() => Ok(Some(era.discover(
+                version,
+                self.host.instructions(),
+                self.host.note(),
+            ))),
             "subscriptions/listen" if era.is_modern() => {
                 let accepted = notification(
                     "notifications/subscriptions/acknowledged",

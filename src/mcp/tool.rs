@@ -60,6 +60,11 @@ pub trait ToolHost: Send + Sync {
     /// How to use the tools together, for the model.
     fn instructions(&self) -> &str;
 
+    /// What a person may read where there are no tools; some clients take a server that offers nothing for a broken one.
+    fn note(&self) -> Option<&str> {
+        None
+    }
+
     /// Whether a call of this tool may take long: it then runs on a thread of its own, else on the reader's thread.
     fn waits(&self, name: &str) -> bool;
 

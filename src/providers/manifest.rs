@@ -220,7 +220,7 @@ impl Channel {
 }
 
 /// Which hooks we take, by the agent's names.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Hooks {
     /// Those that only tell.
@@ -235,17 +235,6 @@ pub struct Hooks {
     /// Whether one tells that the agent is up before its first turn; else its screen does.
     #[serde(default = "yes")]
     pub at_start: bool,
-}
-
-impl Default for Hooks {
-    fn default() -> Self {
-        Self {
-            status: Vec::new(),
-            decision: Vec::new(),
-            timeout_seconds: 0,
-            at_start: false,
-        }
-    }
 }
 
 const fn yes() -> bool {

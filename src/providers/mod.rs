@@ -6,6 +6,7 @@
 
 mod catalogue;
 mod dialect;
+mod gate;
 mod launch;
 mod manifest;
 mod screen;
@@ -14,6 +15,7 @@ mod tools;
 
 pub use catalogue::{Catalogue, program};
 pub use dialect::{Answer, Dialect, Incoming, Verdict};
+pub use gate::command as gate_command;
 pub use launch::{LaunchFiles, LaunchSpec, prepare};
 pub use manifest::{Channel, Enforce, Firmness, Manifest, Setup, When};
 pub use screen::{Seen, look};

@@ -9,6 +9,8 @@ mod gemini;
 mod kiro;
 mod opencode;
 
+pub(super) use gemini::hooks_file as gemini_hooks;
+
 use super::dialect::Dialect;
 use super::launch::BLOCKS;
 use super::manifest::Manifest;
@@ -164,6 +166,12 @@ fn record(home: &Home, provider: &str) -> PathBuf {
 /// Whether our entries were written for this provider and not taken out since.
 pub fn in_force(home: &Home, manifest: &Manifest) -> bool {
     record(home, &manifest.name).exists()
+}
+
+/// The files that were written for a provider.
+pub fn written(home: &Home, provider: &str) -> Vec<PathBuf> {
+    let kept = remembered(home, provider).unwrap_or_default();
+    kept.into_iter().map(|kept| kept.path).collect()
 }
 
 fn targets(manifest: &Manifest, spec: &SetupSpec<'_>) -> Result<Vec<Target>> {

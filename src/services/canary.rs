@@ -3,17 +3,13 @@
 use super::context::Context;
 use crate::clock::Deadline;
 use crate::domain::terminal::Terminal;
-use crate::fsx;
 use crate::paths::name;
 use crate::proc;
-use serde_json::Value;
+use crate::providers::{self, Catalogue, Dialect};
 use std::collections::BTreeMap;
 use std::io::Write;
 use std::process::{Command, Stdio};
 use std::time::Duration;
-
-/// Largest settings file of an agent, in bytes.
-const MAX_SETTINGS: usize = 256 * 1024;
 
 /// How long one hook may take.
 const LIMIT: Duration = Duration::from_secs(10);
@@ -21,17 +17,25 @@ const LIMIT: Duration = Duration::from_secs(10);
 /// An id that no terminal has.
 const NOBODY: &str = "00000000";
 
-/// A call that no policy allows.
-const CALL: &str = r#"{"hook_event_name":"PreToolUse","tool_name":"Bash","tool_input":{"command":"rm -rf canary"},"cwd":"/","permission_mode":"default"}"#;
+/// A call that no policy allows, in the words of every dialect.
+const CALL: &str = r#"{"hook_event_name":"PreToolUse","tool_name":"Bash","tool_input":{"command":"rm -rf canary"},"tool":"bash","args":{"command":"rm -rf canary"},"cwd":"/","permission_mode":"default"}"#;
 
 /// What lets a call pass that should be blocked, one line each; each distinct command is tried once.
 pub fn faults(cx: &Context, terminals: &[&Terminal]) -> Vec<String> {
-    let mut commands: BTreeMap<String, &Terminal> = BTreeMap::new();
+    let catalogue = Catalogue::of(&cx.home);
+    let mut commands: BTreeMap<String, (&Terminal, Dialect)> = BTreeMap::new();
     let mut faults = Vec::new();
-    for terminal in terminals {
-        match command_of(cx, terminal) {
+    // What a person started by hand has its hooks in the person's own settings.
+    for terminal in terminals.iter().filter(|terminal| !terminal.adopted) {
+        let Ok(manifest) = catalogue.get(&terminal.provider) else {
+            continue;
+        };
+        let run_dir = cx.home.run_of(terminal.id.as_str());
+        match providers::gate_command(&cx.home, &manifest, &run_dir) {
             Some(command) => {
-                commands.entry(command).or_insert(terminal);
+                commands
+                    .entry(command)
+                    .or_insert((terminal, manifest.dialect));
             }
             None => faults.push(format!(
                 "terminal {} has no settings with a hook before its tools",
@@ -39,7 +43,7 @@ pub fn faults(cx: &Context, terminals: &[&Terminal]) -> Vec<String> {
             )),
         }
     }
-    for (command, terminal) in commands {
+    for (command, (terminal, dialect)) in commands {
         let id = &terminal.id;
         let Some((hook, rest)) = parts(&command) else {
             faults.push(format!("the hook of terminal {id} is not one of ours"));
@@ -53,7 +57,7 @@ pub fn faults(cx: &Context, terminals: &[&Terminal]) -> Vec<String> {
                 format!("{hook}-is-missing hook {rest}"),
             ),
         ] {
-            match blocks(&line) {
+            match blocks(dialect, &line) {
                 Ok(true) => {}
                 Ok(false) => {
                     faults.push(format!("the hook of terminal {id} lets a call pass {what}"));
@@ -70,21 +74,14 @@ pub fn faults(cx: &Context, terminals: &[&Terminal]) -> Vec<String> {
 /// The program, quoted, and what follows `hook`; the variables in front name the agent, and this is not it.
 fn parts(command: &str) -> Option<(String, &str)> {
     let (front, rest) = command.split_once(" hook ")?;
+    // In settings of the person's they stand inside a condition.
+    let rest = rest.strip_suffix("; fi").unwrap_or(rest);
     let words = shell_words::split(front).ok()?;
     let program = words.last()?;
     Some((shell_words::quote(program).into_owned(), rest))
 }
 
-fn command_of(cx: &Context, terminal: &Terminal) -> Option<String> {
-    let file = cx.home.run_of(terminal.id.as_str()).join("settings.json");
-    let bytes = fsx::read_file_limited(&file, MAX_SETTINGS).ok()?;
-    let settings: Value = serde_json::from_slice(&bytes).ok()?;
-    settings["hooks"]["PreToolUse"][0]["hooks"][0]["command"]
-        .as_str()
-        .map(str::to_owned)
-}
-
-fn blocks(line: &str) -> std::io::Result<bool> {
+fn blocks(dialect: Dialect, line: &str) -> std::io::Result<bool> {
     let mut command: Command = proc::command("/bin/sh");
     command
         .args(["-c", line])
@@ -92,7 +89,7 @@ fn blocks(line: &str) -> std::io::Result<bool> {
         .env(name::HOME, "/nonexistent")
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
-        .stderr(Stdio::null());
+        .stderr(Stdio::piped());
     let mut child = command.spawn()?;
     if let Some(mut input) = child.stdin.take() {
         // A program that is missing reads nothing.
@@ -108,9 +105,10 @@ fn blocks(line: &str) -> std::io::Result<bool> {
         std::thread::sleep(Duration::from_millis(5));
     }
     let output = child.wait_with_output()?;
-    if output.status.code() == Some(2) {
-        return Ok(true);
-    }
-    let answer: Value = serde_json::from_slice(&output.stdout).unwrap_or_default();
-    Ok(output.status.success() && answer["hookSpecificOutput"]["permissionDecision"] == "deny")
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    Ok(dialect.blocked(
+        output.status.code(),
+        &text(&output.stdout),
+        &text(&output.stderr),
+    ))
 }

@@ -143,7 +143,7 @@ fn gates(cx: &Context, store: &mut Store) -> Result<Vec<Finding>> {
     let catalogue = Catalogue::of(&cx.home);
     let gated: Vec<_> = living
         .iter()
-        .filter(|t| catalogue.gates(&t.provider))
+        .filter(|t| t.hooked && catalogue.gates(&t.provider))
         .collect();
     let mut findings = Vec::new();
     let why = "its tool calls would run without the policy and without you";

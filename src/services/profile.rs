@@ -77,17 +77,15 @@ pub fn load(cx: &Context, store: &mut Store, cwd: &Path, name: &str) -> Result<P
 pub fn all(cx: &Context) -> Result<Vec<Profile>> {
     let trusted = Trusted::read(cx)?;
     with_catalogue(cx, &trusted, cx.home.root(), |catalogue| {
-        catalogue
+        let usable = catalogue
             .list()
             .into_iter()
-            .filter(|entry| entry.problem.is_none() && !entry.shadowed && entry.trusted)
+            .filter(|entry| entry.problem.is_none() && !entry.shadowed && entry.trusted);
+        usable
             .map(|entry| {
-                Ok(catalogue
-                    .load(
-                        &Name::parse(&entry.name.to_string())
-                            .map_err(|e| Failure::failed(e.to_string()))?,
-                    )?
-                    .profile)
+                let name = Name::parse(&entry.name)
+                    .map_err(|e| Failure::failed(format!("profile {e}")))?;
+                catalogue.load(&name).map(|loaded| loaded.profile)
             })
             .collect()
     })

@@ -7,15 +7,24 @@ use super::{Commands, MARK, Part, SetupSpec, Target};
 use crate::error::{Failure, Result};
 use crate::paths;
 use serde_json::{Map, Value, json};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// Leads from the extension's directory to the root of the file system, however deep it lies.
 const TO_ROOT: &str = "../../../../../../../../../../../../../../../../../../../../../../../..";
 
+fn extension(user_home: &Path) -> PathBuf {
+    paths::env_os("GEMINI_CLI_HOME")
+        .map_or_else(|| user_home.to_path_buf(), PathBuf::from)
+        .join(".gemini/extensions/agent-conductor")
+}
+
+/// The file with the hooks.
+pub(in crate::providers) fn hooks_file(user_home: &Path) -> PathBuf {
+    extension(user_home).join("hooks/hooks.json")
+}
+
 pub(super) fn targets(manifest: &Manifest, spec: &SetupSpec<'_>) -> Result<Vec<Target>> {
-    let home = paths::env_os("GEMINI_CLI_HOME")
-        .map_or_else(|| spec.user_home.to_path_buf(), PathBuf::from);
-    let dir = home.join(".gemini/extensions/agent-conductor");
+    let dir = extension(spec.user_home);
     let commands = Commands::of(&manifest.name, spec)?;
     let mut hooks = Map::new();
     let hook = |command: String, seconds: u64| {
@@ -57,7 +66,7 @@ pub(super) fn targets(manifest: &Manifest, spec: &SetupSpec<'_>) -> Result<Vec<T
             part: Part::Whole(text(&extension)?),
         },
         Target {
-            path: dir.join("hooks/hooks.json"),
+            path: hooks_file(spec.user_home),
             part: Part::Whole(text(&json!({ "hooks": hooks }))?),
         },
     ])
