@@ -204,6 +204,15 @@ fn report(failure: &Failure, json: bool) {
     let _ = io::stderr().lock().write_all(text.as_bytes());
 }
 
+/// Says what was done otherwise than somebody may think; nothing failed.
+fn warn(warnings: &[String]) {
+    for warning in warnings {
+        let text = format!("{}: warning: {warning}\n", program())
+            .replace("`conductor-hook ", &format!("`{} ", program()));
+        let _ = io::stderr().lock().write_all(text.as_bytes());
+    }
+}
+
 /// The name that the binary was called by.
 fn program() -> String {
     std::env::args_os()

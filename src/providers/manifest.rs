@@ -39,6 +39,9 @@ pub struct Manifest {
     /// How firmly what a profile says about tools holds.
     #[serde(default)]
     pub enforce: Enforce,
+    /// Whether a launch can give it the MCP servers of a profile.
+    #[serde(default = "yes")]
+    pub mcp_servers: bool,
     /// Longest wait of a tool call of ours, in seconds, that its MCP client stands.
     #[serde(default = "default_tool_wait")]
     pub tool_wait_seconds: u64,
@@ -70,6 +73,10 @@ pub struct Manifest {
     /// What its tools would do.
     #[serde(default)]
     pub tools: Tools,
+}
+
+const fn default_patience_ms() -> u32 {
+    5_000
 }
 
 const fn default_tool_result() -> usize {
@@ -265,9 +272,12 @@ const fn default_quiet_ms() -> u32 {
 }
 
 /// What a screen says, by patterns (`regex-lite`).
-#[derive(Debug, Clone, Default, Deserialize)]
+#[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Screen {
+    /// How long the agent is silent before its screen says what it does, in milliseconds: more where its events leave no gaps.
+    #[serde(default = "default_patience_ms")]
+    pub patience_ms: u32,
     /// At the prompt.
     #[serde(default)]
     pub idle: Option<String>,
@@ -286,6 +296,20 @@ pub struct Screen {
     /// The pane's title while a dialog is open.
     #[serde(default)]
     pub title_dialog: Option<String>,
+}
+
+impl Default for Screen {
+    fn default() -> Self {
+        Self {
+            patience_ms: default_patience_ms(),
+            idle: None,
+            working: None,
+            draft: None,
+            failed: None,
+            title_working: None,
+            title_dialog: None,
+        }
+    }
 }
 
 /// A dialog that is known by its text.

@@ -33,9 +33,6 @@ pub const PROOF_MS: i64 = 3_000;
 /// How long the pane of a program without patterns is quiet before it counts as idle, in seconds.
 const QUIET_SECONDS: i64 = 2;
 
-/// How long a terminal is quiet before its screen is asked, in milliseconds.
-const LOOK_MS: i64 = 5_000;
-
 /// What one look at a queue came to.
 enum Step {
     /// Nothing waits.
@@ -211,7 +208,7 @@ fn attempt(cx: &Context, store: &mut Store, terminal: &Terminal, head: &Message)
             // up is said by some only on the screen.
             let silent =
                 terminal.state.status == Status::Starting && !tells_start(&terminal, &manifest);
-            if !silent && quiet_ms(&terminal) < LOOK_MS {
+            if !silent && quiet_ms(&terminal) < i64::from(manifest.screen.patience_ms) {
                 return wait_for(cx, store, &terminal, head, reason);
             }
             if confirm_idle(cx, store, &terminal, &manifest, &tmux, pane)? {
@@ -357,7 +354,7 @@ fn paste(
             })?;
             // A mark that no event took away: where the screen shows the prompt, there is no dialog.
             if reason == GateReason::Dialog
-                && quiet_ms(terminal) >= LOOK_MS
+                && quiet_ms(terminal) >= i64::from(manifest.screen.patience_ms)
                 && let Ok((screen, title)) = tmux.sight(pane)
                 && providers::look(manifest, &screen, &title) == Seen::Idle
             {

@@ -14,7 +14,7 @@ use crate::domain::text::one_line;
 use crate::error::{Failure, Result};
 use crate::fsx;
 use crate::paths;
-use crate::providers::{self, LaunchSpec, Manifest};
+use crate::providers::{self, Dialect, Firmness, LaunchSpec, Manifest, Setup};
 use crate::store::{Budget, Durability, Store};
 use crate::tmux::Placement;
 use std::collections::BTreeMap;
@@ -60,6 +60,8 @@ pub struct Plan {
     pub author: Sender,
     /// Arguments for the program.
     pub extra: Vec<String>,
+    /// What of the profile, or of the house, this agent program does not keep to.
+    pub warnings: Vec<String>,
 }
 
 /// What a person or agent asked for.
@@ -139,7 +141,9 @@ pub fn plan(
         }
         caller => caller.sender(),
     };
+    let warnings = warnings(cx, &manifest, &profile)?;
     Ok(Plan {
+        warnings,
         model: wish.model.clone().or_else(|| profile.model.clone()),
         prompt: wish.prompt.clone().or_else(|| profile.prompt.clone()),
         profile,
@@ -151,6 +155,53 @@ pub fn plan(
         author,
         extra: wish.extra.clone(),
     })
+}
+
+/// What `manifest`'s program does not keep to; an error where it could not even start.
+fn warnings(cx: &Context, manifest: &Manifest, profile: &Profile) -> Result<Vec<String>> {
+    let title = &manifest.title;
+    let set_up = providers::setup::in_force(&cx.home, manifest);
+    let set_up_now = format!("`conductor-hook provider setup {}`", manifest.name);
+    if manifest.dialect == Dialect::Kiro {
+        let file = format!("conductor-{}.json", profile.name);
+        let written = providers::setup::written(&cx.home, &manifest.name);
+        if !written.iter().any(|path| path.ends_with(&file)) {
+            return Err(Failure::refused(format!(
+                "{title} has no agent file for the profile {}",
+                profile.name
+            ))
+            .hint(format!("{set_up_now} writes one for each profile")));
+        }
+    }
+    let mut warnings = Vec::new();
+    if manifest.setup == Setup::Needed && !set_up {
+        warnings.push(format!(
+            "{title} is not set up: its calls do not pass the gate, and its messages end as placed; {set_up_now}"
+        ));
+    }
+    if !profile.mcp_servers.is_empty() && !manifest.mcp_servers {
+        warnings.push(format!(
+            "{title} takes no MCP servers of a profile: those of {} are left out",
+            profile.name
+        ));
+    }
+    let restricted = |tools: &[String]| {
+        !tools.is_empty() && !tools.iter().any(|tool| tool == "*" || tool == "@builtin")
+    };
+    if restricted(&profile.tools) {
+        match manifest.enforce.tools {
+            Firmness::Hard => {}
+            Firmness::Soft => warnings.push(format!(
+                "{title} cannot be held to the tools of {}: it is asked to use no others",
+                profile.name
+            )),
+            Firmness::None => warnings.push(format!(
+                "{title} is not told of the tools of {}",
+                profile.name
+            )),
+        }
+    }
+    Ok(warnings)
 }
 
 fn directory(wanted: Option<&Path>) -> Result<PathBuf> {
@@ -552,7 +603,7 @@ fn persona(plan: &Plan, row: &Terminal) -> String {
     });
     // What the program cannot be held to is asked of the model.
     let tools = &plan.profile.tools;
-    let limits = if plan.manifest.enforce.tools == providers::Firmness::Soft
+    let limits = if plan.manifest.enforce.tools == Firmness::Soft
         && !tools.is_empty()
         && !tools.iter().any(|tool| tool == "*" || tool == "@builtin")
     {

@@ -93,7 +93,7 @@ pub fn check_proof(
     let heard = terminal.last_event_at.unwrap_or(terminal.state.since);
     // A hook that was killed, or could not write, may have been the end of the turn.
     if terminal.state.status == Status::Working
-        && (clock::elapsed_ms(heard, clock::now()) < 5_000
+        && (clock::elapsed_ms(heard, clock::now()) < i64::from(manifest.screen.patience_ms)
             || !confirm_idle(cx, store, &terminal, &manifest, &tmux, pane)?)
     {
         // A pointer was taken, its body has not been read yet; or the proof is on its way.
@@ -194,7 +194,7 @@ fn check_channel(
     if matches!(
         terminal.state.status,
         Status::Working | Status::Waiting | Status::Unknown
-    ) && (clock::elapsed_ms(quiet, now) < 5_000
+    ) && (clock::elapsed_ms(quiet, now) < i64::from(manifest.screen.patience_ms)
         || !confirm_idle(cx, store, terminal, manifest, tmux, pane)?)
     {
         return again_in(cx, store, message, 30_000, None);

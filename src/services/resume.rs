@@ -68,6 +68,7 @@ pub fn resume(cx: &Context, store: &mut Store, terminal: &Terminal) -> Result<Te
         caller: terminal.caller.clone(),
         author: super::identity::whoami(store)?.sender(),
         extra: terminal.args.clone(),
+        warnings: Vec::new(),
     };
     until_gone(cx, terminal);
     let window = launch::window_name(store, &terminal.session, &plan.profile.name)?;
