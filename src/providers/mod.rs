@@ -22,4 +22,6 @@ pub use screen::{Seen, look};
 pub use tools::Tools;
 
 #[cfg(test)]
+mod decision_tests;
+#[cfg(test)]
 mod recorded_tests;
