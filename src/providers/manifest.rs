@@ -473,7 +473,7 @@ mod tests {
     #[test]
     fn typos_and_dangerous_rows_are_refused() {
         assert!(Manifest::parse(&CLAUDE.replace("enter_ms", "enter_msec")).is_err());
-        assert!(Manifest::parse(&CLAUDE.replace("^❯.?.?$", "^❯.{0,2}$")).is_err());
+        assert!(Manifest::parse(&CLAUDE.replace("\"^❯", "\"^❯.{0,2}")).is_err());
         assert!(Manifest::parse(&CLAUDE.replace("esc to interrupt", "(")).is_err());
     }
 }

@@ -20,3 +20,8 @@ pub use launch::{LaunchFiles, LaunchSpec, prepare};
 pub use manifest::{Channel, Enforce, Firmness, Manifest, Setup, When};
 pub use screen::{Seen, look};
 pub use tools::Tools;
+
+#[cfg(test)]
+mod decision_tests;
+#[cfg(test)]
+mod recorded_tests;

@@ -62,7 +62,7 @@ pub fn look(manifest: &Manifest, screen: &str, title: &str) -> Seen {
             .failed
             .as_deref()
             .and_then(|pattern| Regex::new(pattern).ok())
-            .and_then(|regex| Some(regex.captures(&tail)?.get(1)?.as_str().to_owned()));
+            .and_then(|regex| Some(regex.captures(&tail)?.get(1)?.as_str().replace('\n', " ")));
         return failed.map_or(Seen::Idle, Seen::Failed);
     }
     if in_text(&known.draft, &tail) {

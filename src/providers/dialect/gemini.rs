@@ -24,6 +24,7 @@ struct Hook {
     tool_response: Value,
     mcp_context: Option<McpContext>,
     notification_type: Option<String>,
+    details: Value,
 }
 
 /// Which server a tool belongs to; its name alone does not say where the server's ends.
@@ -68,7 +69,10 @@ pub(super) fn read(event: &str, bytes: &[u8]) -> Result<Option<Incoming>, String
         "AfterTool" if failed => AgentEvent::ToolFinished(call(), ToolEnd::Failed),
         "AfterTool" => AgentEvent::ToolFinished(call(), ToolEnd::Ran),
         "Notification" if hook.notification_type.as_deref() == Some("ToolPermission") => {
-            AgentEvent::DialogShown(DialogKind::Permission)
+            AgentEvent::DialogShown(match hook.details.get("type").and_then(Value::as_str) {
+                Some("ask_user") => DialogKind::Question,
+                _ => DialogKind::Permission,
+            })
         }
         "AfterAgent" if hook.prompt_response.as_deref() == Some(NO_ANSWER) => {
             AgentEvent::TurnFailed {

@@ -83,6 +83,11 @@ pub(super) fn decision(verdict: &Verdict) -> Answer {
 }
 
 fn blocked(reason: &str) -> Answer {
+    let reason = if reason.trim().is_empty() {
+        "denied"
+    } else {
+        reason
+    };
     Answer {
         out: String::new(),
         err: format!("{reason}\n"),
