@@ -404,7 +404,13 @@ pub fn next_state(status: Status, event: &AgentEvent) -> Option<Change> {
             Status::Error,
             &format!("the turn failed: {}", shortened(error)),
         ),
-        AgentEvent::LimitReached { .. } => change(Status::Parked, "a usage limit was reached"),
+        AgentEvent::LimitReached { until: None } => {
+            change(Status::Parked, "a usage limit was reached")
+        }
+        AgentEvent::LimitReached { until: Some(until) } => change(
+            Status::Parked,
+            &format!("a usage limit was reached; it rests until {until}"),
+        ),
         AgentEvent::Interrupted => change(Status::Idle, "a person interrupted the turn"),
         AgentEvent::Ended { .. } => change(Status::Exited, "the agent ended"),
         AgentEvent::SignOfLife | AgentEvent::MailAsked | AgentEvent::MailRefused { .. } => None,

@@ -225,6 +225,7 @@ pub fn end(
         tracing::info!(message = %id, terminal = %terminal.id, status = MessageStatus::Dead.as_str(), "message ended with its receiver");
     }
     tx.clear_due(DueKind::Deliver, terminal.id.as_str())?;
+    tx.clear_due(DueKind::Park, terminal.id.as_str())?;
     super::approve::withdraw_all(tx, &terminal.id, "the agent has ended", true, at, aftermath)?;
     if let Some(handoff) = tx.handoff_of_worker(&terminal.id)?
         && handoff.status == HandoffStatus::Running

@@ -447,7 +447,8 @@ fn wait_for(
             GateReason::Working | GateReason::Dialog => (age / 2).clamp(5_100, 60_000),
             _ => (age / 2).clamp(2_000, 60_000),
         };
-        if tx.terminal(&terminal.id)?.is_some_and(|t| t.alive()) {
+        // The end of a pause is due by itself.
+        if reason != GateReason::Paused && tx.terminal(&terminal.id)?.is_some_and(|t| t.alive()) {
             tx.set_due(
                 DueKind::Deliver,
                 terminal.id.as_str(),

@@ -22,6 +22,7 @@ pub mod inbox;
 pub mod launch;
 pub mod observe;
 pub mod output;
+pub mod park;
 pub mod plugin;
 pub mod policy;
 pub mod presence;

@@ -230,6 +230,12 @@ fn unattended(
 ) -> std::result::Result<Vec<(DueKind, String, Terminal)>, crate::store::Error> {
     let mut found = Vec::new();
     for terminal in living {
+        if terminal.state.status == Status::Parked {
+            if !tx.is_due(DueKind::Park, terminal.id.as_str())? {
+                found.push((DueKind::Park, terminal.id.to_string(), terminal.clone()));
+            }
+            continue;
+        }
         let Some(head) = tx.head_message(&terminal.id)? else {
             continue;
         };

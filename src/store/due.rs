@@ -15,6 +15,8 @@ pub enum DueKind {
     Proof,
     /// Give an answer to a caller's inbox, or end a handoff whose time is up (subject: its id).
     Handoff,
+    /// Wake an agent whose usage limit is over (subject: its terminal's id).
+    Park,
     /// Remind of an approval that waits, or end one whose time is over (subject: its id).
     Approval,
 }
@@ -26,13 +28,19 @@ impl DueKind {
             Self::Proof => "proof",
             Self::Handoff => "handoff",
             Self::Approval => "approval",
+            Self::Park => "park",
         }
     }
 
     fn parse(text: &str) -> Option<Self> {
-        [Self::Deliver, Self::Proof, Self::Handoff, Self::Approval]
-            .into_iter()
-            .find(|kind| kind.as_str() == text)
+        let all = [
+            Self::Deliver,
+            Self::Proof,
+            Self::Handoff,
+            Self::Approval,
+            Self::Park,
+        ];
+        all.into_iter().find(|kind| kind.as_str() == text)
     }
 }
 

@@ -4,6 +4,7 @@ use super::super::after::{self, Aftermath};
 use super::super::answer;
 use super::super::approve;
 use super::super::deliver::{channel_limits, socket};
+use super::super::park;
 use super::asking::decided_in_pane;
 use crate::clock;
 use crate::domain::approval::ApprovalStatus;
@@ -211,6 +212,9 @@ pub(super) fn store_event(
                 &format!("the worker's turn failed: {error}"),
                 at,
             )?;
+        }
+        AgentEvent::LimitReached { until } => {
+            park::park(tx, terminal, *until, at, aftermath)?;
         }
         AgentEvent::PromptSubmitted { .. } | AgentEvent::ToolStarting(_) => {
             if let Some(handoff) = tx.handoff_of_worker(id)? {
