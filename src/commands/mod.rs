@@ -5,6 +5,7 @@ mod approvals;
 mod audit;
 mod generate;
 mod messages;
+mod metrics;
 mod output;
 mod plugin;
 mod policy;
@@ -243,6 +244,7 @@ fn dispatch(cli: Cli, out: &mut dyn Write) -> Result<u8> {
     match cli.command {
         Command::Init => state::init(&mut door)?,
         Command::Doctor => return state::doctor(&mut door),
+        Command::Metrics => metrics::metrics(&mut door)?,
         Command::Recover { dry_run } => state::recover(&mut door, dry_run)?,
         Command::Launch(arguments) => agents::launch(&mut door, &arguments)?,
         Command::Worker(arguments) => agents::worker(&mut door, &arguments)?,

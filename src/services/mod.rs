@@ -20,6 +20,7 @@ pub mod find;
 pub mod identity;
 pub mod inbox;
 pub mod launch;
+pub mod metrics;
 pub mod observe;
 pub mod output;
 pub mod park;
