@@ -2,7 +2,7 @@
 //!
 //! Identity of a process is its pid and its start time (clock ticks since boot, `proc_pid_stat(5)` field 22): a pid alone comes back.
 
-use crate::error::{Failure, Result};
+use crate::error::{Failure, Kind, Result};
 use std::ffi::OsStr;
 use std::fs;
 use std::io::{self, Read};
@@ -192,7 +192,10 @@ pub fn run_limited(mut command: Command, limit: Duration) -> Result<String> {
             Ok(None) => {
                 let _ = child.kill();
                 let _ = child.wait();
-                return Err(failed(format!("it took longer than {} s", limit.as_secs())));
+                return Err(Failure::new(
+                    Kind::TimedOut,
+                    format!("run {program}: it took longer than {} s", limit.as_secs()),
+                ));
             }
             Err(error) => return Err(failed(error.to_string())),
         }

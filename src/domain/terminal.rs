@@ -347,6 +347,9 @@ pub struct Change {
     pub reason: String,
 }
 
+/// The reason of a state that an interruption made.
+pub const INTERRUPTED: &str = "a person interrupted the turn";
+
 /// The status machine: what `event` makes of an agent that is `status`.
 ///
 /// An exited terminal stays so. Signs of life never end or begin a turn.
@@ -411,7 +414,7 @@ pub fn next_state(status: Status, event: &AgentEvent) -> Option<Change> {
             Status::Parked,
             &format!("a usage limit was reached; it rests until {until}"),
         ),
-        AgentEvent::Interrupted => change(Status::Idle, "a person interrupted the turn"),
+        AgentEvent::Interrupted => change(Status::Idle, INTERRUPTED),
         AgentEvent::Ended { .. } => change(Status::Exited, "the agent ended"),
         AgentEvent::SignOfLife | AgentEvent::MailAsked | AgentEvent::MailRefused { .. } => None,
     }
@@ -471,7 +474,10 @@ mod tests {
             },
             AgentEvent::SignOfLife,
             AgentEvent::MailAsked,
-            AgentEvent::MailRefused { ids: vec![1] },
+            AgentEvent::MailRefused {
+                ids: vec![1],
+                taken: false,
+            },
         ]
     }
 

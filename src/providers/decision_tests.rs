@@ -197,10 +197,18 @@ proptest! {
                 }
                 let passed = answer(Verdict::Pass);
                 let own = taken(event, &passed);
+                // Those that cannot ask their person by themselves have no opinion of their own to fall back on.
+                let cannot_ask = match dialect {
+                    Dialect::Kiro => true,
+                    Dialect::Codex => event == "PreToolUse",
+                    Dialect::Opencode => event == "tool.before",
+                    _ => false,
+                };
                 prop_assert!(
-                    own != Taken::Blocked || dialect == Dialect::Kiro,
+                    own != Taken::Blocked || cannot_ask,
                     "{:?} {} {:?}", dialect, event, passed
                 );
+                prop_assert!(!cannot_ask || own == Taken::Blocked, "{:?} {} {:?}", dialect, event, passed);
             }
         }
     }

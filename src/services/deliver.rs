@@ -250,7 +250,30 @@ fn attempt(cx: &Context, store: &mut Store, terminal: &Terminal, head: &Message)
             Err(error) => return Err(error.into()),
         }
     }
+    // Where no event tells of a dialog, or no row of an empty box, the whole screen must look like the prompt.
+    if !proves(&terminal, &manifest) || manifest.submit.prompt_row.is_none() {
+        let reason = match seen_now(&manifest, &tmux, pane)? {
+            Some(Seen::Idle | Seen::Failed(_)) => None,
+            Some(Seen::Dialog { .. }) => Some(GateReason::Dialog),
+            Some(Seen::Working) => Some(GateReason::Working),
+            Some(Seen::Unknown) if manifest.screen.idle.is_none() => None,
+            Some(Seen::Draft | Seen::Unknown) => Some(GateReason::Draft),
+            None => Some(GateReason::Dead),
+        };
+        if let Some(reason) = reason {
+            return wait_for(cx, store, &terminal, head, reason);
+        }
+    }
     claim(cx, store, &terminal, head, &manifest, (&tmux, pane))
+}
+
+/// What the screen shows now; `None` where there is none.
+fn seen_now(manifest: &Manifest, tmux: &Tmux, pane: PaneId) -> Result<Option<Seen>> {
+    match tmux.sight(pane) {
+        Ok((screen, title)) => Ok(Some(providers::look(manifest, &screen, &title))),
+        Err(crate::tmux::Error::NoServer(_) | crate::tmux::Error::Refused(_)) => Ok(None),
+        Err(error) => Err(error.into()),
+    }
 }
 
 /// How a message that is put to the agent so is going.

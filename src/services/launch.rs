@@ -8,6 +8,7 @@ use super::start::LaunchFile;
 use crate::clock::{self, Deadline};
 use crate::domain::ids::{Name, TerminalId};
 use crate::domain::message::Sender;
+use crate::domain::policy::OWN_TOOLS;
 use crate::domain::profile::Profile;
 use crate::domain::terminal::{Role, Source, State, Status, Terminal};
 use crate::domain::text::one_line;
@@ -20,22 +21,6 @@ use crate::tmux::Placement;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
-
-/// Names of the MCP tools that every agent gets, and may call without asking.
-pub const AGENT_TOOLS: [&str; 12] = [
-    "handoff",
-    "wait_handoff",
-    "assign",
-    "send_message",
-    "read_inbox",
-    "request_approval",
-    "approval_status",
-    "list_terminals",
-    "get_output",
-    "wait",
-    "close_terminal",
-    "find_profiles",
-];
 
 /// One agent to be started.
 #[derive(Debug, Clone)]
@@ -239,8 +224,12 @@ fn check_env(key: &str, value: &str) -> Result<()> {
         paths::name::SESSION,
         paths::name::HOOK,
         paths::name::TMUX_SOCKET,
+        paths::name::SETUP,
+        // Where agents look for what we give them.
+        "GEMINI_CLI_HOME",
+        "npm_config_offline",
     ];
-    let prefixes = ["LD_", "DYLD_", "TMUX"];
+    let prefixes = ["LD_", "DYLD_", "TMUX", "OPENCODE_"];
     if reserved.contains(&key)
         || prefixes.iter().any(|prefix| key.starts_with(prefix))
         || ["BASH_ENV", "ENV", "PROMPT_COMMAND"].contains(&key)
@@ -561,7 +550,7 @@ fn write_files(cx: &Context, plan: &Plan, row: &Terminal, resume: bool) -> Resul
         allowed_tools: &plan.profile.allowed_tools,
         mcp_servers: &plan.profile.mcp_servers,
         mcp_env: &mcp_env,
-        own_tools: &AGENT_TOOLS,
+        own_tools: &OWN_TOOLS,
         hooked: row.hooked,
         extra: &plan.extra,
     };
@@ -656,6 +645,9 @@ mod tests {
             "TMUX",
             "CONDUCTOR_TERMINAL_ID",
             "BASH_ENV",
+            "CONDUCTOR_SETUP",
+            "OPENCODE_CONFIG_CONTENT",
+            "GEMINI_CLI_HOME",
             "",
             "A B",
             "1X",

@@ -51,7 +51,7 @@ fn judge(
     let (Some(server), Some(pane), Some(root)) =
         (&terminal.server, terminal.pane.as_deref(), terminal.root)
     else {
-        let waited = now_ms - terminal.created_at.as_millisecond();
+        let waited = now_ms - terminal.state.since.as_millisecond();
         return if waited > START_LIMIT_MS {
             Truth::Ended("it never started".to_owned())
         } else {

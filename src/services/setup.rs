@@ -2,7 +2,7 @@
 
 use super::context::Context;
 use super::identity::{self, Caller};
-use super::launch::AGENT_TOOLS;
+use crate::domain::policy::OWN_TOOLS;
 use crate::error::{Failure, Result};
 use crate::paths;
 use crate::providers::setup::{self, Edit, SetupSpec};
@@ -36,7 +36,7 @@ pub fn plan(cx: &Context, provider: &str, undo: bool) -> Result<Planned> {
                 hook: &cx.binary,
                 home: &cx.home,
                 user_home: &user_home,
-                own_tools: &AGENT_TOOLS,
+                own_tools: &OWN_TOOLS,
             },
         )?
     };

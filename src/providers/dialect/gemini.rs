@@ -2,9 +2,8 @@
 //!
 //! A hook that exits with 2 and says nothing lets the call run: the text on standard error is what blocks.
 
-use super::{Incoming, Verdict};
+use super::{Incoming, Verdict, shown};
 use crate::domain::event::{AgentEvent, DialogKind, ToolCall, ToolEnd};
-use crate::domain::text::one_line;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use std::path::Path;
@@ -48,10 +47,7 @@ pub(super) fn read(event: &str, bytes: &[u8]) -> Result<Option<Incoming>, String
         (None, name) => name.clone(),
     };
     let call = || ToolCall {
-        tool: one_line(name.as_deref().unwrap_or_default())
-            .chars()
-            .take(80)
-            .collect(),
+        tool: shown(name.as_deref().unwrap_or_default()),
         input: hook.tool_input.clone(),
         call_id: None,
     };
@@ -94,18 +90,19 @@ pub(super) fn read(event: &str, bytes: &[u8]) -> Result<Option<Incoming>, String
         _ => AgentEvent::SignOfLife,
     };
     // A command may name the directory that it runs in.
-    let directory = hook.tool_input.get("dir_path").and_then(Value::as_str);
-    let cwd = match (&hook.cwd, directory) {
-        (Some(cwd), Some(dir)) if hook.tool_name.as_deref() == Some("run_shell_command") => {
-            Some(Path::new(cwd).join(dir).to_string_lossy().into_owned())
-        }
-        (cwd, _) => cwd.clone(),
-    };
+    let workdir = hook
+        .tool_input
+        .get("dir_path")
+        .and_then(Value::as_str)
+        .filter(|_| hook.tool_name.as_deref() == Some("run_shell_command"))
+        .zip(hook.cwd.as_deref())
+        .map(|(dir, cwd)| Path::new(cwd).join(dir).to_string_lossy().into_owned());
     Ok(Some(Incoming {
         event,
         agent_session: hook.session_id,
         exit_code: None,
-        cwd,
+        cwd: hook.cwd,
+        workdir,
         permission_mode: None,
     }))
 }

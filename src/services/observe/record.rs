@@ -179,8 +179,8 @@ pub(super) fn store_event(
     if proven {
         aftermath.count(terminal);
     }
-    if let AgentEvent::MailRefused { ids } = &incoming.event {
-        refused_mail(tx, terminal, ids, at)?;
+    if let AgentEvent::MailRefused { ids, taken } = &incoming.event {
+        refused_mail(tx, terminal, ids, *taken, at)?;
     }
     settle_approvals(tx, terminal, &incoming.event, at, aftermath)?;
     if let Some(change) = next_state(terminal.state.status, &incoming.event)
@@ -243,15 +243,20 @@ fn refused_mail(
     tx: &Tx<'_>,
     terminal: &Terminal,
     ids: &[i64],
+    taken: bool,
     at: jiff::Timestamp,
 ) -> Result<(), Error> {
-    for id in ids {
+    for (index, id) in ids.iter().enumerate() {
         let Some(message) = tx.message(MessageId(*id))? else {
             continue;
         };
         if message.receiver == terminal.id
             && message.status == MessageStatus::Placed
-            && tx.requeue_message(&message, "the agent's plugin could not submit it", false)?
+            && tx.requeue_message(
+                &message,
+                "the agent's plugin could not submit it",
+                taken && index == 0,
+            )?
         {
             tx.clear_due(DueKind::Proof, &message.id.to_string())?;
             tx.set_due(
