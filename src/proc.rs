@@ -71,6 +71,15 @@ impl Process {
         chain
     }
 
+    /// The arguments that this process was started with, its name first.
+    pub fn arguments(&self) -> Vec<String> {
+        let bytes = read_proc(&format!("/proc/{}/cmdline", self.identity.pid)).unwrap_or_default();
+        bytes
+            .split(|byte| *byte == 0)
+            .map(|argument| String::from_utf8_lossy(argument).into_owned())
+            .collect()
+    }
+
     /// The value of `variable` in the environment that this process was started with.
     pub fn initial_env(&self, variable: &str) -> Option<String> {
         let bytes = read_proc(&format!("/proc/{}/environ", self.identity.pid))?;

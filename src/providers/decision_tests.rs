@@ -200,8 +200,8 @@ proptest! {
                 // Those that cannot ask their person by themselves have no opinion of their own to fall back on.
                 let cannot_ask = match dialect {
                     Dialect::Kiro => true,
-                    Dialect::Codex => event == "PreToolUse",
-                    Dialect::Opencode => event == "tool.before",
+                    Dialect::Codex => *event == "PreToolUse",
+                    Dialect::Opencode => *event == "tool.before",
                     _ => false,
                 };
                 prop_assert!(

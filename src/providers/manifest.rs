@@ -36,6 +36,9 @@ pub struct Manifest {
     /// What entries of ours its user settings need.
     #[serde(default)]
     pub setup: Setup,
+    /// Arguments without which an agent that was started by hand is not heard whole.
+    #[serde(default)]
+    pub adopt_needs: Vec<String>,
     /// How firmly what a profile says about tools holds.
     #[serde(default)]
     pub enforce: Enforce,
@@ -287,6 +290,9 @@ pub struct Screen {
     /// At the prompt, with a text in the input box.
     #[serde(default)]
     pub draft: Option<String>,
+    /// A call was given up by a person, and the hook that waits for a decision is not told.
+    #[serde(default)]
+    pub cancelled: Option<String>,
     /// The last turn failed, and no event says so: the first group is what the agent says.
     #[serde(default)]
     pub failed: Option<String>,
@@ -305,6 +311,7 @@ impl Default for Screen {
             idle: None,
             working: None,
             draft: None,
+            cancelled: None,
             failed: None,
             title_working: None,
             title_dialog: None,
@@ -336,6 +343,7 @@ impl Manifest {
             .chain(&manifest.screen.working)
             .chain(&manifest.screen.draft)
             .chain(&manifest.screen.failed)
+            .chain(&manifest.screen.cancelled)
             .chain(&manifest.screen.title_working)
             .chain(&manifest.screen.title_dialog)
         {
@@ -381,6 +389,14 @@ impl Manifest {
             ))
             .hint(format!("it knows {}", words.join(", ")))
         })
+    }
+
+    /// Whether a launch says under which id the conversation is kept; else the agent does.
+    pub fn names_session(&self) -> bool {
+        self.launch
+            .args
+            .iter()
+            .any(|argument| argument.contains("{agent_session}"))
     }
 
     /// What its prompt takes.

@@ -11,7 +11,7 @@ mod kiro;
 mod lines;
 mod opencode;
 
-pub(super) use gemini::hooks_file as gemini_hooks;
+pub(super) use gemini::{home_of as gemini_home, hooks_file as gemini_hooks};
 
 use super::dialect::Dialect;
 use super::launch::BLOCKS;
@@ -165,6 +165,11 @@ fn record(home: &Home, provider: &str) -> PathBuf {
 /// Whether our entries were written for this provider and not taken out since.
 pub fn in_force(home: &Home, manifest: &Manifest) -> bool {
     record(home, &manifest.name).exists()
+}
+
+/// Whether the agent's own settings switch off what was written, as far as that can be seen.
+pub fn switched_off(manifest: &Manifest, user_home: &Path) -> bool {
+    manifest.dialect == Dialect::Gemini && gemini::switched_off(user_home)
 }
 
 /// The files that were written for a provider.

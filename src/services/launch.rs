@@ -145,23 +145,16 @@ pub fn plan(
 /// What `manifest`'s program does not keep to; an error where it could not even start.
 fn warnings(cx: &Context, manifest: &Manifest, profile: &Profile) -> Result<Vec<String>> {
     let title = &manifest.title;
-    let set_up = providers::setup::in_force(&cx.home, manifest);
-    let set_up_now = format!("`conductor-hook provider setup {}`", manifest.name);
-    if manifest.dialect == Dialect::Kiro {
-        let file = format!("conductor-{}.json", profile.name);
-        let written = providers::setup::written(&cx.home, &manifest.name);
-        if !written.iter().any(|path| path.ends_with(&file)) {
-            return Err(Failure::refused(format!(
-                "{title} has no agent file for the profile {}",
-                profile.name
-            ))
-            .hint(format!("{set_up_now} writes one for each profile")));
-        }
+    let set_up = format!("`conductor-hook provider setup {}`", manifest.name);
+    // Without its agent file the program could not even start.
+    if manifest.dialect == Dialect::Kiro && !providers::setup::in_force(&cx.home, manifest) {
+        return Err(Failure::refused(format!("{title} is not set up"))
+            .hint(format!("{set_up} writes an agent file for each profile")));
     }
     let mut warnings = Vec::new();
-    if manifest.setup == Setup::Needed && !set_up {
+    if manifest.setup == Setup::Needed && !hooked(cx, manifest) {
         warnings.push(format!(
-            "{title} is not set up: its calls do not pass the gate, and its messages end as placed; {set_up_now}"
+            "{title} is not set up, or not as this version does it: its calls do not pass the gate, and its messages end as placed; {set_up}"
         ));
     }
     if !profile.mcp_servers.is_empty() && !manifest.mcp_servers {
@@ -424,8 +417,12 @@ fn terminal(
 
 /// Whether the hooks of an agent that is started now reach us: its launch brings them, or its user settings have them.
 pub(super) fn hooked(cx: &Context, manifest: &Manifest) -> bool {
-    manifest.proves()
-        && (manifest.dialect.launches_hooks() || providers::setup::in_force(&cx.home, manifest))
+    // Kiro's agent files are brought up to date at the launch.
+    let by_settings = || match manifest.dialect {
+        Dialect::Kiro => providers::setup::in_force(&cx.home, manifest),
+        _ => super::setup::holds(cx, manifest),
+    };
+    manifest.proves() && (manifest.dialect.launches_hooks() || by_settings())
 }
 
 /// Starts the agent of a row that waits for it: files, pane, registration. What fails ends the row again.
@@ -522,6 +519,9 @@ pub(super) fn window_name(store: &mut Store, session: &str, profile: &Name) -> R
 }
 
 fn write_files(cx: &Context, plan: &Plan, row: &Terminal, resume: bool) -> Result<()> {
+    if plan.manifest.dialect == Dialect::Kiro {
+        super::setup::refresh(cx, &plan.manifest)?;
+    }
     let run_dir = cx.home.run_of(row.id.as_str());
     let mut env: BTreeMap<String, String> = BTreeMap::new();
     env.insert(paths::name::TERMINAL_ID.to_owned(), row.id.to_string());

@@ -47,6 +47,23 @@ pub fn plan(cx: &Context, provider: &str, undo: bool) -> Result<Planned> {
     })
 }
 
+/// Whether a provider's settings hold what they should now: our entries stand there as this version writes them, and nothing switches them off.
+pub fn holds(cx: &Context, manifest: &Manifest) -> bool {
+    setup::in_force(&cx.home, manifest)
+        && plan(cx, &manifest.name, false)
+            .is_ok_and(|planned| planned.edits.iter().all(|edit| !edit.changes()))
+        && paths::user_home().is_some_and(|home| !setup::switched_off(manifest, &home))
+}
+
+/// Brings files of our own up to date that were written before: an agent file is made of a profile, which may have changed.
+pub fn refresh(cx: &Context, manifest: &Manifest) -> Result<()> {
+    let planned = plan(cx, &manifest.name, false)?;
+    if planned.edits.iter().any(Edit::changes) {
+        setup::apply(&cx.home, &manifest.name, &planned.edits)?;
+    }
+    Ok(())
+}
+
 /// Writes what was planned. Only a person changes an agent's settings.
 pub fn apply(cx: &Context, planned: &Planned) -> Result<()> {
     let caller = match Store::open(&cx.home) {

@@ -44,9 +44,11 @@ pub(super) fn ring(
     // The plugin of an agent that a person started knows its process only.
     let file = match terminal.root {
         Some(root) if terminal.adopted => {
-            let dir = cx.home.run().join("bells");
-            let _ = fsx::create_private_dir(&dir);
-            dir.join(root.pid.to_string())
+            let file = cx.home.bell(root.pid);
+            if let Some(dir) = file.parent() {
+                let _ = fsx::create_private_dir(dir);
+            }
+            file
         }
         _ => cx.home.run_of(terminal.id.as_str()).join(Channel::BELL),
     };
