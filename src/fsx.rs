@@ -44,17 +44,7 @@ pub fn write_atomic(path: &Path, bytes: &[u8]) -> io::Result<()> {
 
 /// As [`write_atomic`], with `mode` for the new file.
 pub fn write_atomic_mode(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
-    let dir = path
-        .parent()
-        .filter(|p| !p.as_os_str().is_empty())
-        .unwrap_or(Path::new("."));
-    let name = path
-        .file_name()
-        .ok_or_else(|| io::Error::new(io::ErrorKind::InvalidInput, "no file name"))?;
-    let mut temporary = std::ffi::OsString::from(".");
-    temporary.push(name);
-    temporary.push(format!(".{}", hex(&random_bytes::<6>()?)));
-    let temporary: PathBuf = dir.join(temporary);
+    let temporary = temporary_beside(path)?;
     let written = (|| {
         let mut file = OpenOptions::new()
             .write(true)
@@ -72,6 +62,31 @@ pub fn write_atomic_mode(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()>
         let _ = fs::remove_file(&temporary);
     }
     written
+}
+
+/// Replaces `path` with a symbolic link to `to` in one step.
+pub fn link_atomic(path: &Path, to: &Path) -> io::Result<()> {
+    let temporary = temporary_beside(path)?;
+    std::os::unix::fs::symlink(to, &temporary)?;
+    let renamed = fs::rename(&temporary, path);
+    if renamed.is_err() {
+        let _ = fs::remove_file(&temporary);
+    }
+    renamed
+}
+
+fn temporary_beside(path: &Path) -> io::Result<PathBuf> {
+    let dir = path
+        .parent()
+        .filter(|p| !p.as_os_str().is_empty())
+        .unwrap_or(Path::new("."));
+    let name = path
+        .file_name()
+        .ok_or_else(|| io::Error::new(io::ErrorKind::InvalidInput, "no file name"))?;
+    let mut temporary = std::ffi::OsString::from(".");
+    temporary.push(name);
+    temporary.push(format!(".{}", hex(&random_bytes::<6>()?)));
+    Ok(dir.join(temporary))
 }
 
 /// Opens `path` for appending, mode 0600, never through a symbolic link.

@@ -6,7 +6,7 @@ mod gemini;
 mod kiro;
 mod opencode;
 
-use crate::domain::event::AgentEvent;
+use crate::domain::event::{AgentEvent, ToolCall};
 use crate::domain::ids::MessageId;
 use serde::Deserialize;
 
@@ -148,9 +148,9 @@ impl Dialect {
         matches!(self, Self::Claude | Self::Demo)
     }
 
-    /// Whether a dialog of the agent may be about more than the hook before the tool was told: a yes to that one is none to this.
-    pub const fn escalates(self) -> bool {
-        matches!(self, Self::Codex)
+    /// Whether a dialog about this call may be about more than the hook before the tool was told: a yes to that one is none to this.
+    pub fn escalates(self, call: &ToolCall) -> bool {
+        matches!(self, Self::Codex) && codex::escalates(call)
     }
 
     /// Whether a launch brings the hooks: those in the user's settings are for agents that a person started then.

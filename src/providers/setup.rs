@@ -123,6 +123,8 @@ enum Part {
     Json(Value),
     /// Lines of a TOML document, between two that mark them.
     Lines(String),
+    /// A symbolic link to this path; the text of such a file is where it leads.
+    Link(String),
 }
 
 /// A file and our part of it.
@@ -198,8 +200,11 @@ pub fn plan(manifest: &Manifest, spec: &SetupSpec<'_>) -> Result<Vec<Edit>> {
     targets(manifest, spec)?
         .into_iter()
         .map(|target| {
-            let path = real(&target.path);
-            let before = read(&path)?;
+            let path = match &target.part {
+                Part::Link(_) => beside_real(&target.path),
+                _ => real(&target.path),
+            };
+            let before = read(&path, &target.part)?;
             // An earlier version's entries make place for this one's.
             let clean = match kept.iter().find(|kept| kept.path == path) {
                 Some(kept) => kept.rest(before.as_deref())?,
@@ -221,7 +226,7 @@ pub fn undo_plan(home: &Home, provider: &str) -> Result<Vec<Edit>> {
     remembered(home, provider)?
         .into_iter()
         .map(|kept| {
-            let before = read(&kept.path)?;
+            let before = read(&kept.path, &kept.part)?;
             Ok(Edit {
                 after: kept.rest(before.as_deref())?,
                 path: kept.path,
@@ -350,7 +355,22 @@ fn real(path: &Path) -> PathBuf {
     }
 }
 
-fn read(path: &Path) -> Result<Option<String>> {
+/// A link's own path, without links above it.
+fn beside_real(path: &Path) -> PathBuf {
+    match (path.parent(), path.file_name()) {
+        (Some(dir), Some(name)) => real(dir).join(name),
+        _ => path.to_path_buf(),
+    }
+}
+
+fn read(path: &Path, part: &Part) -> Result<Option<String>> {
+    if matches!(part, Part::Link(_)) {
+        return match std::fs::read_link(path) {
+            Ok(to) => Ok(Some(to.to_string_lossy().into_owned())),
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(None),
+            Err(_) => Err(not_ours(path)),
+        };
+    }
     match fsx::read_file_limited(path, MAX_FILE) {
         Ok(bytes) => String::from_utf8(bytes).map(Some).map_err(|_| {
             Failure::refused(format!("{} is not UTF-8", path.display())).hint("nothing was changed")
@@ -366,7 +386,7 @@ fn write(edit: &Edit) -> Result<()> {
     if !edit.changes() {
         return Ok(());
     }
-    if read(&edit.path)? != edit.before {
+    if read(&edit.path, &edit.part)? != edit.before {
         return Err(
             Failure::failed(format!("{} was changed meanwhile", edit.path.display()))
                 .hint("look at it, and run the command again"),
@@ -379,6 +399,9 @@ fn write(edit: &Edit) -> Result<()> {
     if let Some(dir) = edit.path.parent() {
         fsx::create_private_dir(dir).map_err(failed)?;
     }
+    if matches!(edit.part, Part::Link(_)) {
+        return fsx::link_atomic(&edit.path, Path::new(text)).map_err(failed);
+    }
     fsx::write_atomic_mode(&edit.path, text.as_bytes(), mode).map_err(failed)
 }
 
@@ -386,16 +409,18 @@ fn digest(text: &str) -> String {
     fsx::hex(&Sha256::digest(text.as_bytes()))
 }
 
+fn not_ours(path: &Path) -> Failure {
+    Failure::refused(format!("{} is there and is not ours", path.display()))
+        .hint("move it away, and run the command again")
+}
+
 fn merged(path: &Path, before: Option<&str>, part: &Part) -> Result<String> {
     match part {
         Part::Whole(text) => match before {
-            Some(there) if !there.contains(MARK) => Err(Failure::refused(format!(
-                "{} is there and is not ours",
-                path.display()
-            ))
-            .hint("move it away, and run the command again")),
+            Some(there) if !there.contains(MARK) => Err(not_ours(path)),
             _ => Ok(text.clone()),
         },
+        Part::Link(to) => Ok(to.clone()),
         Part::Lines(ours) => {
             let text = lines::with(before.unwrap_or_default(), ours);
             toml::from_str::<toml::Table>(&text).map_err(|e| {
@@ -428,6 +453,7 @@ fn merged(path: &Path, before: Option<&str>, part: &Part) -> Result<String> {
 fn without(path: &Path, text: &str, part: &Part, before: Option<&str>) -> Result<Option<String>> {
     match part {
         Part::Whole(_) => Ok((!text.contains(MARK)).then(|| text.to_owned())),
+        Part::Link(to) => Ok((text != to).then(|| text.to_owned())),
         Part::Lines(ours) => {
             let rest = lines::without(text, ours);
             let is_toml = |text: &str| toml::from_str::<toml::Table>(text).is_ok();

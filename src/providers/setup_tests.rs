@@ -410,6 +410,29 @@ fn whole_files_that_are_not_ours_are_refused() {
 }
 
 #[test]
+fn a_link_leads_to_the_state_and_only_a_link_makes_place_for_it() {
+    const LINK: &str = ".gemini/extensions/agent-conductor/run";
+    let lab = Lab::new();
+    lab.set_up(GEMINI);
+    assert_eq!(std::fs::read_link(lab.at(LINK)).unwrap(), lab.home.run());
+    lab.set_up(GEMINI);
+    lab.undo(GEMINI);
+    assert!(!lab.at(".gemini").exists());
+    let lab = Lab::new();
+    fsx::create_private_dir(&lab.at(LINK)).unwrap();
+    assert_eq!(lab.plan(GEMINI).unwrap_err().kind(), Kind::Refused);
+    std::fs::remove_dir(lab.at(LINK)).unwrap();
+    symlink("elsewhere", lab.at(LINK)).unwrap();
+    lab.set_up(GEMINI);
+    assert_eq!(std::fs::read_link(lab.at(LINK)).unwrap(), lab.home.run());
+    lab.undo(GEMINI);
+    assert_eq!(
+        std::fs::read_link(lab.at(LINK)).unwrap(),
+        Path::new("elsewhere")
+    );
+}
+
+#[test]
 fn a_file_that_cannot_be_written_leaves_all_as_it_was() {
     let lab = Lab::new();
     lab.write(".claude/settings.json", "{\"a\":1}");

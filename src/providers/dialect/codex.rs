@@ -4,7 +4,7 @@
 
 use super::claude;
 use super::{Incoming, Verdict};
-use crate::domain::event::AgentEvent;
+use crate::domain::event::{AgentEvent, ToolCall};
 use serde_json::{Value, json};
 
 pub(super) fn read(event: &str, bytes: &[u8]) -> Result<Option<Incoming>, String> {
@@ -31,6 +31,16 @@ pub(super) fn read(event: &str, bytes: &[u8]) -> Result<Option<Incoming>, String
 
 fn of_subagent(bytes: &[u8]) -> bool {
     serde_json::from_slice(bytes).is_ok_and(|hook: Value| hook["agent_id"].is_string())
+}
+
+/// Its dialogs are about leaving the sandbox, with the model's reason as `description` where it gives one; only about a removal by force it
+/// asks for the command's own sake.
+pub(super) fn escalates(call: &ToolCall) -> bool {
+    let command = call.input["command"].as_str().unwrap_or_default();
+    let removes = command
+        .split(|c: char| !c.is_alphanumeric())
+        .any(|word| word == "rm");
+    call.tool != "Bash" || !call.input["description"].is_null() || !removes
 }
 
 /// What stands in front of every command that is allowed: the input of a hook does not say in which directory the model wants it to run, and
@@ -148,6 +158,29 @@ mod tests {
         assert!(
             matches!(kept.event, AgentEvent::ToolStarting(call) if call.input["command"] != "make x")
         );
+    }
+
+    #[test]
+    fn only_a_removal_without_a_reason_is_asked_for_its_own_sake() {
+        for (tool, input, escalates) in [
+            ("Bash", json!({"command": "rm -rf build"}), false),
+            ("Bash", json!({"command": "cd a; rm -f b"}), false),
+            (
+                "Bash",
+                json!({"command": "rm -rf build", "description": "not in the sandbox"}),
+                true,
+            ),
+            ("Bash", json!({"command": "make alarm"}), true),
+            ("apply_patch", json!({"command": "rm"}), true),
+            ("Bash", json!(null), true),
+        ] {
+            let call = ToolCall {
+                tool: tool.into(),
+                input,
+                call_id: None,
+            };
+            assert_eq!(super::escalates(&call), escalates, "{call:?}");
+        }
     }
 
     #[test]

@@ -10,9 +10,6 @@ use crate::paths;
 use serde_json::{Map, Value, json};
 use std::path::{Path, PathBuf};
 
-/// Leads from the extension's directory to the root of the file system, however deep it lies.
-const TO_ROOT: &str = "../../../../../../../../../../../../../../../../../../../../../../../..";
-
 fn extension(user_home: &Path) -> PathBuf {
     home_of(user_home).join(".gemini/extensions/agent-conductor")
 }
@@ -79,8 +76,8 @@ pub(super) fn targets(manifest: &Manifest, spec: &SetupSpec<'_>) -> Result<Vec<T
         );
     }
     let (name, value) = MARK.split_once('=').unwrap_or((MARK, ""));
-    // Variables are filled in when an agent starts; where they are not set, there is no such file, and that is no error.
-    let persona = format!("{TO_ROOT}${{CONDUCTOR_HOME}}/run/${{CONDUCTOR_TERMINAL_ID}}/persona.md");
+    // A path outside the extension is refused, one through a link is not; without the variable there is no such file, and that is no error.
+    let persona = "run/${CONDUCTOR_TERMINAL_ID}/persona.md";
     let extension = json!({
         "name": "agent-conductor",
         "version": env!("CARGO_PKG_VERSION"),
@@ -104,6 +101,10 @@ pub(super) fn targets(manifest: &Manifest, spec: &SetupSpec<'_>) -> Result<Vec<T
         Target {
             path: hooks_file(spec.user_home),
             part: Part::Whole(text(&json!({ "hooks": hooks }))?),
+        },
+        Target {
+            path: dir.join("run"),
+            part: Part::Link(spec.home.run().to_string_lossy().into_owned()),
         },
     ])
 }

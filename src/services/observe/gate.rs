@@ -243,7 +243,7 @@ impl Session {
             return Ok(self.denied_by_policy(judged));
         }
         let bound = judged.bind(&self.terminal);
-        let again = if dialect.escalates() {
+        let again = if dialect.escalates(&judged.call) {
             None
         } else {
             self.just_used(&bound)?
