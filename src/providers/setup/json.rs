@@ -73,11 +73,10 @@ fn end_of(text: &str, at: usize) -> usize {
         match (quoted, byte) {
             (true, b'\\') => end += 1,
             (_, b'"') => quoted = !quoted,
-            (true, _) => {}
             (false, b'}' | b']' | b',' | b':') if depth == 0 => break,
             (false, b'{' | b'[') => depth += 1,
             (false, b'}' | b']') => depth -= 1,
-            (false, _) => {}
+            _ => {}
         }
         end += 1;
     }
