@@ -159,19 +159,27 @@ impl<'a> HookCommands<'a> {
     }
 }
 
-/// Makes the files and the command line of one agent.
-pub fn prepare(manifest: &Manifest, spec: &LaunchSpec<'_>) -> Result<LaunchFiles> {
-    let (program, extra) = match spec.extra {
+/// The program of a launch with these further arguments, and which of them are for it.
+pub fn program_with<'a>(
+    manifest: &Manifest,
+    extra: &'a [String],
+) -> Result<(PathBuf, &'a [String])> {
+    match extra {
         [command, rest @ ..] if manifest.names_no_program() => {
             let program = crate::paths::find_program(command, None).ok_or_else(|| {
                 let shown = crate::domain::text::one_line(command);
                 Failure::not_found(format!("there is no program {shown:?} along PATH"))
                     .hint("name one that is installed, or give its absolute path")
             })?;
-            (program, rest)
+            Ok((program, rest))
         }
-        extra => (catalogue::program(manifest)?, extra),
-    };
+        extra => Ok((catalogue::program(manifest)?, extra)),
+    }
+}
+
+/// Makes the files and the command line of one agent.
+pub fn prepare(manifest: &Manifest, spec: &LaunchSpec<'_>) -> Result<LaunchFiles> {
+    let (program, extra) = program_with(manifest, spec.extra)?;
     let mut parts = Parts::default();
     match manifest.dialect {
         Dialect::Claude | Dialect::Demo => claude::parts(manifest, spec, &mut parts)?,

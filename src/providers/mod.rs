@@ -16,7 +16,7 @@ mod tools;
 pub use catalogue::{Catalogue, program};
 pub use dialect::{Answer, Dialect, Incoming, Verdict};
 pub use gate::command as gate_command;
-pub use launch::{LaunchFiles, LaunchSpec, prepare};
+pub use launch::{LaunchFiles, LaunchSpec, prepare, program_with};
 pub use manifest::{Channel, Enforce, Firmness, Manifest, Setup, When};
 pub use screen::{Seen, cancellations, look};
 pub use tools::Tools;

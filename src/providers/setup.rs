@@ -205,16 +205,25 @@ pub fn plan(manifest: &Manifest, spec: &SetupSpec<'_>) -> Result<Vec<Edit>> {
                 _ => real(&target.path),
             };
             let before = read(&path, &target.part)?;
-            // An earlier version's entries make place for this one's.
-            let clean = match kept.iter().find(|kept| kept.path == path) {
-                Some(kept) => kept.rest(before.as_deref())?,
+            // An earlier version's entries make place for this one's; where ours stand already, nothing is moved.
+            let known = kept.iter().find(|kept| kept.path == path);
+            let clean = match (known, &before) {
+                (Some(kept), Some(text))
+                    if kept.part == target.part && stands(text, &target.part) =>
+                {
+                    None
+                }
+                (Some(kept), before) => Some(kept.rest(before.as_deref())?),
+                (None, before) => Some(before.clone()),
+            };
+            let after = match clean {
+                Some(clean) => Some(merged(&path, clean.as_deref(), &target.part)?),
                 None => before.clone(),
             };
-            let after = merged(&path, clean.as_deref(), &target.part)?;
             Ok(Edit {
                 path,
                 before,
-                after: Some(after),
+                after,
                 part: target.part,
             })
         })
@@ -445,6 +454,18 @@ fn merged(path: &Path, before: Option<&str>, part: &Part) -> Result<String> {
                 ))
                 .hint("nothing was changed; rename it or take it out, and run the command again")
             })
+        }
+    }
+}
+
+/// Whether our part stands in `text` as a whole.
+fn stands(text: &str, part: &Part) -> bool {
+    match part {
+        Part::Whole(ours) | Part::Link(ours) => text == ours,
+        Part::Lines(ours) => lines::stand(text, ours),
+        Part::Json(ours) => {
+            serde_json::from_str::<Value>(text).is_ok_and(|there| there.is_object())
+                && json::with(text, ours).as_deref() == Ok(text)
         }
     }
 }

@@ -316,6 +316,43 @@ fn undo_after_others_have_written_takes_out_ours() {
 }
 
 #[test]
+fn where_ours_stand_nothing_is_moved() {
+    let lab = Lab::new();
+    lab.set_up(CLAUDE);
+    lab.set_up(CODEX);
+    let mut servers = parse(&lab.text(".claude.json"));
+    servers["mcpServers"]["other"] = json!({"command": "x"});
+    lab.write(".claude.json", servers.to_string());
+    let mut settings = parse(&lab.text(".claude/settings.json"));
+    settings["hooks"]["Stop"]
+        .as_array_mut()
+        .unwrap()
+        .push(json!({"hooks": []}));
+    lab.write(".claude/settings.json", settings.to_string());
+    let text = lab.text(".codex/config.toml");
+    let text = text.replace(
+        "[mcp_servers",
+        "[hooks.state.\"x\"]\ntrusted_hash = \"0\"\n[mcp_servers",
+    );
+    lab.write(".codex/config.toml", text);
+    for manifest in [CLAUDE, CODEX] {
+        assert!(lab.plan(manifest).unwrap().iter().all(|e| !e.changes()));
+    }
+    let before = lab.tree();
+    lab.set_up(CLAUDE);
+    assert_eq!(lab.tree(), before);
+    // One of ours is missing.
+    settings["hooks"]["Stop"].as_array_mut().unwrap().remove(0);
+    lab.write(".claude/settings.json", settings.to_string());
+    assert!(lab.plan(CLAUDE).unwrap().iter().any(Edit::changes));
+    lab.undo(CLAUDE);
+    assert_eq!(
+        parse(&lab.text(".claude/settings.json")),
+        json!({"hooks": {"Stop": [{"hooks": []}]}})
+    );
+}
+
+#[test]
 fn another_version_replaces_what_an_earlier_one_wrote() {
     for manifest in [CLAUDE, CODEX, OPENCODE] {
         let mut lab = Lab::new();

@@ -20,6 +20,14 @@ use std::path::PathBuf;
 /// The profile's name of an agent that was not started with one.
 pub const PROFILE: &str = "adopted";
 
+/// What became of the row.
+enum Stored {
+    Done,
+    /// The pane is this terminal's.
+    Held(TerminalId),
+    Not,
+}
+
 /// Takes in the agent of `provider` that runs in the foreground of `pane`.
 pub fn adopt(
     cx: &Context,
@@ -28,6 +36,8 @@ pub fn adopt(
     provider: &str,
     role: Role,
 ) -> Result<Terminal> {
+    // Whoever sits where an agent was a moment ago is a person again.
+    super::recover::all(cx, store)?;
     if !matches!(identity::whoami(store)?, Caller::Person { .. }) {
         return Err(Failure::refused(
             "only a person takes in an agent that a person started",
@@ -38,21 +48,11 @@ pub fn adopt(
         Failure::usage(format!("{:?} is no pane id", one_line(pane)))
             .hint("`tmux list-panes -a -F '#{pane_id} #{pane_current_command}'` lists them")
     })?;
-    super::recover::all(cx, store)?;
     let (server, panes) = cx.tmux.panes()?;
     let pane = panes
         .into_iter()
         .find(|pane| pane.id == id && !pane.dead)
         .ok_or_else(|| Failure::not_found(format!("there is no living pane {id}")))?;
-    let held = store.read(|tx| tx.live_terminals())?.into_iter().find(|t| {
-        t.server.as_ref() == Some(&server) && t.pane.as_deref() == Some(id.to_string().as_str())
-    });
-    if let Some(held) = held {
-        return Err(Failure::refused(format!(
-            "pane {id} is terminal {} already",
-            held.id
-        )));
-    }
     let agent = foreground(&manifest, &pane)?;
     let row = row(cx, &manifest, &pane, &agent, role)?;
     let registration = Registration {
@@ -68,15 +68,30 @@ pub fn adopt(
         window: one_line(&pane.window),
     };
     let stored = store.write(Durability::Process, Budget::Call, |tx| {
+        let holds = |t: &Terminal| {
+            t.server.as_ref() == Some(&registration.server)
+                && t.pane.as_deref() == Some(registration.pane.as_str())
+        };
+        if let Some(held) = tx.live_terminals()?.into_iter().find(holds) {
+            return Ok(Stored::Held(held.id));
+        }
         if !tx.insert_terminal(&row)? || !tx.register_terminal(&row.id, &registration)? {
-            return Ok(false);
+            return Ok(Stored::Not);
         }
         let detail = serde_json::json!({"provider": row.provider, "pane": registration.pane, "session": row.session});
         tx.audit(clock::now(), "terminal.adopted", row.id.as_str(), "human", "adopt", detail)?;
-        Ok::<_, crate::store::Error>(true)
+        Ok::<_, crate::store::Error>(Stored::Done)
     })?;
-    if !stored {
-        return Err(Failure::failed("the terminal could not be stored").hint("try again"));
+    match stored {
+        Stored::Done => {}
+        Stored::Held(held) => {
+            return Err(Failure::refused(format!(
+                "pane {id} is terminal {held} already"
+            )));
+        }
+        Stored::Not => {
+            return Err(Failure::failed("the terminal could not be stored").hint("try again"));
+        }
     }
     // A pipe that a person opened is left alone; then there is no log.
     let log = cx.home.terminal_log(row.id.as_str());
@@ -94,7 +109,7 @@ pub fn adopt(
     find::terminal(cx, store, row.id.as_str())
 }
 
-/// The program in the foreground of a pane; a shell is no agent.
+/// The program in the foreground of a pane; a shell is no agent, of whatever provider: it would run what it is told.
 fn foreground(manifest: &Manifest, pane: &Pane) -> Result<Process> {
     let nobody = || {
         Failure::refused(format!("no agent is in the foreground of pane {}", pane.id))
@@ -103,7 +118,7 @@ fn foreground(manifest: &Manifest, pane: &Pane) -> Result<Process> {
     let first = Process::of(pane.pid).ok_or_else(nobody)?;
     let leader = Process::of(first.foreground).ok_or_else(nobody)?;
     let name = Process::name(leader.identity.pid).unwrap_or_default();
-    if crate::tmux::fence::is_shell(&name) && !manifest.names_no_program() {
+    if crate::tmux::fence::is_shell(&name) {
         return Err(nobody());
     }
     Ok(leader)
@@ -199,5 +214,6 @@ fn look(cx: &Context, store: &mut Store, id: &TerminalId, manifest: &Manifest) -
         Ok::<_, crate::store::Error>(())
     })?;
     aftermath.run(cx, store);
-    Ok(())
+    // Until its screen, or an event, says more.
+    deliver::deliver(cx, store, id)
 }

@@ -5,6 +5,7 @@
 
 mod channel;
 mod ready;
+mod watch;
 
 pub use channel::limits as channel_limits;
 pub use ready::Ready;
@@ -101,49 +102,13 @@ fn once(cx: &Context, store: &mut Store, id: &TerminalId) -> Result<Step> {
         return Ok(Step::Ended);
     };
     let Some(head) = head else {
-        return watch_start(cx, store, &terminal);
+        return watch::watch(cx, store, &terminal);
     };
     match head.status {
         MessageStatus::Claimed => settle_claim(cx, store, &terminal, &head),
         MessageStatus::Placed => Ok(Step::Waits),
         _ => attempt(cx, store, &terminal, &head),
     }
-}
-
-/// How long an agent that does not say when it is up is looked at, in milliseconds.
-const START_WATCH_MS: i64 = 600_000;
-
-/// An agent whose events do not say that it is up: its screen is looked at until it does, ever more rarely.
-fn watch_start(cx: &Context, store: &mut Store, terminal: &Terminal) -> Result<Step> {
-    let age = clock::elapsed_ms(terminal.state.since, clock::now());
-    let starts = matches!(terminal.state.status, Status::Starting | Status::Waiting);
-    if !starts || terminal.last_event_at.is_some() || age > START_WATCH_MS {
-        return Ok(Step::Empty);
-    }
-    let manifest = Catalogue::of(&cx.home).get(&terminal.provider)?;
-    let Some((tmux, pane)) = place(terminal) else {
-        return Ok(Step::Empty);
-    };
-    if tells_start(terminal, &manifest)
-        || confirm_idle(cx, store, terminal, &manifest, &tmux, pane)?
-    {
-        return Ok(Step::Empty);
-    }
-    let mut aftermath = Aftermath::default();
-    store.write(Durability::Process, Budget::Call, |tx| {
-        let now = clock::now();
-        let at = clock::after_ms(now, (age / 4).clamp(300, 15_000));
-        let socket = socket(terminal);
-        tx.set_due(
-            DueKind::Deliver,
-            terminal.id.as_str(),
-            socket.as_deref(),
-            at,
-        )?;
-        aftermath.arm(tx, terminal, now)
-    })?;
-    aftermath.run(cx, store);
-    Ok(Step::Waits)
 }
 
 /// How long nothing has been heard of a terminal and its state has not changed, in milliseconds.
@@ -164,9 +129,15 @@ pub fn place(terminal: &Terminal) -> Option<(Tmux, PaneId)> {
     ))
 }
 
+/// Whether its own events are counted on. An agent that a person started may be older than the hooks in its settings: it is believed when it
+/// has been heard.
+const fn speaks(terminal: &Terminal) -> bool {
+    terminal.hooked && (!terminal.adopted || terminal.last_event_at.is_some())
+}
+
 /// Whether the agent's own events prove what it was given.
 pub fn proves(terminal: &Terminal, manifest: &Manifest) -> bool {
-    terminal.hooked && manifest.proves()
+    speaks(terminal) && manifest.proves()
 }
 
 /// Whether an event says that the agent is up; else its screen does.
@@ -285,7 +256,12 @@ const fn transport(placement: &Placement) -> Transport {
     }
 }
 
-/// A program without our MCP server reads a long body from a file.
+/// Whether the agent has our hooks and our MCP server, which carry what its prompt does not.
+const fn reads(terminal: &Terminal, manifest: &Manifest) -> bool {
+    speaks(terminal) && manifest.mcp
+}
+
+/// A program that has neither our hooks nor our MCP server reads a long body from a file.
 fn placed_in_file(
     cx: &Context,
     terminal: &Terminal,
@@ -311,7 +287,7 @@ fn claim(
     manifest: &Manifest,
     pane: (&Tmux, PaneId),
 ) -> Result<Step> {
-    let placement = if manifest.mcp {
+    let placement = if reads(terminal, manifest) {
         text::place(head, manifest.limits())
     } else {
         placed_in_file(cx, terminal, head, manifest)?
@@ -419,7 +395,7 @@ fn placed(
                 clock::after_ms(now, PROOF_MS + i64::from(enter_ms)),
             )?;
             // No event will say so; the screen says when it is over.
-            if !terminal.hooked {
+            if !speaks(terminal) {
                 let change = Change {
                     status: Status::Working,
                     reason: format!("message {} was put in", head.id),

@@ -104,6 +104,7 @@ pub fn plan(
                 .hint("install one, e.g. Claude Code, or use the built-in demo agent with -p demo")
         })?,
     };
+    providers::program_with(&manifest, &wish.extra)?;
     let role = match wish.role.as_deref().or(profile.role.as_deref()) {
         Some(word) if wish.role.is_some() => Role::from_word(word),
         _ => role,

@@ -231,12 +231,20 @@ fn leave(cx: &Context, store: &mut Store, message: &Message, terminal: &Terminal
             "it was typed and entered; this agent has no event that could prove more",
         )?;
         tx.note_settled(&terminal.id, message.seq)?;
-        if tx.head_message(&terminal.id)?.is_some() {
+        // The next one's turn has come; without one the end of what this one began is looked for.
+        let rests = tx
+            .terminal(&terminal.id)?
+            .is_none_or(|t| matches!(t.state.status, Status::Idle | Status::Error));
+        let pause = match tx.head_message(&terminal.id)? {
+            Some(_) => Some(0),
+            None => (!rests).then_some(1_000),
+        };
+        if let Some(pause) = pause {
             tx.set_due(
                 DueKind::Deliver,
                 terminal.id.as_str(),
                 socket(terminal).as_deref(),
-                now,
+                clock::after_ms(now, pause),
             )?;
         }
         aftermath.count(terminal);

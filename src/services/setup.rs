@@ -67,7 +67,11 @@ pub fn refresh(cx: &Context, manifest: &Manifest) -> Result<()> {
 /// Writes what was planned. Only a person changes an agent's settings.
 pub fn apply(cx: &Context, planned: &Planned) -> Result<()> {
     let caller = match Store::open(&cx.home) {
-        Ok(mut store) => identity::whoami(&mut store)?,
+        Ok(mut store) => {
+            // Whoever sits where an agent was a moment ago is a person again.
+            super::recover::all(cx, &mut store)?;
+            identity::whoami(&mut store)?
+        }
         // Without a state there are no agents.
         Err(crate::store::Error::Missing(_)) => Caller::Person { terminal: false },
         Err(error) => return Err(error.into()),

@@ -22,6 +22,7 @@ mod mcp;
 mod policy;
 mod popup;
 mod profiles;
+mod providers;
 mod storm;
 #[path = "../support/mod.rs"]
 mod support;

@@ -19,6 +19,17 @@ pub(super) fn with(text: &str, ours: &str) -> String {
     text
 }
 
+/// Whether all of our tables stand in `text`.
+pub(super) fn stand(text: &str, ours: &str) -> bool {
+    let lines = |text: &'_ str| -> Vec<Vec<String>> {
+        let lines: Vec<&str> = text.split_inclusive('\n').collect();
+        let said = |table: &Vec<&str>| bare(table).into_iter().map(str::to_owned).collect();
+        tables(&lines).iter().map(said).collect()
+    };
+    let there = lines(text);
+    lines(ours).iter().all(|table| there.contains(table))
+}
+
 /// `text` without our lines.
 pub(super) fn without(text: &str, ours: &str) -> String {
     let start = text

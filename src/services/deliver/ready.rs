@@ -1,6 +1,6 @@
 //! A message to an agent that is at its prompt and waits for nothing: accepted and claimed in one transaction.
 
-use super::{Step, carry_on, paste, place, proves, transport};
+use super::{Step, carry_on, paste, place, proves, reads, transport};
 use crate::domain::message::{Message, MessageStatus};
 use crate::domain::terminal::{Status, Terminal};
 use crate::domain::text::{self, Placement};
@@ -40,7 +40,7 @@ impl Ready {
         let looked_at = !proves(&terminal, &manifest) || manifest.submit.prompt_row.is_none();
         if by_channel
             || looked_at
-            || !manifest.mcp
+            || !reads(&terminal, &manifest)
             || (proves(&terminal, &manifest) && terminal.last_event_at.is_none())
         {
             return Ok(None);
