@@ -84,6 +84,15 @@ fn an_agent_goes_on_where_it_was() {
     says(&world, id, "three");
 }
 
+/// Ends the tmux server; a client that comes while it ends would be cut off.
+fn kill_server(world: &World) {
+    world.tmux(["kill-server"]);
+    eventually("the server is gone", || {
+        let said = world.try_tmux(["list-sessions"]).stderr;
+        (said.contains("no server running") || said.contains("error connecting")).then_some(())
+    });
+}
+
 #[test]
 fn its_session_is_made_again_where_it_is_gone() {
     let world = World::new();
@@ -100,11 +109,11 @@ fn its_session_is_made_again_where_it_is_gone() {
     says(&world, &id, "two");
     world.run(["close", &id]).ok();
     // The server too.
-    world.tmux(["kill-server"]);
+    kill_server(&world);
     world.start_server();
     resume(&world, &id);
     says(&world, &id, "three");
-    world.tmux(["kill-server"]);
+    kill_server(&world);
     eventually("its end is seen", || {
         (world.status(&id)["status"] == "exited").then_some(())
     });
