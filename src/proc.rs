@@ -8,6 +8,7 @@ use std::fs;
 use std::io::{self, Read};
 use std::path::Path;
 use std::process::Command;
+use std::sync::mpsc::{self, Receiver};
 use std::time::{Duration, Instant};
 
 /// A process that can be told from every later one with the same pid.
@@ -179,6 +180,9 @@ pub fn command(program: impl AsRef<OsStr>) -> Command {
 /// Most of what a child says that is kept, in bytes.
 const MAX_SAID: u64 = 64 * 1024;
 
+/// How long the end of what a program said is waited for when the program has ended.
+const LEFT_OPEN: Duration = Duration::from_millis(500);
+
 /// Runs `command` without input and waits for its end, at most `limit`; returns what it printed. Anything but success is an error that says
 /// what it said.
 pub fn run_limited(mut command: Command, limit: Duration) -> Result<String> {
@@ -209,9 +213,13 @@ pub fn run_limited(mut command: Command, limit: Duration) -> Result<String> {
             Err(error) => return Err(failed(error.to_string())),
         }
     };
-    let said = |reader: Option<std::thread::JoinHandle<Vec<u8>>>| {
-        let bytes = reader.and_then(|reader| reader.join().ok());
-        String::from_utf8_lossy(&bytes.unwrap_or_default()).into_owned()
+    // What the program has left running may hold the pipe for ever.
+    let said = |reader: Option<Receiver<Vec<u8>>>| {
+        let mut bytes = Vec::new();
+        while let Some(more) = reader.as_ref().and_then(|r| r.recv_timeout(LEFT_OPEN).ok()) {
+            bytes.extend(more);
+        }
+        String::from_utf8_lossy(&bytes).into_owned()
     };
     if status.success() {
         return Ok(said(out));
@@ -224,12 +232,19 @@ pub fn run_limited(mut command: Command, limit: Duration) -> Result<String> {
     )))
 }
 
-fn read_beside(pipe: impl Read + Send + 'static) -> std::thread::JoinHandle<Vec<u8>> {
+/// Reads `pipe` in another thread, so that the program does not wait for it.
+fn read_beside(pipe: impl Read + Send + 'static) -> Receiver<Vec<u8>> {
+    let (sender, receiver) = mpsc::channel();
     std::thread::spawn(move || {
-        let mut bytes = Vec::new();
-        let _ = pipe.take(MAX_SAID).read_to_end(&mut bytes);
-        bytes
-    })
+        let mut pipe = pipe.take(MAX_SAID);
+        let mut buffer = [0; 4096];
+        while let Ok(length @ 1..) = pipe.read(&mut buffer) {
+            if sender.send(buffer[..length].to_vec()).is_err() {
+                break;
+            }
+        }
+    });
+    receiver
 }
 
 /// Replaces this process by `command`; returns only on failure.

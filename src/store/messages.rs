@@ -585,15 +585,4 @@ impl Tx<'_> {
         let rows = statement.query_map([now.as_millisecond()], |row| Ok(MessageId(row.get(0)?)))?;
         Ok(rows.collect::<Result<_, _>>()?)
     }
-
-    /// The latest message that an agent is known to have taken: the cause of what it sends now. Numbers are in the order of delivery.
-    pub fn latest_cause(&self, receiver: &TerminalId) -> Result<Option<(String, i64)>, Error> {
-        Ok(self
-            .query_row(
-                "SELECT trace, hops FROM messages WHERE receiver = ?1 AND status = 'submitted' ORDER BY seq DESC LIMIT 1",
-                [receiver.as_str()],
-                |row| Ok((row.get(0)?, row.get(1)?)),
-            )
-            .optional()?)
-    }
 }

@@ -5,7 +5,7 @@ use super::error::Error;
 use super::terminals::time;
 use crate::domain::ids::TerminalId;
 use jiff::Timestamp;
-use rusqlite::params;
+use rusqlite::{OptionalExtension, params};
 
 impl Tx<'_> {
     /// How many messages `a` sent to `b` since `since`.
@@ -59,5 +59,19 @@ impl Tx<'_> {
                 "SELECT count(*) FROM messages m JOIN terminals t ON t.id = m.sender WHERE m.queued_at >= ?2 AND t.session = ?1",
             )?
             .query_row(params![session, since.as_millisecond()], |row| row.get(0))?)
+    }
+
+    /// The latest message that an agent has taken: the cause of what it sends now. Numbers are in the order of delivery. Of one whose events
+    /// prove nothing, what is on its way may be taken already.
+    pub fn latest_cause(&self, receiver: &TerminalId) -> Result<Option<(String, i64)>, Error> {
+        Ok(self
+            .query_row(
+                "SELECT trace, hops FROM messages WHERE receiver = ?1 AND (status = 'submitted' OR (status IN ('claimed', 'placed')
+                   AND EXISTS (SELECT 1 FROM terminals WHERE id = ?1 AND (hooked = 0 OR adopted = 1))))
+                 ORDER BY seq DESC LIMIT 1",
+                [receiver.as_str()],
+                |row| Ok((row.get(0)?, row.get(1)?)),
+            )
+            .optional()?)
     }
 }

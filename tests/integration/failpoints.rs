@@ -64,7 +64,7 @@ fn messages(world: &World, id: &str) -> Vec<Value> {
 }
 
 /// Lets people and timers come by until everything has settled; then looks at what the agent received.
-fn all_arrive(world: &World, id: &str, point: &str) {
+pub(crate) fn all_arrive(world: &World, id: &str, point: &str) {
     all_arrive_after(world, id, point, &[]);
 }
 
@@ -109,8 +109,9 @@ fn all_arrive_after(world: &World, id: &str, point: &str, typed: &[&str]) {
             .iter()
             .filter(|line| !line.split(']').next().unwrap().contains("(again)"))
             .count();
-        // A body that a prompt hook adds has a line of its own in the pane.
-        let whole = if message["transport"] == "prompt_hook" {
+        // A body that a prompt hook adds has a line of its own in the pane; a channel's never goes with its line.
+        let added = ["prompt_hook", "api"].map(Value::from);
+        let whole = if added.contains(&message["transport"]) {
             2
         } else {
             1
@@ -158,10 +159,10 @@ fn draft(world: &World, pane: &str) {
     });
 }
 
-const LONG: &str = "SAY a body of\ntwo lines";
+pub(crate) const LONG: &str = "SAY a body of\ntwo lines";
 
 /// The sender dies at `point`; if it gets there, it is said.
-fn sender_dies(world: &World, id: &str, point: &str, body: &str) -> bool {
+pub(crate) fn sender_dies(world: &World, id: &str, point: &str, body: &str) -> bool {
     let done = world
         .run(["send", id, "-m", body])
         .env("CONDUCTOR_FAILPOINT", point)
@@ -476,6 +477,7 @@ fn every_failpoint_is_in_a_table() {
         include_str!("handoffs.rs"),
         include_str!("approvals.rs"),
         include_str!("audit.rs"),
+        include_str!("channels.rs"),
     ]
     .concat();
     let found = points();

@@ -11,6 +11,7 @@
 mod approvals;
 mod audit;
 mod bad_input;
+mod channels;
 mod delivery;
 mod ends;
 mod errors;

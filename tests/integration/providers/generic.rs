@@ -157,6 +157,57 @@ fn the_end_of_what_a_message_began_is_seen_without_anybody_who_asks() {
     assert_eq!(lines(&world), ["done"]);
 }
 
+/// What an agent without proof sends is caused by what it was given: the brakes on loops count it.
+#[test]
+fn what_agents_without_hooks_say_to_each_other_is_counted() {
+    let world = World::new();
+    let answers = "while IFS= read -r line; do \"$CONDUCTOR_HOOK\" send \"$(cat \"$PEERS/$CONDUCTOR_TERMINAL_ID\")\" -m pong --json >>\"$PEERS/sent\"; done";
+    let peers = world.at("peers");
+    fs::create_dir(&peers).unwrap();
+    let env = format!("PEERS={}", peers.display());
+    let ids: Vec<String> = ["one", "two"]
+        .iter()
+        .map(|session| {
+            let launched = world
+                .run([
+                    "--json",
+                    "launch",
+                    "-p",
+                    "generic",
+                    "--session",
+                    session,
+                    "--env",
+                    &env,
+                    "--",
+                    "sh",
+                    "-c",
+                    answers,
+                ])
+                .done()
+                .json();
+            text(&launched["terminals"][0]["id"])
+        })
+        .collect();
+    for (own, other) in [(0, 1), (1, 0)] {
+        fs::write(peers.join(&ids[own]), &ids[other]).unwrap();
+        world.wait(&ids[own], "idle");
+    }
+    let first = world.send(&ids[0], "ping");
+    let hops = eventually("they talk", || {
+        let sent = fs::read_to_string(peers.join("sent")).unwrap_or_default();
+        let messages: Vec<Value> = sent
+            .lines()
+            .filter_map(|line| serde_json::from_str(line).ok())
+            .collect();
+        (messages.len() >= 2).then_some(messages)
+    });
+    for (at, message) in hops.iter().enumerate() {
+        assert_eq!(message["hops"], at + 1, "{message}");
+        assert_eq!(message["trace"], first["trace"], "{message}");
+    }
+    world.run(["shutdown", "--all", "--force"]).ok();
+}
+
 #[test]
 fn any_program_needs_one_that_is_there() {
     let world = World::new();

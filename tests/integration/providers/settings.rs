@@ -160,6 +160,30 @@ fn a_program_that_is_not_installed_is_broken() {
     );
 }
 
+#[test]
+fn what_a_program_leaves_running_holds_nobody_up() {
+    let world = world();
+    let program = world.script(
+        "bin/leaves",
+        "[ \"$1\" = --version ] || exit 1\necho 'leaves 1.2.3'\nsleep 1000 &",
+    );
+    let mine = super::changed(
+        super::HAND,
+        &[
+            ("name", "\"mine\""),
+            ("program", &format!("\"{}\"", program.display())),
+        ],
+    );
+    world.write("state/providers/mine.toml", mine);
+    let shown = world.run(["provider", "show", "mine"]).json();
+    assert_eq!(shown["version"], "leaves 1.2.3");
+    for process in world.processes() {
+        if process.command.contains("sleep 1000") {
+            world.kill("-KILL", process.pid);
+        }
+    }
+}
+
 /// Its hooks stand in the arguments of its launch, not in a settings file of Claude Code's kind.
 #[test]
 fn the_gate_of_an_agent_with_hooks_of_another_kind_is_not_called_broken() {
