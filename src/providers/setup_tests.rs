@@ -9,7 +9,7 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 
 pub(super) const CLAUDE: &str = include_str!("../../agent_store/providers/claude_code.toml");
 const CODEX: &str = include_str!("../../agent_store/providers/codex.toml");
-const GEMINI: &str = include_str!("../../agent_store/providers/gemini.toml");
+pub(super) const GEMINI: &str = include_str!("../../agent_store/providers/gemini.toml");
 const KIRO: &str = include_str!("../../agent_store/providers/kiro_cli.toml");
 const OPENCODE: &str = include_str!("../../agent_store/providers/opencode.toml");
 
@@ -40,7 +40,7 @@ impl Lab {
         }
     }
 
-    fn at(&self, name: &str) -> PathBuf {
+    pub(super) fn at(&self, name: &str) -> PathBuf {
         self.user.join(name)
     }
 
@@ -444,29 +444,6 @@ fn whole_files_that_are_not_ours_are_refused() {
     let lab = Lab::new();
     lab.write(".config/opencode/opencode.jsonc", "{ /* theirs */ }");
     assert_eq!(lab.plan(OPENCODE).unwrap_err().kind(), Kind::Refused);
-}
-
-#[test]
-fn a_link_leads_to_the_state_and_only_a_link_makes_place_for_it() {
-    const LINK: &str = ".gemini/extensions/agent-conductor/run";
-    let lab = Lab::new();
-    lab.set_up(GEMINI);
-    assert_eq!(std::fs::read_link(lab.at(LINK)).unwrap(), lab.home.run());
-    lab.set_up(GEMINI);
-    lab.undo(GEMINI);
-    assert!(!lab.at(".gemini").exists());
-    let lab = Lab::new();
-    fsx::create_private_dir(&lab.at(LINK)).unwrap();
-    assert_eq!(lab.plan(GEMINI).unwrap_err().kind(), Kind::Refused);
-    std::fs::remove_dir(lab.at(LINK)).unwrap();
-    symlink("elsewhere", lab.at(LINK)).unwrap();
-    lab.set_up(GEMINI);
-    assert_eq!(std::fs::read_link(lab.at(LINK)).unwrap(), lab.home.run());
-    lab.undo(GEMINI);
-    assert_eq!(
-        std::fs::read_link(lab.at(LINK)).unwrap(),
-        Path::new("elsewhere")
-    );
 }
 
 #[test]

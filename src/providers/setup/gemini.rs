@@ -108,3 +108,35 @@ pub(super) fn targets(manifest: &Manifest, spec: &SetupSpec<'_>) -> Result<Vec<T
         },
     ])
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::{GEMINI, Lab};
+    use crate::error::Kind;
+    use crate::fsx;
+    use std::os::unix::fs::symlink;
+    use std::path::Path;
+
+    #[test]
+    fn a_link_leads_to_the_state_and_only_a_link_makes_place_for_it() {
+        const LINK: &str = ".gemini/extensions/agent-conductor/run";
+        let lab = Lab::new();
+        lab.set_up(GEMINI);
+        assert_eq!(std::fs::read_link(lab.at(LINK)).unwrap(), lab.home.run());
+        lab.set_up(GEMINI);
+        lab.undo(GEMINI);
+        assert!(!lab.at(".gemini").exists());
+        let lab = Lab::new();
+        fsx::create_private_dir(&lab.at(LINK)).unwrap();
+        assert_eq!(lab.plan(GEMINI).unwrap_err().kind(), Kind::Refused);
+        std::fs::remove_dir(lab.at(LINK)).unwrap();
+        symlink("elsewhere", lab.at(LINK)).unwrap();
+        lab.set_up(GEMINI);
+        assert_eq!(std::fs::read_link(lab.at(LINK)).unwrap(), lab.home.run());
+        lab.undo(GEMINI);
+        assert_eq!(
+            std::fs::read_link(lab.at(LINK)).unwrap(),
+            Path::new("elsewhere")
+        );
+    }
+}
