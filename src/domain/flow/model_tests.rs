@@ -10,6 +10,7 @@ use jiff::civil::DateTime;
 use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp, ToSpan};
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 
 const ZONES: [&str; 6] = [
     "UTC",
@@ -45,12 +46,12 @@ impl Dice {
 }
 
 /// What a field names, read by a reader of its own.
-fn set(field: &str, least: i8, most: i8) -> [bool; 64] {
+fn set(field: &str, low: i8, high: i8) -> [bool; 64] {
     let mut set = [false; 64];
     for part in field.split(',') {
         let (range, step) = part.split_once('/').unwrap_or((part, "1"));
         let (first, last) = match range.split_once('-') {
-            _ if range == "*" => (least, most),
+            _ if range == "*" => (low, high),
             Some((first, last)) => (first.parse().unwrap(), last.parse().unwrap()),
             None => (range.parse().unwrap(), range.parse().unwrap()),
         };
@@ -220,8 +221,8 @@ struct Ledger {
 
 impl Ledger {
     fn enter(&mut self, slot: Timestamp, runs: bool) {
-        if !self.rows.contains_key(&slot) {
-            self.rows.insert(slot, runs);
+        if let Entry::Vacant(row) = self.rows.entry(slot) {
+            row.insert(runs);
             *self.starts.entry(slot).or_default() += usize::from(runs);
         }
     }
