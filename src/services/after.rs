@@ -246,6 +246,7 @@ pub fn end(
             clock::after_ms(at, 500),
         )?;
     }
+    super::flow::ended(tx, terminal, at)?;
     tx.audit(
         at,
         "terminal.exited",

@@ -15,6 +15,7 @@ mod delivery;
 mod ends;
 mod errors;
 mod failpoints;
+mod flows;
 mod handoffs;
 mod identity;
 mod lifecycle;
