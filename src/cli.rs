@@ -243,6 +243,8 @@ pub enum Command {
     },
     /// Say what is wrong with the installation, why it matters, and what to do.
     Doctor,
+    /// Print figures for a monitoring system (Prometheus text format).
+    Metrics,
     /// Generate completions, man page, command reference, JSON Schemas, or timers.
     Generate {
         /// What to generate.

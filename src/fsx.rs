@@ -62,6 +62,8 @@ pub fn write_atomic_mode(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()>
             .mode(mode)
             .custom_flags(nix::fcntl::OFlag::O_NOFOLLOW.bits())
             .open(&temporary)?;
+        // The mask of this process does not count.
+        file.set_permissions(fs::Permissions::from_mode(mode))?;
         file.write_all(bytes)?;
         file.sync_all()?;
         fs::rename(&temporary, path)

@@ -231,6 +231,11 @@ impl Home {
         self.run().join(id)
     }
 
+    /// The file that is written to when there is mail for an adopted agent whose plugin knows only its process.
+    pub fn bell(&self, pid: i32) -> PathBuf {
+        self.run().join("bells").join(pid.to_string())
+    }
+
     /// Locks of terminals and of calls: they outlive the files of a terminal that ends while somebody holds them.
     pub fn locks(&self) -> PathBuf {
         self.run().join("locks")

@@ -6,7 +6,7 @@ mod group;
 
 pub use group::{End, Said, run_group};
 
-use crate::error::{Failure, Result};
+use crate::error::{Failure, Kind, Result};
 use std::ffi::OsStr;
 use std::fs;
 use std::io::{self, Read};
@@ -73,6 +73,15 @@ impl Process {
             chain.push(process);
         }
         chain
+    }
+
+    /// The arguments that this process was started with, its name first.
+    pub fn arguments(&self) -> Vec<String> {
+        let bytes = read_proc(&format!("/proc/{}/cmdline", self.identity.pid)).unwrap_or_default();
+        bytes
+            .split(|byte| *byte == 0)
+            .map(|argument| String::from_utf8_lossy(argument).into_owned())
+            .collect()
     }
 
     /// The value of `variable` in the environment that this process was started with.
@@ -196,7 +205,10 @@ pub fn run_limited(mut command: Command, limit: Duration) -> Result<String> {
             Ok(None) => {
                 let _ = child.kill();
                 let _ = child.wait();
-                return Err(failed(format!("it took longer than {} s", limit.as_secs())));
+                return Err(Failure::new(
+                    Kind::TimedOut,
+                    format!("run {program}: it took longer than {} s", limit.as_secs()),
+                ));
             }
             Err(error) => return Err(failed(error.to_string())),
         }

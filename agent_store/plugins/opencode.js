@@ -86,7 +86,7 @@ export const Conductor = async ({ client, directory }) => {
   // Call ids come from the model: only with the session are they a key.
   const key = (session, call) => `${session}/${call}`
   const calls = new Map() // key -> session, of calls that the gate let run
-  const passed = new Map() // key -> {tool, args}, of calls that the gate left to OpenCode's own dialog
+  const seen = new Map() // key -> {tool, args}, of calls under way
   const gates = new Map() // key -> {session, child, over}
   const finished = new Set() // keys of calls that ran to their end
   const dialogs = new Map() // id of an open permission dialog -> child of its hook
@@ -145,7 +145,7 @@ export const Conductor = async ({ client, directory }) => {
   const withdraw = (session) => {
     for (const gate of gates.values()) if (gate.session === session) free(gate)
     for (const [call, owner] of calls) if (owner === session) calls.delete(call)
-    for (const call of passed.keys()) if (call.startsWith(`${session}/`)) passed.delete(call)
+    for (const call of seen.keys()) if (call.startsWith(`${session}/`)) seen.delete(call)
   }
 
   // ---- delivery
@@ -195,7 +195,8 @@ export const Conductor = async ({ client, directory }) => {
           await submit(message)
         } catch (error) {
           const ids = messages.slice(at).map((one) => one.id)
-          await tell("inbox.failed", { session_id: shown, ids, error: text(error) })
+          // It may have been taken, and be shown later.
+          await tell("inbox.failed", { session_id: shown, ids, error: text(error), taken: error.taken === true })
           break
         }
       }
@@ -220,7 +221,7 @@ export const Conductor = async ({ client, directory }) => {
         throwOnError: true,
       })
       const done = await Promise.race([proof.then(() => true), sleep(SUBMIT_MS)])
-      if (!done) throw new Error("the prompt was not taken")
+      if (!done) throw Object.assign(new Error("the prompt was not shown"), { taken: true })
     } finally {
       submitted.delete(text)
     }
@@ -256,7 +257,7 @@ export const Conductor = async ({ client, directory }) => {
       permission: request.permission,
       patterns: request.patterns,
       metadata: request.metadata,
-      ...passed.get(key(request.sessionID, call)),
+      ...seen.get(key(request.sessionID, call)),
       call_id: call,
       session_id: request.sessionID,
       cwd: directory,
@@ -326,7 +327,7 @@ export const Conductor = async ({ client, directory }) => {
       if (part.type !== "tool" || (part.state.status !== "error" && part.state.status !== "completed")) return
       const id = key(part.sessionID, part.callID)
       calls.delete(id)
-      passed.delete(id)
+      seen.delete(id)
       free(gates.get(id))
       if (!finished.delete(id) && part.state.status === "error")
         tell("tool.after", { tool: part.tool, args: part.state.input, call_id: part.callID, session_id: part.sessionID, output_status: "error", message: text(part.state.error) })
@@ -336,8 +337,13 @@ export const Conductor = async ({ client, directory }) => {
   const gate = async ({ tool, sessionID, callID }, args) => {
     const entry = { session: sessionID, child: null, over: false }
     const id = key(sessionID, callID)
+    // An id that was used before: what was answered then is none for this call.
+    calls.delete(id)
+    seen.set(id, { tool, args })
     gates.set(id, entry)
     try {
+      // The person's own session, and we are not installed any more.
+      if (CONDUCTOR.setup && !existsSync(CONDUCTOR.hook)) return
       await queue
       const input = await mark({ tool, args, call_id: callID, session_id: sessionID, cwd: directory })
       if (entry.over) throw new Error("the turn is over")
@@ -347,7 +353,6 @@ export const Conductor = async ({ client, directory }) => {
       const result = parsed(answer)
       if (entry.over) throw new Error("the turn is over")
       if (result?.decision === "allow") return void calls.set(id, sessionID)
-      if (result?.decision === "pass") return void passed.set(id, { tool, args })
       if (result?.decision === "deny") throw new Error(result.reason || "denied")
       throw new Error("Agent Conductor could not decide about this call, so it was not run.")
     } finally {
@@ -416,7 +421,7 @@ export const Conductor = async ({ client, directory }) => {
     "tool.execute.after": async ({ tool, sessionID, callID, args }) => {
       finished.add(key(sessionID, callID))
       calls.delete(key(sessionID, callID))
-      passed.delete(key(sessionID, callID))
+      seen.delete(key(sessionID, callID))
       tell("tool.after", { tool, args, call_id: callID, session_id: sessionID, output_status: "completed" })
     },
   }

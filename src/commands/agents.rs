@@ -65,6 +65,9 @@ pub(super) fn launch(door: &mut Door<'_>, arguments: &cli::Launch) -> Result<()>
             Role::Worker,
         )?);
     }
+    for plan in &plans {
+        super::warn(&plan.warnings);
+    }
     let (name, ids) = launch::session(&cx, &mut store, arguments.session.as_deref(), &plans)?;
     let socket = cx.tmux.socket_text();
     let mut found = sessions_of(&mut store, false)?
@@ -103,6 +106,7 @@ pub(super) fn worker(door: &mut Door<'_>, arguments: &cli::Worker) -> Result<()>
         env.retain(|(key, _)| !plan.env.iter().any(|(other, _)| other == key));
         plan.env.extend(env);
     }
+    super::warn(&plan.warnings);
     let split = arguments.split.map(|split| matches!(split, cli::Split::H));
     let id = launch::worker(&cx, &mut store, &arguments.session, &plan, split)?;
     let found = find::terminal(&cx, &mut store, id.as_str())?;

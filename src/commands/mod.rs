@@ -6,6 +6,7 @@ mod audit;
 mod flow;
 mod generate;
 mod messages;
+mod metrics;
 mod output;
 mod plugin;
 mod policy;
@@ -205,6 +206,15 @@ fn report(failure: &Failure, json: bool) {
     let _ = io::stderr().lock().write_all(text.as_bytes());
 }
 
+/// Says what was done otherwise than somebody may think; nothing failed.
+fn warn(warnings: &[String]) {
+    for warning in warnings {
+        let text = format!("{}: warning: {warning}\n", program())
+            .replace("`conductor-hook ", &format!("`{} ", program()));
+        let _ = io::stderr().lock().write_all(text.as_bytes());
+    }
+}
+
 /// The name that the binary was called by.
 fn program() -> String {
     std::env::args_os()
@@ -235,6 +245,7 @@ fn dispatch(cli: Cli, out: &mut dyn Write) -> Result<u8> {
     match cli.command {
         Command::Init => state::init(&mut door)?,
         Command::Doctor => return state::doctor(&mut door),
+        Command::Metrics => metrics::metrics(&mut door)?,
         Command::Recover { dry_run } => state::recover(&mut door, dry_run)?,
         Command::Launch(arguments) => agents::launch(&mut door, &arguments)?,
         Command::Worker(arguments) => agents::worker(&mut door, &arguments)?,

@@ -78,6 +78,8 @@ pub enum AgentEvent {
     MailRefused {
         /// Their ids.
         ids: Vec<i64>,
+        /// Whether the first of them may have been taken all the same.
+        taken: bool,
     },
     /// A person interrupted the turn.
     Interrupted,

@@ -347,6 +347,9 @@ pub struct Change {
     pub reason: String,
 }
 
+/// The reason of a state that an interruption made.
+pub const INTERRUPTED: &str = "a person interrupted the turn";
+
 /// The status machine: what `event` makes of an agent that is `status`.
 ///
 /// An exited terminal stays so. Signs of life never end or begin a turn.
@@ -404,8 +407,14 @@ pub fn next_state(status: Status, event: &AgentEvent) -> Option<Change> {
             Status::Error,
             &format!("the turn failed: {}", shortened(error)),
         ),
-        AgentEvent::LimitReached { .. } => change(Status::Parked, "a usage limit was reached"),
-        AgentEvent::Interrupted => change(Status::Idle, "a person interrupted the turn"),
+        AgentEvent::LimitReached { until: None } => {
+            change(Status::Parked, "a usage limit was reached")
+        }
+        AgentEvent::LimitReached { until: Some(until) } => change(
+            Status::Parked,
+            &format!("a usage limit was reached; it rests until {until}"),
+        ),
+        AgentEvent::Interrupted => change(Status::Idle, INTERRUPTED),
         AgentEvent::Ended { .. } => change(Status::Exited, "the agent ended"),
         AgentEvent::SignOfLife | AgentEvent::MailAsked | AgentEvent::MailRefused { .. } => None,
     }
@@ -465,7 +474,10 @@ mod tests {
             },
             AgentEvent::SignOfLife,
             AgentEvent::MailAsked,
-            AgentEvent::MailRefused { ids: vec![1] },
+            AgentEvent::MailRefused {
+                ids: vec![1],
+                taken: false,
+            },
         ]
     }
 

@@ -543,12 +543,12 @@ impl ToolHost for Host {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::services::launch::AGENT_TOOLS;
+    use crate::domain::policy::OWN_TOOLS;
 
     #[test]
     fn every_agent_is_allowed_exactly_these_tools() {
         let names: Vec<&str> = definitions().iter().map(|tool| tool.name).collect();
-        assert_eq!(names, AGENT_TOOLS);
+        assert_eq!(names, OWN_TOOLS);
     }
 
     #[test]

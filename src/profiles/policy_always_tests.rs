@@ -15,6 +15,7 @@ fn ruled(home: &Home, command: &str, cwd: &Path) -> Ruling {
         tool: "Bash",
         action: &action,
         cwd,
+        start: None,
         profile: "developer",
         agent_asks: true,
         allows_edits: false,

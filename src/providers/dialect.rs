@@ -41,6 +41,8 @@ pub struct Incoming {
     pub exit_code: Option<i32>,
     /// Where the agent works now, where it tells it.
     pub cwd: Option<String>,
+    /// Where this one call runs, where it names another directory.
+    pub workdir: Option<String>,
     /// How much the agent asks its person by itself, in its own words.
     pub permission_mode: Option<String>,
 }
@@ -76,6 +78,21 @@ pub enum Verdict {
     Ask(String),
     /// No opinion: the agent does what it would do without us.
     Pass,
+}
+
+/// Longest name of a tool, in characters.
+const MAX_NAME: usize = 80;
+
+/// A tool's name as it may be shown: one line, not long. A longer one is cut at its beginning, so that it is the name of nothing that is known.
+fn shown(name: &str) -> String {
+    let name = crate::domain::text::one_line(name);
+    let length = name.chars().count();
+    if length <= MAX_NAME {
+        return name;
+    }
+    std::iter::once('…')
+        .chain(name.chars().skip(length - (MAX_NAME - 1)))
+        .collect()
 }
 
 impl Dialect {
@@ -114,9 +131,10 @@ impl Dialect {
     pub fn asks_by_itself(self, mode: Option<&str>) -> bool {
         match self {
             Self::Claude => mode == Some("default"),
-            // Our launch makes it ask about everything.
-            Self::Opencode => true,
-            Self::Demo | Self::Codex | Self::Gemini | Self::Kiro | Self::None => false,
+            // What OpenCode asks about, a project's own configuration decides.
+            Self::Demo | Self::Codex | Self::Gemini | Self::Opencode | Self::Kiro | Self::None => {
+                false
+            }
         }
     }
 
@@ -127,7 +145,12 @@ impl Dialect {
 
     /// Whether "ask" opens a dialog of the agent that another hook of ours can answer; else the hook before the tool waits for the person.
     pub const fn asks_in_pane(self) -> bool {
-        matches!(self, Self::Claude | Self::Demo | Self::Opencode)
+        matches!(self, Self::Claude | Self::Demo)
+    }
+
+    /// Whether a dialog of the agent may be about more than the hook before the tool was told: a yes to that one is none to this.
+    pub const fn escalates(self) -> bool {
+        matches!(self, Self::Codex)
     }
 
     /// Whether a launch brings the hooks: those in the user's settings are for agents that a person started then.

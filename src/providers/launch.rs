@@ -108,9 +108,8 @@ pub(super) use opencode::plugin as opencode_plugin;
 /// How long an agent waits for a decision, in seconds: longer than any request does, so that ours is the first deadline.
 pub(super) const DECISION_SECONDS: u64 = 90_000;
 
-/// What a shell does when a hook that decides has failed; in words that every shell knows.
-pub(super) const BLOCKS: &str =
-    "sh -c 'echo Agent Conductor: the gate gave no answer, so the call is blocked >&2; exit 2'";
+/// What a shell does when a hook that decides has failed; in words that every shell knows, and without a second program where there is none.
+pub(super) const BLOCKS: &str = "sh -c 'echo Agent Conductor: the gate gave no answer, so the call is blocked >&2; exit 2' || exit 2";
 
 /// The shell commands of an agent's hooks. Who calls and where the state is stand in the command: a project's own settings may set variables
 /// for the agent's hooks.
@@ -126,7 +125,8 @@ impl<'a> HookCommands<'a> {
             .hook
             .to_str()
             .ok_or_else(|| Failure::failed("the path of this binary is not UTF-8"))?;
-        let mut environment = String::new();
+        // A variable of this name says that a hook stands in the user's settings: nobody else's shall say so of ours.
+        let mut environment = format!("{}= ", crate::paths::name::SETUP);
         for (name, value) in spec.mcp_env {
             environment.push_str(&format!("{name}={} ", shell_words::quote(value)));
         }
@@ -317,11 +317,13 @@ mod tests {
         let settings: Value = serde_json::from_slice(&files.files[0].1).unwrap();
         assert_eq!(
             settings["hooks"]["PreToolUse"][0]["hooks"][0]["command"],
-            format!("'/opt/with space/conductor-hook' hook demo PreToolUse || {BLOCKS}")
+            format!(
+                "CONDUCTOR_SETUP= '/opt/with space/conductor-hook' hook demo PreToolUse || {BLOCKS}"
+            )
         );
         assert_eq!(
             settings["hooks"]["Stop"][0]["hooks"][0]["command"],
-            "exec '/opt/with space/conductor-hook' hook demo Stop"
+            "CONDUCTOR_SETUP= exec '/opt/with space/conductor-hook' hook demo Stop"
         );
     }
 

@@ -36,9 +36,15 @@ pub struct Manifest {
     /// What entries of ours its user settings need.
     #[serde(default)]
     pub setup: Setup,
+    /// Arguments without which an agent that was started by hand is not heard whole.
+    #[serde(default)]
+    pub adopt_needs: Vec<String>,
     /// How firmly what a profile says about tools holds.
     #[serde(default)]
     pub enforce: Enforce,
+    /// Whether a launch can give it the MCP servers of a profile.
+    #[serde(default = "yes")]
+    pub mcp_servers: bool,
     /// Longest wait of a tool call of ours, in seconds, that its MCP client stands.
     #[serde(default = "default_tool_wait")]
     pub tool_wait_seconds: u64,
@@ -70,6 +76,10 @@ pub struct Manifest {
     /// What its tools would do.
     #[serde(default)]
     pub tools: Tools,
+}
+
+const fn default_patience_ms() -> u32 {
+    5_000
 }
 
 const fn default_tool_result() -> usize {
@@ -265,9 +275,12 @@ const fn default_quiet_ms() -> u32 {
 }
 
 /// What a screen says, by patterns (`regex-lite`).
-#[derive(Debug, Clone, Default, Deserialize)]
+#[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Screen {
+    /// How long the agent is silent before its screen says what it does, in milliseconds: more where its events leave no gaps.
+    #[serde(default = "default_patience_ms")]
+    pub patience_ms: u32,
     /// At the prompt.
     #[serde(default)]
     pub idle: Option<String>,
@@ -277,6 +290,9 @@ pub struct Screen {
     /// At the prompt, with a text in the input box.
     #[serde(default)]
     pub draft: Option<String>,
+    /// A call was given up by a person, and the hook that waits for a decision is not told.
+    #[serde(default)]
+    pub cancelled: Option<String>,
     /// The last turn failed, and no event says so: the first group is what the agent says.
     #[serde(default)]
     pub failed: Option<String>,
@@ -286,6 +302,21 @@ pub struct Screen {
     /// The pane's title while a dialog is open.
     #[serde(default)]
     pub title_dialog: Option<String>,
+}
+
+impl Default for Screen {
+    fn default() -> Self {
+        Self {
+            patience_ms: default_patience_ms(),
+            idle: None,
+            working: None,
+            draft: None,
+            cancelled: None,
+            failed: None,
+            title_working: None,
+            title_dialog: None,
+        }
+    }
 }
 
 /// A dialog that is known by its text.
@@ -312,6 +343,7 @@ impl Manifest {
             .chain(&manifest.screen.working)
             .chain(&manifest.screen.draft)
             .chain(&manifest.screen.failed)
+            .chain(&manifest.screen.cancelled)
             .chain(&manifest.screen.title_working)
             .chain(&manifest.screen.title_dialog)
         {
@@ -357,6 +389,14 @@ impl Manifest {
             ))
             .hint(format!("it knows {}", words.join(", ")))
         })
+    }
+
+    /// Whether a launch says under which id the conversation is kept; else the agent does.
+    pub fn names_session(&self) -> bool {
+        self.launch
+            .args
+            .iter()
+            .any(|argument| argument.contains("{agent_session}"))
     }
 
     /// What its prompt takes.
@@ -449,7 +489,7 @@ mod tests {
     #[test]
     fn typos_and_dangerous_rows_are_refused() {
         assert!(Manifest::parse(&CLAUDE.replace("enter_ms", "enter_msec")).is_err());
-        assert!(Manifest::parse(&CLAUDE.replace("^❯.?.?$", "^❯.{0,2}$")).is_err());
+        assert!(Manifest::parse(&CLAUDE.replace("\"^❯", "\"^❯.{0,2}")).is_err());
         assert!(Manifest::parse(&CLAUDE.replace("esc to interrupt", "(")).is_err());
     }
 }

@@ -18,5 +18,10 @@ pub use dialect::{Answer, Dialect, Incoming, Verdict};
 pub use gate::command as gate_command;
 pub use launch::{LaunchFiles, LaunchSpec, prepare};
 pub use manifest::{Channel, Enforce, Firmness, Manifest, Setup, When};
-pub use screen::{Seen, look};
+pub use screen::{Seen, cancellations, look};
 pub use tools::Tools;
+
+#[cfg(test)]
+mod decision_tests;
+#[cfg(test)]
+mod recorded_tests;

@@ -25,6 +25,16 @@ pub enum Seen {
     Unknown,
 }
 
+/// How often a screen says that a person gave a call up.
+pub fn cancellations(manifest: &Manifest, screen: &str) -> usize {
+    manifest
+        .screen
+        .cancelled
+        .as_deref()
+        .and_then(|pattern| Regex::new(pattern).ok())
+        .map_or(0, |regex| regex.find_iter(screen).count())
+}
+
 /// Reads the rows of a screen and the pane's title. Dialogs win over work, work over the prompt: only the last rows count, where agents draw
 /// their state. A dialog stands in the place of the empty prompt: above one, its words are the agent's own talk.
 pub fn look(manifest: &Manifest, screen: &str, title: &str) -> Seen {
@@ -62,7 +72,7 @@ pub fn look(manifest: &Manifest, screen: &str, title: &str) -> Seen {
             .failed
             .as_deref()
             .and_then(|pattern| Regex::new(pattern).ok())
-            .and_then(|regex| Some(regex.captures(&tail)?.get(1)?.as_str().to_owned()));
+            .and_then(|regex| Some(regex.captures(&tail)?.get(1)?.as_str().replace('\n', " ")));
         return failed.map_or(Seen::Idle, Seen::Failed);
     }
     if in_text(&known.draft, &tail) {

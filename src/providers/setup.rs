@@ -6,10 +6,12 @@
 mod claude;
 mod codex;
 mod gemini;
+mod json;
 mod kiro;
+mod lines;
 mod opencode;
 
-pub(super) use gemini::hooks_file as gemini_hooks;
+pub(super) use gemini::{home_of as gemini_home, hooks_file as gemini_hooks};
 
 use super::dialect::Dialect;
 use super::launch::BLOCKS;
@@ -19,8 +21,7 @@ use crate::error::{Failure, Result};
 use crate::fsx;
 use crate::paths::Home;
 use serde::{Deserialize, Serialize};
-use serde_json::ser::{PrettyFormatter, Serializer};
-use serde_json::{Map, Value};
+use serde_json::Value;
 use sha2::{Digest, Sha256};
 use std::path::{Path, PathBuf};
 
@@ -102,7 +103,7 @@ pub struct Edit {
     pub before: Option<String>,
     /// Its text then; `None` when it is removed.
     pub after: Option<String>,
-    form: Form,
+    part: Part,
 }
 
 impl Edit {
@@ -113,7 +114,8 @@ impl Edit {
 }
 
 /// How our part stands in a file.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 enum Part {
     /// The whole file is ours.
     Whole(String),
@@ -123,25 +125,6 @@ enum Part {
     Lines(String),
 }
 
-/// How our part is taken out of a file again.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-enum Form {
-    Whole,
-    Json,
-    Lines,
-}
-
-impl Part {
-    const fn form(&self) -> Form {
-        match self {
-            Self::Whole(_) => Form::Whole,
-            Self::Json(_) => Form::Json,
-            Self::Lines(_) => Form::Lines,
-        }
-    }
-}
-
 /// A file and our part of it.
 struct Target {
     path: PathBuf,
@@ -149,14 +132,30 @@ struct Target {
 }
 
 /// What is remembered of a file that was written.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 struct Kept {
     path: PathBuf,
-    form: Form,
+    part: Part,
     before: Option<String>,
     after_sha256: String,
-    /// Directories that were made for it, the outermost last.
+    /// Directories that were made for it, the innermost first.
     made: Vec<PathBuf>,
+}
+
+impl Kept {
+    /// Whether nobody has changed it since.
+    fn is_untouched(&self, now: Option<&str>) -> bool {
+        now.is_some_and(|text| digest(text) == self.after_sha256)
+    }
+
+    /// What the file holds besides our part.
+    fn rest(&self, now: Option<&str>) -> Result<Option<String>> {
+        match now {
+            _ if self.is_untouched(now) => Ok(self.before.clone()),
+            Some(text) => without(&self.path, text, &self.part, self.before.as_deref()),
+            None => Ok(None),
+        }
+    }
 }
 
 fn record(home: &Home, provider: &str) -> PathBuf {
@@ -166,6 +165,11 @@ fn record(home: &Home, provider: &str) -> PathBuf {
 /// Whether our entries were written for this provider and not taken out since.
 pub fn in_force(home: &Home, manifest: &Manifest) -> bool {
     record(home, &manifest.name).exists()
+}
+
+/// Whether the agent's own settings switch off what was written, as far as that can be seen.
+pub fn switched_off(manifest: &Manifest, user_home: &Path) -> bool {
+    manifest.dialect == Dialect::Gemini && gemini::switched_off(user_home)
 }
 
 /// The files that were written for a provider.
@@ -197,18 +201,16 @@ pub fn plan(manifest: &Manifest, spec: &SetupSpec<'_>) -> Result<Vec<Edit>> {
             let path = real(&target.path);
             let before = read(&path)?;
             // An earlier version's entries make place for this one's.
-            let known = kept.iter().any(|kept| kept.path == path);
-            let form = target.part.form();
-            let clean = match (&before, known) {
-                (Some(text), true) => without(&path, text, form)?,
-                (before, _) => before.clone(),
+            let clean = match kept.iter().find(|kept| kept.path == path) {
+                Some(kept) => kept.rest(before.as_deref())?,
+                None => before.clone(),
             };
             let after = merged(&path, clean.as_deref(), &target.part)?;
             Ok(Edit {
                 path,
                 before,
                 after: Some(after),
-                form,
+                part: target.part,
             })
         })
         .collect()
@@ -219,64 +221,59 @@ pub fn undo_plan(home: &Home, provider: &str) -> Result<Vec<Edit>> {
     remembered(home, provider)?
         .into_iter()
         .map(|kept| {
-            let now = read(&kept.path)?;
-            let untouched = now
-                .as_deref()
-                .is_some_and(|text| digest(text) == kept.after_sha256);
-            let after = match &now {
-                _ if untouched => kept.before,
-                Some(text) => without(&kept.path, text, kept.form)?,
-                None => None,
-            };
+            let before = read(&kept.path)?;
             Ok(Edit {
+                after: kept.rest(before.as_deref())?,
                 path: kept.path,
-                before: now,
-                after,
-                form: kept.form,
+                before,
+                part: kept.part,
             })
         })
         .collect()
 }
 
-/// Writes `edits`, and remembers what was there before the first time. A file that changed since it was read is an error.
+/// Writes `edits`, all or none, and remembers what was there before the first time. A file that changed since it was read is an error.
 pub fn apply(home: &Home, provider: &str, edits: &[Edit]) -> Result<()> {
     let earlier = remembered(home, provider)?;
     let mut kept = Vec::new();
     for edit in edits {
         let known = earlier.iter().find(|known| known.path == edit.path);
-        let untouched = known.is_some_and(|known| {
-            edit.before
-                .as_deref()
-                .is_some_and(|text| digest(text) == known.after_sha256)
-        });
-        let before = match known {
-            Some(known) if untouched => known.before.clone(),
-            Some(_) => edit
-                .before
-                .as_deref()
-                .map_or(Ok(None), |text| without(&edit.path, text, edit.form))?,
-            None => edit.before.clone(),
-        };
-        let made = match known {
-            Some(known) => known.made.clone(),
-            None => missing_dirs(&edit.path),
+        let (before, made) = match known {
+            Some(known) => (known.rest(edit.before.as_deref())?, known.made.clone()),
+            None => (edit.before.clone(), missing_dirs(&edit.path)),
         };
         kept.push(Kept {
             path: edit.path.clone(),
-            form: edit.form,
+            part: edit.part.clone(),
             before,
             after_sha256: digest(edit.after.as_deref().unwrap_or_default()),
             made,
         });
     }
-    let failed =
-        |path: &Path, e: std::io::Error| Failure::failed(format!("write {}: {e}", path.display()));
-    fsx::create_private_dir(&home.setup()).map_err(|e| failed(&home.setup(), e))?;
-    let text = serde_json::to_vec_pretty(&kept)
-        .map_err(|e| Failure::failed(format!("remember the settings: {e}")))?;
-    let file = record(home, provider);
-    fsx::write_atomic(&file, &text).map_err(|e| failed(&file, e))?;
-    edits.iter().try_for_each(write)
+    // What is written nowhere any more (a profile that is gone, another directory) is taken out with the rest.
+    let others = earlier
+        .iter()
+        .filter(|known| edits.iter().all(|edit| edit.path != known.path));
+    kept.extend(others.cloned());
+    remember(home, provider, &kept)?;
+    for (at, edit) in edits.iter().enumerate() {
+        if let Err(failure) = write(edit) {
+            for done in edits[..at].iter().rev() {
+                let back = Edit {
+                    before: done.after.clone(),
+                    after: done.before.clone(),
+                    ..done.clone()
+                };
+                let _ = write(&back);
+            }
+            for dir in kept.iter().flat_map(|kept| &kept.made) {
+                let _ = std::fs::remove_dir(dir);
+            }
+            remember(home, provider, &earlier)?;
+            return Err(failure);
+        }
+    }
+    Ok(())
 }
 
 /// Takes our entries out again and forgets them.
@@ -289,13 +286,23 @@ pub fn undo(home: &Home, provider: &str, edits: &[Edit]) -> Result<()> {
         // Somebody else may have put something there.
         let _ = std::fs::remove_dir(dir);
     }
+    remember(home, provider, &[])
+}
+
+/// Replaces what is remembered; nothing leaves no file.
+fn remember(home: &Home, provider: &str, kept: &[Kept]) -> Result<()> {
     let file = record(home, provider);
-    match std::fs::remove_file(&file) {
-        Err(e) if e.kind() != std::io::ErrorKind::NotFound => {
-            Err(Failure::failed(format!("remove {}: {e}", file.display())))
-        }
-        _ => Ok(()),
+    let failed =
+        |e: std::io::Error| Failure::state(format!("remember the settings of {provider}: {e}"));
+    if kept.is_empty() {
+        return match std::fs::remove_file(&file) {
+            Err(e) if e.kind() != std::io::ErrorKind::NotFound => Err(failed(e)),
+            _ => Ok(()),
+        };
     }
+    fsx::create_private_dir(&home.setup()).map_err(failed)?;
+    let text = serde_json::to_vec_pretty(kept).map_err(|e| failed(e.into()))?;
+    fsx::write_atomic(&file, &text).map_err(failed)
 }
 
 /// The directories above `path` that are not there yet, the innermost first.
@@ -317,14 +324,29 @@ fn remembered(home: &Home, provider: &str) -> Result<Vec<Kept>> {
     }
 }
 
-/// The file behind links, also where it is not there yet.
+/// The file behind links, also where it, or the directory that it will be in, is not there yet.
 fn real(path: &Path) -> PathBuf {
-    if let Ok(real) = path.canonicalize() {
-        return real;
+    let mut path = path.to_path_buf();
+    for _ in 0..40 {
+        let Ok(to) = std::fs::read_link(&path) else {
+            break;
+        };
+        path = path.parent().unwrap_or(Path::new("/")).join(to);
     }
-    match (path.parent().map(Path::canonicalize), path.file_name()) {
-        (Some(Ok(dir)), Some(name)) => dir.join(name),
-        _ => path.to_path_buf(),
+    let mut rest = Vec::new();
+    let mut there = path.as_path();
+    loop {
+        if let Ok(mut real) = there.canonicalize() {
+            real.extend(rest.iter().rev());
+            return real;
+        }
+        match (there.parent(), there.file_name()) {
+            (Some(parent), Some(name)) => {
+                rest.push(name);
+                there = parent;
+            }
+            _ => return path,
+        }
     }
 }
 
@@ -375,11 +397,7 @@ fn merged(path: &Path, before: Option<&str>, part: &Part) -> Result<String> {
             _ => Ok(text.clone()),
         },
         Part::Lines(ours) => {
-            let mut text = before.unwrap_or_default().to_owned();
-            if !text.is_empty() && !text.ends_with('\n') {
-                text.push('\n');
-            }
-            text.push_str(&format!("{FIRST_LINE}\n{}\n{LAST_LINE}\n", ours.trim_end()));
+            let text = lines::with(before.unwrap_or_default(), ours);
             toml::from_str::<toml::Table>(&text).map_err(|e| {
                 Failure::refused(format!(
                     "our lines do not fit into {}: {}",
@@ -393,56 +411,53 @@ fn merged(path: &Path, before: Option<&str>, part: &Part) -> Result<String> {
         Part::Json(ours) => {
             let text = before
                 .filter(|text| !text.trim().is_empty())
-                .unwrap_or("{}");
-            let mut document = json(path, text)?;
-            add(&mut document, ours);
-            printed(&document, before.unwrap_or_default())
+                .unwrap_or("{}\n");
+            json(path, text)?;
+            json::with(text, ours).map_err(|name| {
+                Failure::refused(format!(
+                    "{} has {name:?} in a form that ours does not fit into",
+                    path.display()
+                ))
+                .hint("nothing was changed; rename it or take it out, and run the command again")
+            })
         }
     }
 }
 
-/// Around our lines in a document that is not JSON.
-const FIRST_LINE: &str =
-    "# agent-conductor: the lines from here to its end are ours (CONDUCTOR_SETUP=1)";
-const LAST_LINE: &str = "# agent-conductor: end";
-
-/// A file's text without our part; `None` when nothing else is in it.
-fn without(path: &Path, text: &str, form: Form) -> Result<Option<String>> {
-    if !text.contains(MARK) {
-        return Ok(Some(text.to_owned()));
-    }
-    match form {
-        Form::Whole => return Ok(None),
-        Form::Lines => {
-            let mut inside = false;
-            let mut rest = String::new();
-            for line in text.split_inclusive('\n') {
-                match line.trim_end() {
-                    FIRST_LINE => inside = true,
-                    LAST_LINE if inside => inside = false,
-                    _ if inside => {}
-                    _ => rest.push_str(line),
-                }
+/// A file's text without our part; `None` when there was no file and nothing else is in it.
+fn without(path: &Path, text: &str, part: &Part, before: Option<&str>) -> Result<Option<String>> {
+    match part {
+        Part::Whole(_) => Ok((!text.contains(MARK)).then(|| text.to_owned())),
+        Part::Lines(ours) => {
+            let rest = lines::without(text, ours);
+            let is_toml = |text: &str| toml::from_str::<toml::Table>(text).is_ok();
+            if is_toml(text) && !is_toml(&rest) {
+                return Err(Failure::refused(format!(
+                    "our lines in {} have been changed",
+                    path.display()
+                ))
+                .hint("nothing was changed; take them out by hand: they carry CONDUCTOR_SETUP"));
             }
-            return Ok((!rest.is_empty()).then_some(rest));
+            Ok((before.is_some() || !rest.is_empty()).then_some(rest))
         }
-        Form::Json => {}
+        Part::Json(ours) => {
+            json(path, text)?;
+            let parsed = before.and_then(|text| serde_json::from_str(text).ok());
+            // A file that was there and said nothing stays.
+            let rest = json::without(text, ours, parsed.as_ref());
+            Ok(rest.or_else(|| before.map(str::to_owned)))
+        }
     }
-    let mut document = json(path, text)?;
-    remove(&mut document);
-    if document.as_object().is_some_and(Map::is_empty) {
-        return Ok(None);
-    }
-    printed(&document, text).map(Some)
 }
 
-fn json(path: &Path, text: &str) -> Result<Value> {
+/// Refuses a text that is no JSON object.
+fn json(path: &Path, text: &str) -> Result<()> {
     let value: Value = serde_json::from_str(text).map_err(|e| {
         Failure::refused(format!("{} is not JSON: {e}", path.display()))
             .hint("nothing was changed; mend the file, and run the command again")
     })?;
     if value.is_object() {
-        Ok(value)
+        Ok(())
     } else {
         Err(
             Failure::refused(format!("{} is no JSON object", path.display()))
@@ -451,89 +466,12 @@ fn json(path: &Path, text: &str) -> Result<Value> {
     }
 }
 
-/// Adds members that are not there and elements that are not there; what is there stays.
-fn add(document: &mut Value, ours: &Value) {
-    match (document, ours) {
-        (Value::Object(document), Value::Object(ours)) => {
-            for (name, value) in ours {
-                match document.get_mut(name) {
-                    Some(there) => add(there, value),
-                    None => drop(document.insert(name.clone(), value.clone())),
-                }
-            }
-        }
-        (Value::Array(document), Value::Array(ours)) => {
-            for value in ours {
-                if !document.contains(value) {
-                    document.push(value.clone());
-                }
-            }
-        }
-        _ => {}
-    }
-}
-
-/// Whether a value is ours: it carries the mark itself, or names one of our tools.
-fn is_ours(value: &Value) -> bool {
-    match value {
-        Value::String(text) => text.starts_with("mcp__conductor__") || text.contains(MARK),
-        Value::Object(members) => members.values().any(is_ours),
-        Value::Array(elements) => elements.iter().any(is_ours),
-        _ => false,
-    }
-}
-
-/// Takes out elements that are ours, our server, and what is empty after that.
-fn remove(document: &mut Value) {
-    match document {
-        Value::Object(members) => {
-            let mut emptied = Vec::new();
-            for (name, value) in members.iter_mut() {
-                if !is_ours(value) {
-                    continue;
-                }
-                let server = name == "conductor" && value.get("command").is_some();
-                if !server {
-                    remove(value);
-                }
-                let empty = value.as_object().is_some_and(Map::is_empty)
-                    || value.as_array().is_some_and(Vec::is_empty);
-                if server || empty {
-                    emptied.push(name.clone());
-                }
-            }
-            for name in emptied {
-                members.shift_remove(&name);
-            }
-        }
-        Value::Array(elements) => elements.retain(|element| !is_ours(element)),
-        _ => {}
-    }
-}
-
-/// The document with the indentation of `like`, and an end of line where it has one.
-fn printed(document: &Value, like: &str) -> Result<String> {
-    let indent: String = like
-        .lines()
-        .nth(1)
-        .map(|line| {
-            line.chars()
-                .take_while(|c| matches!(c, ' ' | '\t'))
-                .collect()
-        })
-        .filter(|indent: &String| !indent.is_empty())
-        .unwrap_or_else(|| "  ".to_owned());
-    let mut bytes = Vec::new();
-    let formatter = PrettyFormatter::with_indent(indent.as_bytes());
-    document
-        .serialize(&mut Serializer::with_formatter(&mut bytes, formatter))
-        .map_err(|e| Failure::failed(format!("write JSON: {e}")))?;
-    if like.is_empty() || like.ends_with('\n') {
-        bytes.push(b'\n');
-    }
-    String::from_utf8(bytes).map_err(|e| Failure::failed(format!("write JSON: {e}")))
-}
-
+#[cfg(test)]
+#[path = "setup_command_tests.rs"]
+mod command_tests;
+#[cfg(test)]
+#[path = "setup_property_tests.rs"]
+mod property_tests;
 #[cfg(test)]
 #[path = "setup_tests.rs"]
 mod tests;

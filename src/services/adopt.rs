@@ -12,7 +12,7 @@ use crate::domain::text::one_line;
 use crate::error::{Failure, Result};
 use crate::fsx;
 use crate::proc::Process;
-use crate::providers::{self, Catalogue, Manifest};
+use crate::providers::{Catalogue, Manifest};
 use crate::store::{Budget, Durability, Registration, Store};
 use crate::tmux::{Pane, PaneId};
 use std::path::PathBuf;
@@ -54,7 +54,7 @@ pub fn adopt(
         )));
     }
     let agent = foreground(&manifest, &pane)?;
-    let row = row(cx, &manifest, &pane, role)?;
+    let row = row(cx, &manifest, &pane, &agent, role)?;
     let registration = Registration {
         pane: id.to_string(),
         server,
@@ -109,7 +109,22 @@ fn foreground(manifest: &Manifest, pane: &Pane) -> Result<Process> {
     Ok(leader)
 }
 
-fn row(cx: &Context, manifest: &Manifest, pane: &Pane, role: Role) -> Result<Terminal> {
+/// Whether the agent has the arguments without which its hooks miss calls.
+fn started_as_needed(manifest: &Manifest, agent: &Process) -> bool {
+    let arguments = agent.arguments();
+    manifest
+        .adopt_needs
+        .iter()
+        .all(|needed| arguments.iter().any(|argument| argument == needed))
+}
+
+fn row(
+    cx: &Context,
+    manifest: &Manifest,
+    pane: &Pane,
+    agent: &Process,
+    role: Role,
+) -> Result<Terminal> {
     let now = clock::now();
     let directory = cx
         .tmux
@@ -151,7 +166,7 @@ fn row(cx: &Context, manifest: &Manifest, pane: &Pane, role: Role) -> Result<Ter
         session_owned: false,
         env: Vec::new(),
         settled: 0,
-        hooked: providers::setup::in_force(&cx.home, manifest),
+        hooked: super::setup::holds(cx, manifest) && started_as_needed(manifest, agent),
         adopted: true,
         args: Vec::new(),
     })

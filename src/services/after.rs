@@ -25,6 +25,8 @@ pub struct Aftermath {
     ended: Vec<TerminalId>,
     /// Panes that stay with their person when the agent in them has ended.
     released: Vec<(PathBuf, PaneId, TerminalId)>,
+    /// Processes of agents that a person started and that have ended.
+    gone: Vec<i32>,
     /// Whether counts may have changed, by server.
     counts: Vec<PathBuf>,
     /// Approvals that the people at a server are told about.
@@ -105,6 +107,9 @@ impl Aftermath {
         for id in &self.ended {
             let _ = std::fs::remove_dir_all(cx.home.run_of(id.as_str()));
             TerminalLock::remove(&cx.home, id.as_str());
+        }
+        for pid in &self.gone {
+            let _ = std::fs::remove_file(cx.home.bell(*pid));
         }
         for (socket, pane, id) in &self.released {
             if let Err(error) = Tmux::at(socket).release_pane(*pane, id) {
@@ -225,6 +230,7 @@ pub fn end(
         tracing::info!(message = %id, terminal = %terminal.id, status = MessageStatus::Dead.as_str(), "message ended with its receiver");
     }
     tx.clear_due(DueKind::Deliver, terminal.id.as_str())?;
+    tx.clear_due(DueKind::Park, terminal.id.as_str())?;
     super::approve::withdraw_all(tx, &terminal.id, "the agent has ended", true, at, aftermath)?;
     if let Some(handoff) = tx.handoff_of_worker(&terminal.id)?
         && handoff.status == HandoffStatus::Running
@@ -256,6 +262,9 @@ pub fn end(
         serde_json::json!({"reason": reason}),
     )?;
     aftermath.ended.push(terminal.id.clone());
+    if terminal.adopted {
+        aftermath.gone.extend(terminal.root.map(|root| root.pid));
+    }
     if terminal.adopted
         && let (Some(server), Some(pane)) = (&terminal.server, &terminal.pane)
         && let Some(pane) = PaneId::parse(pane)

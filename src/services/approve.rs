@@ -235,6 +235,7 @@ fn always(cx: &Context, store: &mut Store, approval: &Approval) -> Result<Added>
             tool,
             action: &action,
             cwd,
+            start: None,
             profile: &terminal.profile,
             agent_asks: false,
             allows_edits: false,

@@ -33,9 +33,6 @@ pub const PROOF_MS: i64 = 3_000;
 /// How long the pane of a program without patterns is quiet before it counts as idle, in seconds.
 const QUIET_SECONDS: i64 = 2;
 
-/// How long a terminal is quiet before its screen is asked, in milliseconds.
-const LOOK_MS: i64 = 5_000;
-
 /// What one look at a queue came to.
 enum Step {
     /// Nothing waits.
@@ -211,7 +208,7 @@ fn attempt(cx: &Context, store: &mut Store, terminal: &Terminal, head: &Message)
             // up is said by some only on the screen.
             let silent =
                 terminal.state.status == Status::Starting && !tells_start(&terminal, &manifest);
-            if !silent && quiet_ms(&terminal) < LOOK_MS {
+            if !silent && quiet_ms(&terminal) < i64::from(manifest.screen.patience_ms) {
                 return wait_for(cx, store, &terminal, head, reason);
             }
             if confirm_idle(cx, store, &terminal, &manifest, &tmux, pane)? {
@@ -253,7 +250,30 @@ fn attempt(cx: &Context, store: &mut Store, terminal: &Terminal, head: &Message)
             Err(error) => return Err(error.into()),
         }
     }
+    // Where no event tells of a dialog, or no row of an empty box, the whole screen must look like the prompt.
+    if !proves(&terminal, &manifest) || manifest.submit.prompt_row.is_none() {
+        let reason = match seen_now(&manifest, &tmux, pane)? {
+            Some(Seen::Idle | Seen::Failed(_)) => None,
+            Some(Seen::Dialog { .. }) => Some(GateReason::Dialog),
+            Some(Seen::Working) => Some(GateReason::Working),
+            Some(Seen::Unknown) if manifest.screen.idle.is_none() => None,
+            Some(Seen::Draft | Seen::Unknown) => Some(GateReason::Draft),
+            None => Some(GateReason::Dead),
+        };
+        if let Some(reason) = reason {
+            return wait_for(cx, store, &terminal, head, reason);
+        }
+    }
     claim(cx, store, &terminal, head, &manifest, (&tmux, pane))
+}
+
+/// What the screen shows now; `None` where there is none.
+fn seen_now(manifest: &Manifest, tmux: &Tmux, pane: PaneId) -> Result<Option<Seen>> {
+    match tmux.sight(pane) {
+        Ok((screen, title)) => Ok(Some(providers::look(manifest, &screen, &title))),
+        Err(crate::tmux::Error::NoServer(_) | crate::tmux::Error::Refused(_)) => Ok(None),
+        Err(error) => Err(error.into()),
+    }
 }
 
 /// How a message that is put to the agent so is going.
@@ -357,7 +377,7 @@ fn paste(
             })?;
             // A mark that no event took away: where the screen shows the prompt, there is no dialog.
             if reason == GateReason::Dialog
-                && quiet_ms(terminal) >= LOOK_MS
+                && quiet_ms(terminal) >= i64::from(manifest.screen.patience_ms)
                 && let Ok((screen, title)) = tmux.sight(pane)
                 && providers::look(manifest, &screen, &title) == Seen::Idle
             {
@@ -450,7 +470,8 @@ fn wait_for(
             GateReason::Working | GateReason::Dialog => (age / 2).clamp(5_100, 60_000),
             _ => (age / 2).clamp(2_000, 60_000),
         };
-        if tx.terminal(&terminal.id)?.is_some_and(|t| t.alive()) {
+        // The end of a pause is due by itself.
+        if reason != GateReason::Paused && tx.terminal(&terminal.id)?.is_some_and(|t| t.alive()) {
             tx.set_due(
                 DueKind::Deliver,
                 terminal.id.as_str(),

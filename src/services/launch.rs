@@ -8,34 +8,19 @@ use super::start::LaunchFile;
 use crate::clock::{self, Deadline};
 use crate::domain::ids::{Name, TerminalId};
 use crate::domain::message::Sender;
+use crate::domain::policy::OWN_TOOLS;
 use crate::domain::profile::Profile;
 use crate::domain::terminal::{Role, Source, State, Status, Terminal};
 use crate::domain::text::one_line;
 use crate::error::{Failure, Result};
 use crate::fsx;
 use crate::paths;
-use crate::providers::{self, LaunchSpec, Manifest};
+use crate::providers::{self, Dialect, Firmness, LaunchSpec, Manifest, Setup};
 use crate::store::{Budget, Durability, Store};
 use crate::tmux::Placement;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
-
-/// Names of the MCP tools that every agent gets, and may call without asking.
-pub const AGENT_TOOLS: [&str; 12] = [
-    "handoff",
-    "wait_handoff",
-    "assign",
-    "send_message",
-    "read_inbox",
-    "request_approval",
-    "approval_status",
-    "list_terminals",
-    "get_output",
-    "wait",
-    "close_terminal",
-    "find_profiles",
-];
 
 /// One agent to be started.
 #[derive(Debug, Clone)]
@@ -60,6 +45,8 @@ pub struct Plan {
     pub author: Sender,
     /// Arguments for the program.
     pub extra: Vec<String>,
+    /// What of the profile, or of the house, this agent program does not keep to.
+    pub warnings: Vec<String>,
 }
 
 /// What a person or agent asked for.
@@ -139,7 +126,9 @@ pub fn plan(
         }
         caller => caller.sender(),
     };
+    let warnings = warnings(cx, &manifest, &profile)?;
     Ok(Plan {
+        warnings,
         model: wish.model.clone().or_else(|| profile.model.clone()),
         prompt: wish.prompt.clone().or_else(|| profile.prompt.clone()),
         profile,
@@ -151,6 +140,46 @@ pub fn plan(
         author,
         extra: wish.extra.clone(),
     })
+}
+
+/// What `manifest`'s program does not keep to; an error where it could not even start.
+fn warnings(cx: &Context, manifest: &Manifest, profile: &Profile) -> Result<Vec<String>> {
+    let title = &manifest.title;
+    let set_up = format!("`conductor-hook provider setup {}`", manifest.name);
+    // Without its agent file the program could not even start.
+    if manifest.dialect == Dialect::Kiro && !providers::setup::in_force(&cx.home, manifest) {
+        return Err(Failure::refused(format!("{title} is not set up"))
+            .hint(format!("{set_up} writes an agent file for each profile")));
+    }
+    let mut warnings = Vec::new();
+    if manifest.setup == Setup::Needed && !hooked(cx, manifest) {
+        warnings.push(format!(
+            "{title} is not set up, or not as this version does it: its calls do not pass the gate, and its messages end as placed; {set_up}"
+        ));
+    }
+    if !profile.mcp_servers.is_empty() && !manifest.mcp_servers {
+        warnings.push(format!(
+            "{title} takes no MCP servers of a profile: those of {} are left out",
+            profile.name
+        ));
+    }
+    let restricted = |tools: &[String]| {
+        !tools.is_empty() && !tools.iter().any(|tool| tool == "*" || tool == "@builtin")
+    };
+    if restricted(&profile.tools) {
+        match manifest.enforce.tools {
+            Firmness::Hard => {}
+            Firmness::Soft => warnings.push(format!(
+                "{title} cannot be held to the tools of {}: it is asked to use no others",
+                profile.name
+            )),
+            Firmness::None => warnings.push(format!(
+                "{title} is not told of the tools of {}",
+                profile.name
+            )),
+        }
+    }
+    Ok(warnings)
 }
 
 fn directory(wanted: Option<&Path>) -> Result<PathBuf> {
@@ -188,8 +217,12 @@ fn check_env(key: &str, value: &str) -> Result<()> {
         paths::name::SESSION,
         paths::name::HOOK,
         paths::name::TMUX_SOCKET,
+        paths::name::SETUP,
+        // Where agents look for what we give them.
+        "GEMINI_CLI_HOME",
+        "npm_config_offline",
     ];
-    let prefixes = ["LD_", "DYLD_", "TMUX"];
+    let prefixes = ["LD_", "DYLD_", "TMUX", "OPENCODE_"];
     if reserved.contains(&key)
         || prefixes.iter().any(|prefix| key.starts_with(prefix))
         || ["BASH_ENV", "ENV", "PROMPT_COMMAND"].contains(&key)
@@ -384,8 +417,12 @@ fn terminal(
 
 /// Whether the hooks of an agent that is started now reach us: its launch brings them, or its user settings have them.
 pub(super) fn hooked(cx: &Context, manifest: &Manifest) -> bool {
-    manifest.proves()
-        && (manifest.dialect.launches_hooks() || providers::setup::in_force(&cx.home, manifest))
+    // Kiro's agent files are brought up to date at the launch.
+    let by_settings = || match manifest.dialect {
+        Dialect::Kiro => providers::setup::in_force(&cx.home, manifest),
+        _ => super::setup::holds(cx, manifest),
+    };
+    manifest.proves() && (manifest.dialect.launches_hooks() || by_settings())
 }
 
 /// Starts the agent of a row that waits for it: files, pane, registration. What fails ends the row again.
@@ -482,6 +519,9 @@ pub(super) fn window_name(store: &mut Store, session: &str, profile: &Name) -> R
 }
 
 fn write_files(cx: &Context, plan: &Plan, row: &Terminal, resume: bool) -> Result<()> {
+    if plan.manifest.dialect == Dialect::Kiro {
+        super::setup::refresh(cx, &plan.manifest)?;
+    }
     let run_dir = cx.home.run_of(row.id.as_str());
     let mut env: BTreeMap<String, String> = BTreeMap::new();
     env.insert(paths::name::TERMINAL_ID.to_owned(), row.id.to_string());
@@ -510,7 +550,7 @@ fn write_files(cx: &Context, plan: &Plan, row: &Terminal, resume: bool) -> Resul
         allowed_tools: &plan.profile.allowed_tools,
         mcp_servers: &plan.profile.mcp_servers,
         mcp_env: &mcp_env,
-        own_tools: &AGENT_TOOLS,
+        own_tools: &OWN_TOOLS,
         hooked: row.hooked,
         extra: &plan.extra,
     };
@@ -552,7 +592,7 @@ fn persona(plan: &Plan, row: &Terminal) -> String {
     });
     // What the program cannot be held to is asked of the model.
     let tools = &plan.profile.tools;
-    let limits = if plan.manifest.enforce.tools == providers::Firmness::Soft
+    let limits = if plan.manifest.enforce.tools == Firmness::Soft
         && !tools.is_empty()
         && !tools.iter().any(|tool| tool == "*" || tool == "@builtin")
     {
@@ -605,6 +645,9 @@ mod tests {
             "TMUX",
             "CONDUCTOR_TERMINAL_ID",
             "BASH_ENV",
+            "CONDUCTOR_SETUP",
+            "OPENCODE_CONFIG_CONTENT",
+            "GEMINI_CLI_HOME",
             "",
             "A B",
             "1X",

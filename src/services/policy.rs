@@ -85,6 +85,7 @@ pub fn check(cx: &Context, question: Question<'_>) -> Result<(Loaded, Action, Ru
         tool: question.tool,
         action: &action,
         cwd: question.cwd,
+        start: None,
         profile: question.profile,
         agent_asks: true,
         allows_edits: false,

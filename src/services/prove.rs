@@ -6,11 +6,11 @@ use super::context::Context;
 use super::deliver::{PROOF_MS, confirm_idle, place, proves, socket, target};
 use crate::clock;
 use crate::domain::message::{GateReason, Message, MessageStatus, Transport};
-use crate::domain::terminal::{Status, Terminal};
+use crate::domain::terminal::{INTERRUPTED, Status, Terminal};
 use crate::domain::text;
 use crate::error::Result;
 use crate::failpoint;
-use crate::providers::{self, Catalogue, Manifest, Seen};
+use crate::providers::{self, Catalogue, Channel, Manifest, Seen};
 use crate::store::{Budget, DueKind, Durability, Store, TerminalLock};
 use crate::tmux::{PaneId, Tmux};
 use jiff::Timestamp;
@@ -93,7 +93,7 @@ pub fn check_proof(
     let heard = terminal.last_event_at.unwrap_or(terminal.state.since);
     // A hook that was killed, or could not write, may have been the end of the turn.
     if terminal.state.status == Status::Working
-        && (clock::elapsed_ms(heard, clock::now()) < 5_000
+        && (clock::elapsed_ms(heard, clock::now()) < i64::from(manifest.screen.patience_ms)
             || !confirm_idle(cx, store, &terminal, &manifest, &tmux, pane)?)
     {
         // A pointer was taken, its body has not been read yet; or the proof is on its way.
@@ -176,6 +176,9 @@ fn check_handed(
     }
 }
 
+/// How long a message may rest in an agent's own queue after an interruption, in milliseconds.
+const RESTING_MS: i64 = 60 * 60 * 1000;
+
 /// How long an agent that rests may owe the proof of what its own channel took, in milliseconds.
 const CHANNEL_MS: i64 = 20_000;
 
@@ -191,10 +194,19 @@ fn check_channel(
 ) -> Result<()> {
     let now = clock::now();
     let quiet = terminal.last_event_at.unwrap_or(terminal.state.since);
+    // After Esc a queue rests until a turn by other means has ended: what is in it would come twice.
+    let placed_since = clock::elapsed_ms(message.placed_at.unwrap_or(message.queued_at), now);
+    if manifest.channel != Some(Channel::Bell)
+        && terminal.state.reason == INTERRUPTED
+        && placed_since < RESTING_MS
+    {
+        let note = "it rests in the agent's own queue until a turn has ended";
+        return again_in(cx, store, message, 60_000, Some(note));
+    }
     if matches!(
         terminal.state.status,
         Status::Working | Status::Waiting | Status::Unknown
-    ) && (clock::elapsed_ms(quiet, now) < 5_000
+    ) && (clock::elapsed_ms(quiet, now) < i64::from(manifest.screen.patience_ms)
         || !confirm_idle(cx, store, terminal, manifest, tmux, pane)?)
     {
         return again_in(cx, store, message, 30_000, None);

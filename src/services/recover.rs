@@ -51,7 +51,7 @@ fn judge(
     let (Some(server), Some(pane), Some(root)) =
         (&terminal.server, terminal.pane.as_deref(), terminal.root)
     else {
-        let waited = now_ms - terminal.created_at.as_millisecond();
+        let waited = now_ms - terminal.state.since.as_millisecond();
         return if waited > START_LIMIT_MS {
             Truth::Ended("it never started".to_owned())
         } else {
@@ -230,6 +230,12 @@ fn unattended(
 ) -> std::result::Result<Vec<(DueKind, String, Terminal)>, crate::store::Error> {
     let mut found = Vec::new();
     for terminal in living {
+        if terminal.state.status == Status::Parked {
+            if !tx.is_due(DueKind::Park, terminal.id.as_str())? {
+                found.push((DueKind::Park, terminal.id.to_string(), terminal.clone()));
+            }
+            continue;
+        }
         let Some(head) = tx.head_message(&terminal.id)? else {
             continue;
         };

@@ -103,6 +103,7 @@ pub fn wish(
             tool: "Bash",
             action: &action,
             cwd: &own.cwd,
+            start: None,
             profile: &own.profile,
             agent_asks: false,
             allows_edits: false,

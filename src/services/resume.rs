@@ -2,9 +2,11 @@
 
 use super::context::Context;
 use super::find;
+use super::identity::Caller;
 use super::launch::{self, Plan};
 use crate::clock::{self, Deadline};
 use crate::domain::ids::Name;
+use crate::domain::profile::Profile;
 use crate::domain::terminal::Terminal;
 use crate::error::{Failure, Result};
 use crate::providers::Catalogue;
@@ -30,6 +32,26 @@ fn until_gone(cx: &Context, terminal: &Terminal) {
     }
 }
 
+/// An agent that a person started had none of ours.
+fn without_profile() -> Result<Profile> {
+    Ok(Profile {
+        name: Name::parse(super::adopt::PROFILE)
+            .map_err(|e| Failure::failed(format!("profile {e}")))?,
+        description: String::new(),
+        role: None,
+        provider: None,
+        model: None,
+        tags: Vec::new(),
+        tools: Vec::new(),
+        allowed_tools: Vec::new(),
+        mcp_servers: Vec::new(),
+        permission_mode: None,
+        env: std::collections::BTreeMap::new(),
+        prompt: None,
+        persona: String::new(),
+    })
+}
+
 /// Starts the agent of an ended terminal again, in its directory, in a window of its session.
 pub fn resume(cx: &Context, store: &mut Store, terminal: &Terminal) -> Result<Terminal> {
     if terminal.alive() {
@@ -41,7 +63,9 @@ pub fn resume(cx: &Context, store: &mut Store, terminal: &Terminal) -> Result<Te
         );
     }
     let manifest = Catalogue::of(&cx.home).get(&terminal.provider)?;
-    if manifest.resume.is_none() || terminal.agent_session.is_none() {
+    // A conversation that the agent names itself is not known before its first event.
+    let unheard = !manifest.names_session() && terminal.last_event_at.is_none();
+    if manifest.resume.is_none() || terminal.agent_session.is_none() || unheard {
         return Err(Failure::refused(format!(
             "{} cannot take up the conversation of terminal {} again",
             manifest.title, terminal.id
@@ -56,7 +80,19 @@ pub fn resume(cx: &Context, store: &mut Store, terminal: &Terminal) -> Result<Te
         ))
         .hint("make it again, or start a new agent elsewhere"));
     }
-    let profile = super::profile::load(cx, store, &terminal.cwd, &terminal.profile)?;
+    let author = match super::identity::whoami(store)? {
+        Caller::Mismatch(claimed) => {
+            return Err(Failure::refused(format!(
+                "this process claims to be terminal {claimed} and does not descend from it"
+            )));
+        }
+        caller => caller.sender(),
+    };
+    let profile = if terminal.profile == super::adopt::PROFILE {
+        without_profile()?
+    } else {
+        super::profile::load(cx, store, &terminal.cwd, &terminal.profile)?
+    };
     let plan = Plan {
         profile,
         manifest,
@@ -66,8 +102,9 @@ pub fn resume(cx: &Context, store: &mut Store, terminal: &Terminal) -> Result<Te
         prompt: None,
         env: terminal.env.clone(),
         caller: terminal.caller.clone(),
-        author: super::identity::whoami(store)?.sender(),
+        author,
         extra: terminal.args.clone(),
+        warnings: Vec::new(),
     };
     until_gone(cx, terminal);
     let window = launch::window_name(store, &terminal.session, &plan.profile.name)?;

@@ -2,7 +2,7 @@
 
 use super::context::Context;
 use super::identity::{self, Caller};
-use super::launch::AGENT_TOOLS;
+use crate::domain::policy::OWN_TOOLS;
 use crate::error::{Failure, Result};
 use crate::paths;
 use crate::providers::setup::{self, Edit, SetupSpec};
@@ -36,7 +36,7 @@ pub fn plan(cx: &Context, provider: &str, undo: bool) -> Result<Planned> {
                 hook: &cx.binary,
                 home: &cx.home,
                 user_home: &user_home,
-                own_tools: &AGENT_TOOLS,
+                own_tools: &OWN_TOOLS,
             },
         )?
     };
@@ -45,6 +45,23 @@ pub fn plan(cx: &Context, provider: &str, undo: bool) -> Result<Planned> {
         edits,
         undo,
     })
+}
+
+/// Whether a provider's settings hold what they should now: our entries stand there as this version writes them, and nothing switches them off.
+pub fn holds(cx: &Context, manifest: &Manifest) -> bool {
+    setup::in_force(&cx.home, manifest)
+        && plan(cx, &manifest.name, false)
+            .is_ok_and(|planned| planned.edits.iter().all(|edit| !edit.changes()))
+        && paths::user_home().is_some_and(|home| !setup::switched_off(manifest, &home))
+}
+
+/// Brings files of our own up to date that were written before: an agent file is made of a profile, which may have changed.
+pub fn refresh(cx: &Context, manifest: &Manifest) -> Result<()> {
+    let planned = plan(cx, &manifest.name, false)?;
+    if planned.edits.iter().any(Edit::changes) {
+        setup::apply(&cx.home, &manifest.name, &planned.edits)?;
+    }
+    Ok(())
 }
 
 /// Writes what was planned. Only a person changes an agent's settings.

@@ -2,7 +2,7 @@
 
 use super::after::{self, Aftermath};
 use super::context::Context;
-use super::{answer, approve, audit, bounce, deliver, flow, prove, recover};
+use super::{answer, approve, audit, bounce, deliver, flow, park, prove, recover};
 use crate::clock;
 use crate::domain::ids::{ApprovalId, MessageId, TerminalId};
 use crate::error::Result;
@@ -89,6 +89,10 @@ fn one(cx: &Context, store: &mut Store, due: &Due) -> Result<()> {
             Err(_) => Ok(()),
         },
         DueKind::Handoff => answer::settle(cx, store, &due.subject),
+        DueKind::Park => match TerminalId::parse(&due.subject) {
+            Ok(id) => park::wake(cx, store, &id),
+            Err(_) => Ok(()),
+        },
         DueKind::Approval => match ApprovalId::parse(&due.subject) {
             Ok(id) => approve::due(cx, store, id),
             Err(_) => Ok(()),

@@ -192,7 +192,7 @@ impl Looks {
                 .last_event_at
                 .unwrap_or(terminal.state.since)
                 .max(terminal.state.since);
-            if !starts && since(quiet) < 5_000 {
+            if !starts && since(quiet) < i64::from(manifest.screen.patience_ms) {
                 continue;
             }
             if !starts {

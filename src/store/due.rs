@@ -15,6 +15,8 @@ pub enum DueKind {
     Proof,
     /// Give an answer to a caller's inbox, or end a handoff whose time is up (subject: its id).
     Handoff,
+    /// Wake an agent whose usage limit is over (subject: its terminal's id).
+    Park,
     /// Remind of an approval that waits, or end one whose time is over (subject: its id).
     Approval,
     /// Start a flow whose time has come, or look after its runs (subject: its name).
@@ -29,19 +31,20 @@ impl DueKind {
             Self::Handoff => "handoff",
             Self::Approval => "approval",
             Self::Flow => "flow",
+            Self::Park => "park",
         }
     }
 
     fn parse(text: &str) -> Option<Self> {
-        [
+        let all = [
             Self::Deliver,
             Self::Proof,
             Self::Handoff,
             Self::Approval,
+            Self::Park,
             Self::Flow,
-        ]
-        .into_iter()
-        .find(|kind| kind.as_str() == text)
+        ];
+        all.into_iter().find(|kind| kind.as_str() == text)
     }
 }
 
@@ -78,9 +81,9 @@ pub enum Arm {
 /// No retry of a delivery is due later than this, in milliseconds.
 const LATEST_MS: i64 = 90_000;
 
-/// While a flow waits, its server's timer is no longer than this, in milliseconds: timers stand still while the machine sleeps, and know
-/// nothing of clocks that are set.
-const FLOW_TIMER_MS: i64 = 60_000;
+/// While a flow or a parked agent waits for a time on the clock, its server's timer is no longer than this, in milliseconds: timers stand
+/// still while the machine sleeps, and know nothing of clocks that are set.
+const CLOCK_TIMER_MS: i64 = 60_000;
 
 /// A timer that fires within this time is left alone although nothing is due, in milliseconds.
 const POINTLESS_MS: i64 = 5_000;
@@ -218,8 +221,8 @@ impl Tx<'_> {
             }
             return Ok(Arm::Keep);
         };
-        let next = if self.flow_waits(socket)? {
-            time(next.as_millisecond().min(now + FLOW_TIMER_MS))
+        let next = if self.clock_waits(socket)? {
+            time(next.as_millisecond().min(now + CLOCK_TIMER_MS))
         } else {
             next
         };
@@ -236,9 +239,9 @@ impl Tx<'_> {
         })
     }
 
-    fn flow_waits(&self, socket: &str) -> Result<bool, Error> {
+    fn clock_waits(&self, socket: &str) -> Result<bool, Error> {
         Ok(self
-            .prepare_cached("SELECT 1 FROM due WHERE kind = 'flow' AND server = ?1")?
+            .prepare_cached("SELECT 1 FROM due WHERE kind IN ('flow', 'park') AND server = ?1")?
             .exists([socket])?)
     }
 

@@ -192,6 +192,8 @@ impl Tx<'_> {
         };
         let state = match status {
             None => "?2 IS NULL".to_owned(),
+            // One that was placed for good is open no more.
+            Some(MessageStatus::Placed) => "status = 'placed' AND ?2 IS NOT NULL".to_owned(),
             Some(status) if status.open() => format!("status = ?2 AND {OPEN}"),
             // Nearly all are: the newest of them are found at once.
             Some(MessageStatus::Submitted) => "status = ?2".to_owned(),

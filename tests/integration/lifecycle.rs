@@ -97,6 +97,25 @@ fn init_makes_a_private_home_once() {
 }
 
 #[test]
+fn figures_are_given_in_the_text_format_of_prometheus() {
+    let world = World::new();
+    assert_eq!(world.run(["metrics"]).ok(), "");
+    let id = world.agent();
+    world.ask(&id, "SAY counted");
+    let told = world.run(["metrics"]).ok();
+    for line in [
+        "# TYPE conductor_terminals gauge",
+        "conductor_terminals{provider=\"demo\",status=\"idle\"} 1",
+        "conductor_messages_proven{provider=\"demo\",transport=\"paste\"} 1",
+        "conductor_approvals_pending 0",
+    ] {
+        assert!(told.lines().any(|told| told == line), "{line} in {told}");
+    }
+    let list = world.run(["metrics"]).json();
+    assert_eq!(list[0]["name"], "conductor_terminals");
+}
+
+#[test]
 fn the_default_home_is_in_the_users() {
     let world = World::without_tmux_server();
     world.run(["init"]).without("CONDUCTOR_HOME").ok();

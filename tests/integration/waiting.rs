@@ -197,3 +197,32 @@ fn two_state_directories_on_one_server_have_a_timer_each() {
         "{left}"
     );
 }
+
+#[test]
+fn a_parked_agent_rests_until_its_time() {
+    let world = World::new();
+    let team = world.launch(&["developer"]);
+    let (boss, worker) = (team.supervisor.clone(), team.workers[0].clone());
+    let until = jiff::Timestamp::now() + jiff::SignedDuration::from_secs(5);
+    world.send(&worker, &format!("LIMIT {until}"));
+    world.wait(&worker, "parked");
+    let reason = text(&world.status(&worker)["status_reason"]);
+    assert!(reason.contains("rests until"), "{reason}");
+    let waits = world.send(&worker, "SAY awake");
+    assert_eq!(waits["last_error"], "PAUSED");
+    let told = eventually("a notice", || {
+        Some(notices(&world, &boss)).filter(|told| !told.is_empty())
+    });
+    assert_eq!(told.len(), 1, "{told:?}");
+    assert!(text(&told[0]["body"]).contains("usage limit"), "{told:?}");
+    // Nobody does anything: the timer wakes it.
+    let done = world.message_becomes(&text(&waits["id"]), "submitted");
+    assert!(
+        text(&done["submitted_at"])
+            .parse::<jiff::Timestamp>()
+            .unwrap()
+            >= until,
+        "{done}"
+    );
+    assert_eq!(notices(&world, &boss).len(), 1);
+}

@@ -30,4 +30,15 @@ pub(crate) fn everybody_finishes_a_handoff() {
             "{provider}: {answer}"
         );
     }
+    // Without waiting: the worker reports back by a message.
+    let task = r#"MCP: assign {"agent_profile":"developer","provider":"codex","message":"MCP: send_message {\"message\":\"SAY: report of codex\"}"}"#;
+    let message = boss.send(task);
+    world.wait_message(&message, "submitted", 30);
+    world.until("the worker's report", 60, || {
+        let list = world.json(&["inbox", &boss.id]);
+        let all = list.as_array()?;
+        all.iter()
+            .any(|m| m["body"] == "SAY: report of codex" && m["status"] == "submitted")
+            .then_some(())
+    });
 }

@@ -9,10 +9,11 @@ use std::time::Duration;
 
 pub(crate) type Row = fn(&mut Bench) -> Outcome;
 
-pub(crate) const ROWS: [(&str, Row); 17] = [
+pub(crate) const ROWS: [(&str, Row); 18] = [
     ("trust", trust),
     ("start", start),
     ("proof", proof),
+    ("persona", persona),
     ("long", long),
     ("working", working),
     ("while working", while_working),
@@ -35,6 +36,7 @@ pub(crate) fn about(row: &str) -> &'static str {
         "trust" => "a question at its start is seen, nothing is typed into it",
         "start" => "it is known to be up",
         "proof" => "a message is proven by its own event, and its answer is the last answer",
+        "persona" => "its profile's system prompt reaches the model",
         "long" => "a text of 20 kB in 400 lines arrives whole",
         "working" => "its own event says that it works",
         "while working" => "what comes meanwhile arrives after the turn, in order",
@@ -180,6 +182,20 @@ fn proof(bench: &mut Bench) -> Outcome {
     let second = agent.send("SAY: second answer");
     assert_eq!(answered(world, &agent, &second, 30), "second answer");
     assert_eq!(agent.terminal()["gated"], "yes");
+    Outcome::Works
+}
+
+fn persona(bench: &mut Bench) -> Outcome {
+    let agent = bench.ready();
+    let world = agent.world();
+    let message = agent.send("SAY: who am I");
+    answered(world, &agent, &message, 30);
+    let place = format!("You run in terminal {}", agent.id);
+    let told = world
+        .bodies()
+        .iter()
+        .any(|body| body.to_string().contains(&place));
+    assert!(told, "no request of the model says who it is");
     Outcome::Works
 }
 

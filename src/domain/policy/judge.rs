@@ -73,6 +73,9 @@ impl<'a> Weighing<'a> {
 pub fn judge(policy: &Policy, call: &Call<'_>, sight: &dyn Sight) -> Ruling {
     let root = sight.real(call.cwd).unwrap_or_else(|| normal(call.cwd));
     let mut view = View::new(policy, sight, root);
+    if let Some(start) = call.start {
+        view.cwds = vec![sight.real(start).unwrap_or_else(|| normal(start))];
+    }
     let rules: Vec<&Rule> = policy
         .rules
         .iter()
@@ -102,7 +105,11 @@ pub fn judge(policy: &Policy, call: &Call<'_>, sight: &dyn Sight) -> Ruling {
         Action::Write { paths } => weigh_paths(&rules, call, &view, paths, true, &mut weighing),
         Action::Own => {
             if weighing.decision.is_none() {
-                weighing.decision = Some(Decision::Defer);
+                weighing.decision = Some(if call.agent_asks {
+                    Decision::Defer
+                } else {
+                    Decision::Allow
+                });
             }
         }
         Action::Fetch { .. } | Action::Mcp { .. } | Action::Other => {

@@ -211,6 +211,22 @@ pub enum Action {
     Other,
 }
 
+/// The tools of our own MCP server: an agent may call them without asking.
+pub const OWN_TOOLS: [&str; 12] = [
+    "handoff",
+    "wait_handoff",
+    "assign",
+    "send_message",
+    "read_inbox",
+    "request_approval",
+    "approval_status",
+    "list_terminals",
+    "get_output",
+    "wait",
+    "close_terminal",
+    "find_profiles",
+];
+
 /// A tool call to judge.
 #[derive(Debug, Clone, Copy)]
 pub struct Call<'a> {
@@ -220,6 +236,8 @@ pub struct Call<'a> {
     pub action: &'a Action,
     /// The working directory, absolute.
     pub cwd: &'a Path,
+    /// Where the call itself runs, where it names another directory.
+    pub start: Option<&'a Path>,
     /// The agent's profile.
     pub profile: &'a str,
     /// The agent asks its user by itself: what no rule matches is left to it.

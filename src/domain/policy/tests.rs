@@ -23,6 +23,7 @@ fn call(action: &Action) -> Call<'_> {
         tool: "Bash",
         action,
         cwd: Path::new(CWD),
+        start: None,
         profile: "developer",
         agent_asks: true,
         allows_edits: false,
@@ -167,7 +168,8 @@ fn reading_and_editing_here_is_the_agents_business() {
         assert_eq!(ruled(write(elsewhere), true), Decision::Ask);
         assert_eq!(ruled(read(elsewhere), true), Decision::Ask);
     }
-    assert_eq!(ruled(Action::Own, true), Decision::Defer);
+    assert_eq!(ruled(Action::Own, false), Decision::Defer);
+    assert_eq!(ruled(Action::Own, true), Decision::Allow);
     assert_eq!(
         ruled(Action::Read { paths: Vec::new() }, true),
         Decision::Allow

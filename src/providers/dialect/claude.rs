@@ -1,6 +1,6 @@
 //! Claude Code's hooks (`--settings`, version 2.1): input and output, seen with 2.1.197 and 2.1.330.
 
-use super::{Incoming, Verdict};
+use super::{Incoming, Verdict, shown};
 use crate::domain::event::{AgentEvent, DialogKind, ToolCall, ToolEnd};
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -114,16 +114,9 @@ pub(super) fn read(event: &str, bytes: &[u8]) -> Result<Option<Incoming>, String
         agent_session: hook.session_id,
         exit_code: hook.exit_code,
         cwd: hook.cwd,
+        workdir: None,
         permission_mode: hook.permission_mode,
     }))
-}
-
-/// A tool's name as it may be shown: one line, not long.
-fn shown(name: &str) -> String {
-    crate::domain::text::one_line(name)
-        .chars()
-        .take(80)
-        .collect()
 }
 
 fn running(task: &Value) -> bool {

@@ -9,15 +9,13 @@ use serde_json::{Value, json};
 
 pub(super) fn read(event: &str, bytes: &[u8]) -> Result<Option<Incoming>, String> {
     let mut incoming = match event {
-        "Interrupt" => claude::read("Notification", bytes)?,
+        // It comes with the first turn, not with the start.
+        "Interrupt" | "SessionStart" => claude::read("Notification", bytes)?,
         _ => claude::read(event, bytes)?,
     };
     if let Some(incoming) = &mut incoming {
-        match event {
-            // It comes with the first turn, not with the start.
-            "SessionStart" => incoming.event = AgentEvent::SignOfLife,
-            "Interrupt" => incoming.event = AgentEvent::Interrupted,
-            _ => {}
+        if event == "Interrupt" && !of_subagent(bytes) {
+            incoming.event = AgentEvent::Interrupted;
         }
         let cwd = incoming.cwd.clone().unwrap_or_default();
         if let AgentEvent::PermissionAsked(call) | AgentEvent::ToolFinished(call, _) =
@@ -29,6 +27,10 @@ pub(super) fn read(event: &str, bytes: &[u8]) -> Result<Option<Incoming>, String
         }
     }
     Ok(incoming)
+}
+
+fn of_subagent(bytes: &[u8]) -> bool {
+    serde_json::from_slice(bytes).is_ok_and(|hook: Value| hook["agent_id"].is_string())
 }
 
 /// What stands in front of every command that is allowed: the input of a hook does not say in which directory the model wants it to run, and
@@ -57,25 +59,40 @@ pub(super) fn decision(event: &str, verdict: &Verdict, incoming: Option<&Incomin
         // The dialog opens.
         ("PermissionRequest", Verdict::Ask(_) | Verdict::Pass) => return String::new(),
         (_, Verdict::Deny(reason)) => deny(reason),
-        (_, Verdict::Ask(_)) => deny("this agent cannot ask by itself"),
-        (_, Verdict::Allow(_) | Verdict::Pass) => match incoming.and_then(bound) {
-            Some(input) => {
+        (_, Verdict::Ask(_) | Verdict::Pass) => deny("this agent cannot ask by itself"),
+        (_, Verdict::Allow(_)) => match incoming.map(bound) {
+            Some(Bound::To(input)) => {
                 json!({"hookEventName": event, "permissionDecision": "allow", "updatedInput": input})
             }
-            None => return String::new(),
+            Some(Bound::Nowhere) => deny("it does not say where it runs"),
+            Some(Bound::Free) | None => return String::new(),
         },
     };
     json!({ "hookSpecificOutput": answer }).to_string()
 }
 
-/// The input of a shell command, bound to the directory that was judged.
-fn bound(incoming: &Incoming) -> Option<Value> {
+/// What an allowed call is bound to.
+enum Bound {
+    /// A command, to the directory that was judged: its new input.
+    To(Value),
+    /// A command of which no directory is known.
+    Nowhere,
+    /// It is no command.
+    Free,
+}
+
+fn bound(incoming: &Incoming) -> Bound {
     let AgentEvent::ToolStarting(call) = &incoming.event else {
-        return None;
+        return Bound::Free;
     };
-    let command = call.input.get("command")?.as_str()?;
-    let cwd = incoming.cwd.as_deref()?;
-    (call.tool == "Bash").then(|| json!({"command": format!("{}{command}", into(cwd))}))
+    let command = call.input.get("command").and_then(Value::as_str);
+    match (command, incoming.cwd.as_deref()) {
+        (Some(command), Some(cwd)) if call.tool == "Bash" => {
+            Bound::To(json!({"command": format!("{}{command}", into(cwd))}))
+        }
+        _ if call.tool == "Bash" => Bound::Nowhere,
+        _ => Bound::Free,
+    }
 }
 
 #[cfg(test)]
@@ -100,6 +117,10 @@ mod tests {
         assert_eq!(
             incoming("Interrupt", &json!({"session_id": "s"})).event,
             AgentEvent::Interrupted
+        );
+        assert_eq!(
+            incoming("Interrupt", &json!({"agent_id": "a"})).event,
+            AgentEvent::SignOfLife
         );
     }
 
@@ -136,7 +157,14 @@ mod tests {
             serde_json::from_str::<Value>(&denied).unwrap(),
             json!({"hookSpecificOutput": {"hookEventName": "PreToolUse", "permissionDecision": "deny", "permissionDecisionReason": "denied"}})
         );
-        assert!(decision("PreToolUse", &Verdict::Ask(String::new()), None).contains("deny"));
+        for verdict in [Verdict::Ask(String::new()), Verdict::Pass] {
+            assert!(decision("PreToolUse", &verdict, None).contains("deny"));
+        }
+        let mut nowhere = incoming("PreToolUse", &call("ls"));
+        nowhere.cwd = None;
+        assert!(
+            decision("PreToolUse", &Verdict::Allow(String::new()), Some(&nowhere)).contains("deny")
+        );
         assert_eq!(decision("PermissionRequest", &Verdict::Pass, None), "");
     }
 }

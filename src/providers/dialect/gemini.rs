@@ -2,9 +2,8 @@
 //!
 //! A hook that exits with 2 and says nothing lets the call run: the text on standard error is what blocks.
 
-use super::{Incoming, Verdict};
+use super::{Incoming, Verdict, shown};
 use crate::domain::event::{AgentEvent, DialogKind, ToolCall, ToolEnd};
-use crate::domain::text::one_line;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use std::path::Path;
@@ -24,6 +23,7 @@ struct Hook {
     tool_response: Value,
     mcp_context: Option<McpContext>,
     notification_type: Option<String>,
+    details: Value,
 }
 
 /// Which server a tool belongs to; its name alone does not say where the server's ends.
@@ -47,10 +47,7 @@ pub(super) fn read(event: &str, bytes: &[u8]) -> Result<Option<Incoming>, String
         (None, name) => name.clone(),
     };
     let call = || ToolCall {
-        tool: one_line(name.as_deref().unwrap_or_default())
-            .chars()
-            .take(80)
-            .collect(),
+        tool: shown(name.as_deref().unwrap_or_default()),
         input: hook.tool_input.clone(),
         call_id: None,
     };
@@ -68,7 +65,10 @@ pub(super) fn read(event: &str, bytes: &[u8]) -> Result<Option<Incoming>, String
         "AfterTool" if failed => AgentEvent::ToolFinished(call(), ToolEnd::Failed),
         "AfterTool" => AgentEvent::ToolFinished(call(), ToolEnd::Ran),
         "Notification" if hook.notification_type.as_deref() == Some("ToolPermission") => {
-            AgentEvent::DialogShown(DialogKind::Permission)
+            AgentEvent::DialogShown(match hook.details.get("type").and_then(Value::as_str) {
+                Some("ask_user") => DialogKind::Question,
+                _ => DialogKind::Permission,
+            })
         }
         "AfterAgent" if hook.prompt_response.as_deref() == Some(NO_ANSWER) => {
             AgentEvent::TurnFailed {
@@ -90,18 +90,19 @@ pub(super) fn read(event: &str, bytes: &[u8]) -> Result<Option<Incoming>, String
         _ => AgentEvent::SignOfLife,
     };
     // A command may name the directory that it runs in.
-    let directory = hook.tool_input.get("dir_path").and_then(Value::as_str);
-    let cwd = match (&hook.cwd, directory) {
-        (Some(cwd), Some(dir)) if hook.tool_name.as_deref() == Some("run_shell_command") => {
-            Some(Path::new(cwd).join(dir).to_string_lossy().into_owned())
-        }
-        (cwd, _) => cwd.clone(),
-    };
+    let workdir = hook
+        .tool_input
+        .get("dir_path")
+        .and_then(Value::as_str)
+        .filter(|_| hook.tool_name.as_deref() == Some("run_shell_command"))
+        .zip(hook.cwd.as_deref())
+        .map(|(dir, cwd)| Path::new(cwd).join(dir).to_string_lossy().into_owned());
     Ok(Some(Incoming {
         event,
         agent_session: hook.session_id,
         exit_code: None,
-        cwd,
+        cwd: hook.cwd,
+        workdir,
         permission_mode: None,
     }))
 }

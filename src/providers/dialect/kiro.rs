@@ -2,9 +2,8 @@
 //!
 //! There is no JSON for decisions: exit code 2 blocks, and the model gets what stands on standard error. Any other code lets the call run.
 
-use super::{Answer, Incoming, Verdict};
+use super::{Answer, Incoming, Verdict, shown};
 use crate::domain::event::{AgentEvent, ToolCall, ToolEnd};
-use crate::domain::text::one_line;
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -60,13 +59,14 @@ pub(super) fn read(event: &str, bytes: &[u8]) -> Result<Option<Incoming>, String
         agent_session: hook.session_id,
         exit_code: None,
         cwd: hook.cwd,
+        workdir: None,
         permission_mode: None,
     }))
 }
 
 /// A tool's name: `@server/tool` is one of a server.
 fn named(name: &str) -> String {
-    let name: String = one_line(name).chars().take(80).collect();
+    let name = shown(name);
     match name.strip_prefix('@').and_then(|rest| rest.split_once('/')) {
         Some((server, tool)) => format!("mcp__{server}__{tool}"),
         None => name,
@@ -83,6 +83,11 @@ pub(super) fn decision(verdict: &Verdict) -> Answer {
 }
 
 fn blocked(reason: &str) -> Answer {
+    let reason = if reason.trim().is_empty() {
+        "denied"
+    } else {
+        reason
+    };
     Answer {
         out: String::new(),
         err: format!("{reason}\n"),

@@ -1,8 +1,8 @@
 //! What our plugin in OpenCode says and hears (`agent_store/plugins/opencode.js`), seen with 1.18.33.
 
-use super::{Incoming, Verdict};
+use super::{Incoming, Verdict, shown};
 use crate::domain::event::{AgentEvent, DialogKind, ToolCall, ToolEnd};
-use crate::domain::text::one_line;
+use crate::domain::policy::OWN_TOOLS;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use std::path::Path;
@@ -26,6 +26,7 @@ struct Hook {
     permission: Option<String>,
     metadata: Value,
     ids: Vec<i64>,
+    taken: bool,
     reason: Option<String>,
 }
 
@@ -86,6 +87,7 @@ pub(super) fn read(event: &str, bytes: &[u8]) -> Result<Option<Incoming>, String
         "inbox" => AgentEvent::MailAsked,
         "inbox.failed" => AgentEvent::MailRefused {
             ids: hook.ids.clone(),
+            taken: hook.taken,
         },
         "ended" => AgentEvent::Ended {
             reason: hook.reason.clone().unwrap_or_else(|| "unknown".to_owned()),
@@ -98,27 +100,29 @@ pub(super) fn read(event: &str, bytes: &[u8]) -> Result<Option<Incoming>, String
         event
     };
     // A command may name the directory that it runs in.
-    let workdir = hook.args.get("workdir").and_then(Value::as_str);
-    let cwd = match (&hook.cwd, workdir) {
-        (Some(cwd), Some(dir)) => Some(Path::new(cwd).join(dir).to_string_lossy().into_owned()),
-        (cwd, _) => cwd.clone(),
-    };
+    let workdir = hook
+        .args
+        .get("workdir")
+        .and_then(Value::as_str)
+        .filter(|_| hook.tool.as_deref() == Some("bash"))
+        .zip(hook.cwd.as_deref())
+        .map(|(dir, cwd)| Path::new(cwd).join(dir).to_string_lossy().into_owned());
     Ok(Some(Incoming {
         event,
         // A subagent's session is not the one that is taken up again.
         agent_session: hook.session_id.filter(|_| !hook.subagent),
         exit_code: None,
-        cwd,
+        cwd: hook.cwd,
+        workdir,
         permission_mode: None,
     }))
 }
 
-/// The name of a tool: those of our server are named as everywhere.
+/// The name of a tool: those of our server are named as everywhere. Where the name of a server ends, OpenCode does not say.
 fn named(name: &str) -> String {
-    let name: String = one_line(name).chars().take(80).collect();
     match name.strip_prefix("conductor_") {
-        Some(tool) => format!("mcp__conductor__{tool}"),
-        None => name,
+        Some(tool) if OWN_TOOLS.contains(&tool) => format!("mcp__conductor__{tool}"),
+        _ => shown(name),
     }
 }
 
@@ -130,8 +134,10 @@ pub(super) fn decision(event: &str, verdict: &Verdict) -> String {
         ("permission", Verdict::Ask(_) | Verdict::Pass) => return String::new(),
         (_, Verdict::Allow(_)) => json!({"decision": "allow"}),
         (_, Verdict::Deny(reason)) => json!({"decision": "deny", "reason": reason}),
-        // It is started so that it asks about every call that the gate does not answer.
-        (_, Verdict::Ask(_) | Verdict::Pass) => json!({"decision": "pass"}),
+        // What its own questions are about, a project's configuration decides.
+        (_, Verdict::Ask(_) | Verdict::Pass) => {
+            json!({"decision": "deny", "reason": "this agent cannot ask by itself"})
+        }
     };
     answer.to_string()
 }
@@ -165,15 +171,24 @@ mod tests {
     }
 
     #[test]
-    fn a_command_is_judged_where_it_runs() {
-        let body = json!({"tool": "bash", "args": {"command": "ls", "workdir": "sub"}, "cwd": "/w", "session_id": "s"});
-        assert_eq!(
-            incoming("tool.before", &body).cwd.as_deref(),
-            Some("/w/sub")
-        );
-        let body =
-            json!({"tool": "bash", "args": {"command": "ls", "workdir": "/etc"}, "cwd": "/w"});
-        assert_eq!(incoming("tool.before", &body).cwd.as_deref(), Some("/etc"));
+    fn a_command_says_where_it_runs_and_no_other_tool_does() {
+        let at = |tool: &str, dir: &str| {
+            let body = json!({"tool": tool, "args": {"command": "ls", "workdir": dir}, "cwd": "/w", "session_id": "s"});
+            let told = incoming("tool.before", &body);
+            assert_eq!(told.cwd.as_deref(), Some("/w"));
+            told.workdir
+        };
+        assert_eq!(at("bash", "sub").as_deref(), Some("/w/sub"));
+        assert_eq!(at("bash", "/etc").as_deref(), Some("/etc"));
+        assert_eq!(at("read", "/etc"), None);
+    }
+
+    #[test]
+    fn only_our_own_tools_are_named_as_ours() {
+        assert_eq!(named("conductor_handoff"), "mcp__conductor__handoff");
+        for other in ["conductor_evil_run", "conductor_", "handoff"] {
+            assert_eq!(named(other), other);
+        }
     }
 
     #[test]

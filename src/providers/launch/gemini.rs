@@ -2,8 +2,10 @@
 //! policy by which it does not ask a second time about what our gate let pass.
 
 use super::super::manifest::Manifest;
+use super::super::setup;
 use super::{LaunchSpec, Parts};
 use crate::error::Result;
+use crate::paths;
 use serde_json::json;
 
 /// Without a pattern of arguments its own list of dangerous commands asks all the same.
@@ -29,6 +31,14 @@ priority = 950
 "#;
 
 pub(super) fn parts(manifest: &Manifest, spec: &LaunchSpec<'_>, parts: &mut Parts) -> Result<()> {
+    // The pane has the environment of the tmux server; the hooks are where this process sees them.
+    if let Some(home) = paths::user_home() {
+        let home = setup::gemini_home(&home);
+        parts.env.insert(
+            "GEMINI_CLI_HOME".to_owned(),
+            home.to_string_lossy().into_owned(),
+        );
+    }
     // Without its hooks nothing would be asked at all.
     let mut policy = if spec.hooked {
         POLICY.to_owned()

@@ -14,8 +14,11 @@ const OFFLINE: &str = "npm_config_offline";
 
 pub(super) fn parts(manifest: &Manifest, spec: &LaunchSpec<'_>, parts: &mut Parts) -> Result<()> {
     let bell = spec.path_of(Channel::BELL)?;
+    let mut variables = spec.mcp_env.clone();
+    // A variable of this name says that a hook stands in the user's settings: nobody else's shall say so of ours.
+    variables.insert(crate::paths::name::SETUP.to_owned(), String::new());
     let head = json!({
-        "hook": spec.hook.to_string_lossy(), "env": spec.mcp_env, "bell": bell, "gate": manifest.gates(), "tui": true,
+        "hook": spec.hook.to_string_lossy(), "env": variables, "bell": bell, "gate": manifest.gates(), "tui": true,
         "unset": [OFFLINE],
     });
     parts

@@ -5,6 +5,7 @@ use super::super::launch::DECISION_SECONDS;
 use super::super::manifest::Manifest;
 use super::{Commands, MARK, Part, SetupSpec, Target};
 use crate::error::{Failure, Result};
+use crate::fsx;
 use crate::paths;
 use serde_json::{Map, Value, json};
 use std::path::{Path, PathBuf};
@@ -13,9 +14,44 @@ use std::path::{Path, PathBuf};
 const TO_ROOT: &str = "../../../../../../../../../../../../../../../../../../../../../../../..";
 
 fn extension(user_home: &Path) -> PathBuf {
-    paths::env_os("GEMINI_CLI_HOME")
-        .map_or_else(|| user_home.to_path_buf(), PathBuf::from)
-        .join(".gemini/extensions/agent-conductor")
+    home_of(user_home).join(".gemini/extensions/agent-conductor")
+}
+
+/// Whether Gemini CLI is told not to use the extension, or to run no hooks. What cannot be read counts as such.
+pub(super) fn switched_off(user_home: &Path) -> bool {
+    let Some(settings) = extension(user_home)
+        .ancestors()
+        .nth(2)
+        .map(Path::to_path_buf)
+    else {
+        return true;
+    };
+    let read = |name: &str| fsx::read_file_limited(&settings.join(name), super::MAX_FILE).ok();
+    let disabled = read("extensions/extension-enablement.json").is_some_and(|bytes| {
+        serde_json::from_slice::<Value>(&bytes).map_or(true, |rules| {
+            let ours = rules["agent-conductor"]["overrides"].as_array();
+            ours.into_iter()
+                .flatten()
+                .any(|rule| rule.as_str().is_none_or(|rule| rule.starts_with('!')))
+        })
+    });
+    let no_hooks = read("settings.json").is_some_and(|bytes| {
+        let text = String::from_utf8_lossy(&bytes);
+        serde_json::from_str::<Value>(&text).map_or_else(
+            // With comments it is no JSON.
+            |_| text.contains("hooksConfig"),
+            |settings| {
+                let config = &settings["hooksConfig"];
+                config["enabled"] == false || !config["disabled"].is_null()
+            },
+        )
+    });
+    disabled || no_hooks
+}
+
+/// The directory that Gemini CLI takes for the person's home.
+pub(in crate::providers) fn home_of(user_home: &Path) -> PathBuf {
+    paths::env_os("GEMINI_CLI_HOME").map_or_else(|| user_home.to_path_buf(), PathBuf::from)
 }
 
 /// The file with the hooks.

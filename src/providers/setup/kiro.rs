@@ -35,14 +35,23 @@ pub(super) fn targets(manifest: &Manifest, spec: &SetupSpec<'_>) -> Result<Vec<T
         .iter()
         .map(|profile| {
             let agent = format!("conductor-{}", profile.name);
+            let mut servers = Map::new();
+            for server in &profile.mcp_servers {
+                servers.insert(server.name.clone(), server.definition.clone());
+            }
+            // Ours last: a profile cannot replace it.
+            servers.insert(
+                "conductor".to_owned(),
+                json!({
+                    "command": spec.hook.to_string_lossy(), "args": ["mcp"], "env": { name: value },
+                    "timeout": (manifest.tool_wait_seconds + 60) * 1000,
+                }),
+            );
             let mut document = json!({
                 "name": agent,
                 "description": format!("{} (Agent Conductor, {MARK})", profile.description),
                 "prompt": profile.persona,
-                "mcpServers": { "conductor": {
-                    "command": spec.hook.to_string_lossy(), "args": ["mcp"], "env": { name: value },
-                    "timeout": (manifest.tool_wait_seconds + 60) * 1000,
-                } },
+                "mcpServers": servers,
                 // Without `tools` it would have none; what our gate lets pass is not asked about a second time.
                 "tools": ["*"],
                 "allowedTools": ["*", "@conductor"],

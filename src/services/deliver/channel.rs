@@ -8,7 +8,7 @@ use crate::clock;
 use crate::domain::message::{GateReason, Message, Transport};
 use crate::domain::terminal::Terminal;
 use crate::domain::text::{self, Limits};
-use crate::error::{Failure, Result};
+use crate::error::{Failure, Kind, Result};
 use crate::failpoint;
 use crate::fsx;
 use crate::proc::{self, Identity};
@@ -44,9 +44,11 @@ pub(super) fn ring(
     // The plugin of an agent that a person started knows its process only.
     let file = match terminal.root {
         Some(root) if terminal.adopted => {
-            let dir = cx.home.run().join("bells");
-            let _ = fsx::create_private_dir(&dir);
-            dir.join(root.pid.to_string())
+            let file = cx.home.bell(root.pid);
+            if let Some(dir) = file.parent() {
+                let _ = fsx::create_private_dir(dir);
+            }
+            file
         }
         _ => cx.home.run_of(terminal.id.as_str()).join(Channel::BELL),
     };
@@ -93,7 +95,10 @@ pub(super) fn queue(
     });
     let told = tell(cx, terminal, manifest, arguments);
     failpoint::hit("channel.told");
-    if let Err(why) = told {
+    // One that did not end in time may have done it.
+    if let Err(why) = told
+        && why.kind() != Kind::TimedOut
+    {
         tracing::warn!(%why, terminal = %terminal.id, "queue a message with the agent's own program");
         store.write(Durability::Process, Budget::Call, |tx| {
             tx.refuse_message(head.id, GateReason::Channel)

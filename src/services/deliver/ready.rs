@@ -37,7 +37,9 @@ impl Ready {
         }
         let manifest = Catalogue::of(&cx.home).get(&terminal.provider)?;
         let by_channel = terminal.hooked && manifest.channel.is_some();
+        let looked_at = !proves(&terminal, &manifest) || manifest.submit.prompt_row.is_none();
         if by_channel
+            || looked_at
             || !manifest.mcp
             || (proves(&terminal, &manifest) && terminal.last_event_at.is_none())
         {

@@ -93,13 +93,22 @@ pub(super) fn of(
             _ => {}
         }
     }
-    match (run.deadline_at, run.started_at) {
-        (Some(deadline), Some(started)) if now >= deadline => Fate::Late(format!(
-            "it took longer than {}; its terminal was closed",
-            span::show(deadline.as_millisecond() - started.as_millisecond())
-        )),
-        _ => Fate::GoesOn,
+    let (Some(deadline), Some(started)) = (run.deadline_at, run.started_at) else {
+        return Fate::GoesOn;
+    };
+    if now < deadline {
+        return Fate::GoesOn;
     }
+    let limit = span::show(deadline.as_millisecond() - started.as_millisecond());
+    if state.status == Status::Parked {
+        // What it has begun waits in its terminal for a person.
+        return failed(format!(
+            "it took longer than {limit}: its agent reached a usage limit"
+        ));
+    }
+    Fate::Late(format!(
+        "it took longer than {limit}; its terminal was closed"
+    ))
 }
 
 #[cfg(test)]

@@ -136,6 +136,9 @@ fn what_cannot_come_to_an_end_fails() {
     assert_eq!(fate(&run(), &idle, &queued, 59_000), Fate::GoesOn);
     let late = fate(&run(), &idle, &queued, 60_000);
     assert!(reason(late).starts_with("it took longer than 1m"));
+    let parked = fate(&run(), &terminal(Status::Parked, 0), &queued, 60_000);
+    assert!(matches!(parked, Fate::Over(..)), "it stays");
+    assert!(reason(parked).ends_with("reached a usage limit"));
     let ended = fate(&run(), &terminal(Status::Exited, 400), &queued, 500);
     assert!(reason(ended).contains("its terminal has ended: why"));
     let dead = fate(&run(), &idle, &prompt(MessageStatus::Dead), 500);

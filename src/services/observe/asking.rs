@@ -184,14 +184,12 @@ impl Session {
             })
             .map_err(|error| format!("wait for signals: {error}"))?;
         let watcher = Watcher::new(&self.cx.home);
-        let manifest = dialog
-            .then(|| {
-                Catalogue::of(&self.cx.home)
-                    .get(&self.terminal.provider)
-                    .ok()
-            })
-            .flatten();
+        let manifest = Catalogue::of(&self.cx.home)
+            .get(&self.terminal.provider)
+            .ok()
+            .filter(|manifest| dialog || manifest.screen.cancelled.is_some());
         let mut pane = PaneDialog::default();
+        let mut given_up = GivenUp::default();
         loop {
             let approval = self
                 .store
@@ -213,6 +211,12 @@ impl Session {
                 return Ok(Ended::Gone);
             }
             if let Some(manifest) = &manifest
+                && given_up.by_person(&self.terminal, manifest)
+            {
+                self.give_up(id, "a person gave the call up in the pane");
+                return Ok(Ended::Gone);
+            }
+            if let Some(manifest) = manifest.as_ref().filter(|_| dialog)
                 && approval.presence == Presence::Caller
                 && pane.answered(&self.terminal, manifest)
             {
@@ -321,6 +325,30 @@ fn words(input: &Value) -> Option<String> {
         .or_else(|| input.get("justification"))
         .and_then(Value::as_str)
         .map(|text| crate::domain::text::sanitise(&text.chars().take(2_000).collect::<String>()))
+}
+
+/// Whether a person gave the call up in the pane, of an agent that does not tell its hook: its screen says so once more than at the first look.
+#[derive(Default)]
+struct GivenUp {
+    turn: u32,
+    at_first: Option<usize>,
+}
+
+impl GivenUp {
+    fn by_person(&mut self, terminal: &Terminal, manifest: &Manifest) -> bool {
+        self.turn += 1;
+        if manifest.screen.cancelled.is_none() || !self.turn.is_multiple_of(LOOK_EVERY) {
+            return false;
+        }
+        let Some((tmux, pane)) = place(terminal) else {
+            return false;
+        };
+        let Ok((screen, _)) = tmux.sight(pane) else {
+            return false;
+        };
+        let now = providers::cancellations(manifest, &screen);
+        now > *self.at_first.get_or_insert(now)
+    }
 }
 
 /// Whether the agent's dialog was answered in its pane: seen, and then gone in two looks.

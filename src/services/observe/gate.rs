@@ -81,6 +81,11 @@ fn judge(
         .filter(|dir| dir.is_absolute())
         .or_else(|| terminal.map(|terminal| terminal.cwd.clone()))
         .ok_or("it does not say where it runs")?;
+    let workdir = incoming
+        .workdir
+        .as_deref()
+        .map(PathBuf::from)
+        .filter(|dir| dir.is_absolute());
     let action = manifest.action(call);
     let mode = incoming.permission_mode.as_deref();
     let asks = dialect.asks_by_itself(mode);
@@ -90,6 +95,7 @@ fn judge(
             tool: &call.tool,
             action: &action,
             cwd: &cwd,
+            start: workdir.as_deref(),
             profile: terminal.map_or("", |terminal| terminal.profile.as_str()),
             agent_asks: asks,
             allows_edits: !asks,
@@ -105,7 +111,7 @@ fn judge(
         call: call.clone(),
         action,
         ruling,
-        cwd,
+        cwd: workdir.unwrap_or(cwd),
         expires_ms: judged.expires_ms,
     })
 }
@@ -171,7 +177,7 @@ impl Session {
             call,
         );
         let answered = match judged {
-            Ok(judged) if dialog => self.dialog_open(incoming, &judged),
+            Ok(judged) if dialog => self.dialog_open(dialect, incoming, &judged),
             Ok(judged) => self.tool_starting(dialect, incoming, &judged),
             Err(why) => Err(why),
         };
@@ -224,7 +230,12 @@ impl Session {
     }
 
     /// The agent's own dialog is on the screen: it joins the queue, and whoever answers first wins.
-    fn dialog_open(&mut self, incoming: &Incoming, judged: &Judged) -> Result<Verdict, String> {
+    fn dialog_open(
+        &mut self,
+        dialect: Dialect,
+        incoming: &Incoming,
+        judged: &Judged,
+    ) -> Result<Verdict, String> {
         self.mark_dialog(true);
         if judged.ruling.decision == Decision::Deny {
             self.status_event(incoming);
@@ -232,7 +243,11 @@ impl Session {
             return Ok(self.denied_by_policy(judged));
         }
         let bound = judged.bind(&self.terminal);
-        let again = self.just_used(&bound)?;
+        let again = if dialect.escalates() {
+            None
+        } else {
+            self.just_used(&bound)?
+        };
         let passes = match again {
             Some(id) => Some(id),
             None => self.use_approval(&bound, judged.needed(), true)?,

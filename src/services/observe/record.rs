@@ -5,6 +5,7 @@ use super::super::answer;
 use super::super::approve;
 use super::super::deliver::{channel_limits, socket};
 use super::super::flow;
+use super::super::park;
 use super::asking::decided_in_pane;
 use crate::clock;
 use crate::domain::approval::ApprovalStatus;
@@ -179,8 +180,8 @@ pub(super) fn store_event(
     if proven {
         aftermath.count(terminal);
     }
-    if let AgentEvent::MailRefused { ids } = &incoming.event {
-        refused_mail(tx, terminal, ids, at)?;
+    if let AgentEvent::MailRefused { ids, taken } = &incoming.event {
+        refused_mail(tx, terminal, ids, *taken, at)?;
     }
     settle_approvals(tx, terminal, &incoming.event, at, aftermath)?;
     if let Some(change) = next_state(terminal.state.status, &incoming.event)
@@ -215,6 +216,9 @@ pub(super) fn store_event(
             )?;
             flow::turn_over(tx, terminal, Some(error.as_str()), at)?;
         }
+        AgentEvent::LimitReached { until } => {
+            park::park(tx, terminal, *until, at, aftermath)?;
+        }
         AgentEvent::PromptSubmitted { .. } | AgentEvent::ToolStarting(_) => {
             if let Some(handoff) = tx.handoff_of_worker(id)? {
                 tx.reopen_handoff(&handoff.id)?;
@@ -242,15 +246,20 @@ fn refused_mail(
     tx: &Tx<'_>,
     terminal: &Terminal,
     ids: &[i64],
+    taken: bool,
     at: jiff::Timestamp,
 ) -> Result<(), Error> {
-    for id in ids {
+    for (index, id) in ids.iter().enumerate() {
         let Some(message) = tx.message(MessageId(*id))? else {
             continue;
         };
         if message.receiver == terminal.id
             && message.status == MessageStatus::Placed
-            && tx.requeue_message(&message, "the agent's plugin could not submit it", false)?
+            && tx.requeue_message(
+                &message,
+                "the agent's plugin could not submit it",
+                taken && index == 0,
+            )?
         {
             tx.clear_due(DueKind::Proof, &message.id.to_string())?;
             tx.set_due(
