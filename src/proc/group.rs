@@ -5,9 +5,9 @@ use nix::unistd::Pid;
 use std::io::{self, Read};
 use std::os::unix::process::CommandExt;
 use std::process::{Child, Command, ExitStatus, Stdio};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::thread::JoinHandle;
+use std::sync::mpsc::{self, Receiver};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 /// How a child ended.
@@ -36,7 +36,7 @@ pub struct Said {
 const GRACE: Duration = Duration::from_millis(500);
 
 /// Most of its standard error that is kept, in bytes.
-const MAX_ERR: u64 = 16 * 1024;
+const MAX_ERR: usize = 16 * 1024;
 
 /// Runs `command` without input, in a process group of its own, for at most `limit`; it may print `most` bytes. When it is over, whatever
 /// is left of its group is killed.
@@ -51,8 +51,11 @@ pub fn run_group(mut command: Command, limit: Duration, most: usize) -> io::Resu
     let out = child
         .stdout
         .take()
-        .map(|pipe| read_up_to(pipe, most, Arc::clone(&too_much)));
-    let err = child.stderr.take().map(read_and_drop);
+        .map(|pipe| Reader::start(pipe, most, Arc::clone(&too_much)));
+    let err = child
+        .stderr
+        .take()
+        .map(|pipe| Reader::start(pipe, MAX_ERR, Arc::default()));
     let begun = Instant::now();
     let ended = loop {
         match child.try_wait() {
@@ -64,11 +67,7 @@ pub fn run_group(mut command: Command, limit: Duration, most: usize) -> io::Resu
         }
     };
     end_group(&mut child, matches!(ended, Ok(End::Exited(_))));
-    let read = |reader: Option<JoinHandle<Vec<u8>>>| {
-        reader
-            .and_then(|reader| reader.join().ok())
-            .unwrap_or_default()
-    };
+    let read = |reader: Option<Reader>| reader.map(Reader::take).unwrap_or_default();
     let (out, err) = (read(out), read(err));
     let end = match ended? {
         End::Exited(_) if too_much.load(Ordering::Relaxed) => End::TooMuch,
@@ -93,30 +92,48 @@ fn end_group(child: &mut Child, gone: bool) {
     let _ = child.wait();
 }
 
-fn read_up_to(
-    pipe: impl Read + Send + 'static,
-    most: usize,
-    too_much: Arc<AtomicBool>,
-) -> JoinHandle<Vec<u8>> {
-    std::thread::spawn(move || {
-        let mut bytes = Vec::new();
-        let limit = u64::try_from(most).unwrap_or(u64::MAX).saturating_add(1);
-        let _ = pipe.take(limit).read_to_end(&mut bytes);
-        if bytes.len() > most {
-            bytes.truncate(most);
-            too_much.store(true, Ordering::Relaxed);
-        }
-        bytes
-    })
+/// Reads a pipe beside the child, so that it never waits for us. A process that left the group may keep the pipe open for ever: then what
+/// was read until then counts.
+struct Reader {
+    bytes: Arc<Mutex<Vec<u8>>>,
+    over: Receiver<()>,
 }
 
-fn read_and_drop(mut pipe: impl Read + Send + 'static) -> JoinHandle<Vec<u8>> {
-    std::thread::spawn(move || {
-        let mut bytes = Vec::new();
-        let _ = pipe.by_ref().take(MAX_ERR).read_to_end(&mut bytes);
-        let _ = io::copy(&mut pipe, &mut io::sink());
-        bytes
-    })
+impl Reader {
+    fn start(mut pipe: impl Read + Send + 'static, most: usize, too_much: Arc<AtomicBool>) -> Self {
+        let bytes = Arc::new(Mutex::new(Vec::new()));
+        let kept = Arc::clone(&bytes);
+        let (sender, over) = mpsc::channel();
+        std::thread::spawn(move || {
+            let mut chunk = [0; 8192];
+            loop {
+                let got = match pipe.read(&mut chunk) {
+                    Ok(0) => break,
+                    Ok(got) => got,
+                    Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                    Err(_) => break,
+                };
+                let Ok(mut kept) = kept.lock() else {
+                    break;
+                };
+                let room = most - kept.len();
+                kept.extend_from_slice(&chunk[..got.min(room)]);
+                if got > room {
+                    too_much.store(true, Ordering::Relaxed);
+                }
+            }
+            let _ = sender.send(());
+        });
+        Self { bytes, over }
+    }
+
+    fn take(self) -> Vec<u8> {
+        let _ = self.over.recv_timeout(GRACE);
+        self.bytes
+            .lock()
+            .map(|mut bytes| std::mem::take(&mut *bytes))
+            .unwrap_or_default()
+    }
 }
 
 #[cfg(test)]
@@ -153,6 +170,8 @@ mod tests {
             matches!(said.end, End::Exited(_)),
             "what it left behind keeps nobody"
         );
+        let said = sh("setsid sleep 4 & echo done", 60_000, 100);
+        assert_eq!(said.out, b"done\n", "nor does what it hid");
         assert!(begun.elapsed() < Duration::from_secs(30));
     }
 

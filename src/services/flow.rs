@@ -34,6 +34,9 @@ use std::path::{Path, PathBuf};
 /// A run that goes on is looked at this often, in milliseconds.
 const LOOK_MS: i64 = 30_000;
 
+/// A flow whose times cannot be told is looked at again after this time, in milliseconds.
+const PUT_OFF_MS: i64 = 60_000;
+
 /// What `flow add` did.
 #[derive(Debug)]
 pub struct Added {
@@ -286,6 +289,19 @@ fn arm(cx: &Context, store: &mut Store, name: &str) -> Result<()> {
     let mut aftermath = Aftermath::default();
     store.write(Durability::Process, Budget::Call, |tx| {
         arm_in(tx, name, clock::now(), &mut aftermath)
+    })?;
+    aftermath.run(cx, store);
+    Ok(())
+}
+
+/// The times of a flow cannot be told now: it is looked at again after a while.
+fn put_off(cx: &Context, store: &mut Store, flow: &Flow) -> Result<()> {
+    let mut aftermath = Aftermath::default();
+    store.write(Durability::Process, Budget::Call, |tx| {
+        let now = clock::now();
+        let at = clock::after_ms(now, PUT_OFF_MS);
+        tx.reset_due(DueKind::Flow, &flow.name, Some(&server_text(flow)), at)?;
+        aftermath.arm_at(tx, flow.server.clone(), now)
     })?;
     aftermath.run(cx, store);
     Ok(())

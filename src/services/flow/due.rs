@@ -3,7 +3,7 @@
 use super::super::answer::own;
 use super::super::context::Context;
 use super::fate::{self, Fate};
-use super::{LOOK_MS, arm, settle, start, times};
+use super::{LOOK_MS, arm, put_off, settle, start, times};
 use crate::clock;
 use crate::domain::flow::{CatchUp, Flow, Outcome, Overlap, Run, plan};
 use crate::domain::ids::TerminalId;
@@ -26,8 +26,12 @@ const TOLD_MS: i64 = 5_000;
 pub fn due(cx: &Context, store: &mut Store, name: &str) -> Result<()> {
     look_after(cx, store, name)?;
     if let Some(flow) = store.read(|tx| tx.flow(name))? {
-        take_times(cx, store, &flow)?;
+        let taken = take_times(cx, store, &flow);
         start_waiting(cx, store, &flow)?;
+        if let Err(failure) = taken {
+            tracing::warn!(flow = name, %failure, "tell the times of a flow");
+            return put_off(cx, store, &flow);
+        }
     }
     arm(cx, store, name)
 }
