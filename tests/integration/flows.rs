@@ -611,39 +611,72 @@ fn whatever_step_a_tick_dies_at_a_time_starts_at_most_once_and_is_in_the_ledger(
             killed.code == 137 || point.contains("db."),
             "{point}: {killed:?}"
         );
-        let end = Instant::now() + Duration::from_mins(1);
-        loop {
-            // Later, so that what was put off for some seconds is due.
-            let later = hours * HOUR_MS + 20_000;
-            tick_at(&world, later);
-            let runs = history(&world, "deadly");
-            let open = runs
-                .iter()
-                .filter(|run| run["outcome"] == "running")
-                .count();
-            if runs.len() == usize::try_from(hours).unwrap() && open == 0 {
-                break;
-            }
-            assert!(Instant::now() < end, "{point}: {runs:?}");
-            std::thread::sleep(Duration::from_millis(300));
-        }
-        let started = starts(&world) - before;
-        assert!(started <= 1, "{point}: started {started} times");
-        let run = &history(&world, "deadly")[0];
-        assert!(
-            run["outcome"] == "ran" || text(&run["reason"]).contains("was killed"),
-            "{point}: {run}"
-        );
-        // What was launched without being noted is closed.
-        let living = world.run(["sessions"]).json();
-        let living: usize = living
-            .as_array()
-            .unwrap()
-            .iter()
-            .map(|session| session["terminals"].as_array().unwrap().len())
-            .sum();
-        assert!(living <= 1, "{point}: {living} terminals live");
+        one_start(&world, "deadly", hours, before, point);
     }
+}
+
+/// Lets ticks come by until the newest of `hours` hourly times is over: it was started at most once, and the ledger says what became of it.
+fn one_start(world: &World, name: &str, hours: i64, before: usize, point: &str) {
+    let end = Instant::now() + Duration::from_mins(1);
+    let run = loop {
+        // Later, so that what was put off for some seconds is due.
+        tick_at(world, hours * HOUR_MS + 20_000);
+        let runs = history(world, name);
+        let open = runs.iter().any(|run| run["outcome"] == "running");
+        if runs.len() == usize::try_from(hours).unwrap() && !open {
+            break runs[0].clone();
+        }
+        assert!(Instant::now() < end, "{point}: {runs:?}");
+        std::thread::sleep(Duration::from_millis(300));
+    };
+    let started = starts(world) - before;
+    assert!(started <= 1, "{point}: started {started} times");
+    assert!(
+        run["outcome"] == "ran" || text(&run["reason"]).contains("was killed"),
+        "{point}: {run}"
+    );
+    // What was launched without being noted is closed.
+    let sessions = world.run(["sessions"]).json();
+    let living: usize = sessions
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|session| session["terminals"].as_array().unwrap().len())
+        .sum();
+    assert!(living <= 1, "{point}: {living} terminals live");
+}
+
+/// `CONDUCTOR_CAMPAIGN=1` kills a thousand (`scripts/campaign-flows`).
+#[test]
+fn ticks_that_are_killed_at_random_start_each_time_at_most_once() {
+    let world = world();
+    add(&world, "chaos", "schedule: \"0 * * * *\"", "SAY alive");
+    let rounds = if std::env::var_os("CONDUCTOR_CAMPAIGN").is_some() {
+        1_000
+    } else {
+        10
+    };
+    let mut ran = 0;
+    for hours in 1..=rounds {
+        let before = starts(&world);
+        let tick = world
+            .run(["tick"])
+            .env("CONDUCTOR_CLOCK_SKEW", (hours * HOUR_MS).to_string())
+            .start();
+        // Mixed up, and the same each time.
+        let wait = (u64::try_from(hours).unwrap() * 7_919) % 400;
+        std::thread::sleep(Duration::from_millis(wait));
+        tick.kill();
+        one_start(
+            &world,
+            "chaos",
+            hours,
+            before,
+            &format!("{hours} after {wait} ms"),
+        );
+        ran += usize::from(history(&world, "chaos")[0]["outcome"] == "ran");
+    }
+    assert!(ran > 0, "nothing ever ran");
 }
 
 #[test]
