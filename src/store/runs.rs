@@ -83,7 +83,7 @@ impl Tx<'_> {
     pub fn claim_run(&self, id: i64, lease: Option<Root>, now: Timestamp) -> Result<bool, Error> {
         let claimed = self
             .prepare_cached(
-                "UPDATE runs SET started_at = ?2, lease_pid = ?3, lease_start = ?4
+                "UPDATE runs SET started_at = ?2, lease_pid = ?3, lease_start = ?4, reason = NULL
                  WHERE id = ?1 AND outcome = 'running' AND started_at IS NULL",
             )?
             .execute(params![

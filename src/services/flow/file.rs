@@ -10,6 +10,7 @@ use crate::fsx;
 use crate::paths;
 use crate::profiles::finding;
 use crate::profiles::flow_file::{self, FlowFile};
+use crate::profiles::front_matter;
 use crate::profiles::project::{DIR, FLOWS, sha256};
 use crate::providers::Catalogue;
 use crate::store::Store;
@@ -141,11 +142,10 @@ pub(super) fn accepted(store: &mut Store, flow: &Flow) -> Result<String> {
     {
         return Err(Failure::refused("its script was changed since `flow add`").hint(again));
     }
-    let (file, findings) = flow_file::read(&bytes, None);
-    match finding::failure("read its file", &findings) {
-        Some(failure) => Err(failure),
-        None => Ok(file.prompt),
-    }
+    // These bytes were looked at when they were accepted.
+    let document = front_matter::parse(&bytes)
+        .map_err(|fault| Failure::failed(format!("read its file: {fault}")))?;
+    Ok(document.body)
 }
 
 fn untrusted(path: &Path, project: Option<&Path>) -> Failure {
