@@ -646,16 +646,12 @@ fn one_start(world: &World, name: &str, hours: i64, before: usize, point: &str) 
     assert!(living <= 1, "{point}: {living} terminals live");
 }
 
-/// `CONDUCTOR_CAMPAIGN=1` kills a thousand (`scripts/campaign-flows`).
+/// `CONDUCTOR_CAMPAIGN_KILLS=N` kills so many (`scripts/campaign-flows`: a thousand).
 #[test]
 fn ticks_that_are_killed_at_random_start_each_time_at_most_once() {
     let world = world();
     add(&world, "chaos", "schedule: \"0 * * * *\"", "SAY alive");
-    let rounds = if std::env::var_os("CONDUCTOR_CAMPAIGN").is_some() {
-        1_000
-    } else {
-        10
-    };
+    let rounds = std::env::var("CONDUCTOR_CAMPAIGN_KILLS").map_or(10, |n| n.parse().unwrap());
     let mut ran = 0;
     for hours in 1..=rounds {
         let before = starts(&world);
@@ -699,6 +695,20 @@ fn the_servers_own_timer_runs_a_flow_and_heals_after_a_kill() {
             .count(),
         "{runs:?}"
     );
+}
+
+#[test]
+fn a_tick_that_dies_when_it_has_settled_a_run_leaves_the_one_that_waits_to_the_next() {
+    let world = world();
+    add(&world, "pair", "overlap: queue", "SAY x");
+    arm(&world, "flow.settled");
+    world.run(["flow", "run", "pair"]).ok();
+    world.run(["flow", "run", "pair"]).ok();
+    eventually("both ran", || {
+        (outcomes(&world, "pair") == ["ran", "ran"]).then_some(())
+    });
+    assert!(!world.at("failpoint").exists());
+    assert_eq!(starts(&world), 2);
 }
 
 #[test]
