@@ -56,10 +56,11 @@ pub fn show(ms: i64) -> String {
         }
     }
     parts.truncate(2);
-    if parts.is_empty() {
-        return format!("{left}ms");
+    match (parts.is_empty(), left) {
+        (true, 0) => "0s".to_owned(),
+        (true, left) => format!("{left}ms"),
+        (false, _) => parts.join(" "),
     }
-    parts.join(" ")
 }
 
 #[cfg(test)]
@@ -96,6 +97,7 @@ mod tests {
         }
         assert_eq!(show(5_400_000), "1h 30m");
         assert_eq!(show(500), "500ms");
+        assert_eq!(show(0), "0s");
     }
 
     proptest! {
