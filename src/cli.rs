@@ -1,9 +1,11 @@
 //! Every command and flag, in one place and without behaviour.
 
 mod decisions;
+mod flows;
 mod messages;
 
 pub use decisions::{ApprovalCommand, ApprovalScope, Audit, AuditFormat, Policy};
+pub use flows::{Flow, TimerKind};
 pub use messages::{Broadcast, Inbox, InboxCommand, Send};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -196,6 +198,12 @@ pub enum Command {
         #[arg(long)]
         force: bool,
     },
+    /// Add, list, run or remove flows: prompts for fresh agents at set times.
+    Flow {
+        /// What to do.
+        #[command(subcommand)]
+        command: Flow,
+    },
     /// List, show or check agent programs, or set one up.
     Provider {
         /// What to do.
@@ -237,7 +245,7 @@ pub enum Command {
     Doctor,
     /// Print figures for a monitoring system (Prometheus text format).
     Metrics,
-    /// Generate completions, man page, command reference or JSON Schemas.
+    /// Generate completions, man page, command reference, JSON Schemas, or timers.
     Generate {
         /// What to generate.
         #[command(subcommand)]
@@ -511,6 +519,15 @@ pub enum Generate {
     },
     /// JSON Schemas of what `--json` prints.
     Schema,
+    /// A timer outside tmux that does what is due each minute, so that flows run without tmux.
+    Units {
+        /// For which system.
+        #[arg(value_enum, default_value_t)]
+        kind: TimerKind,
+        /// Write the files into this directory instead of printing them.
+        #[arg(long, value_name = "DIR")]
+        dir: Option<PathBuf>,
+    },
 }
 
 /// A generated page.

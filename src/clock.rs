@@ -1,6 +1,7 @@
 //! The one owner of time: nothing else asks for "now".
 
 use jiff::Timestamp;
+use jiff::tz::TimeZone;
 use std::time::{Duration, Instant};
 
 /// The wall clock, in UTC, cut to milliseconds (what the database stores).
@@ -40,6 +41,20 @@ pub fn elapsed_ms(since: Timestamp, now: Timestamp) -> i64 {
     } else {
         passed.max(0)
     }
+}
+
+/// The time zone with this IANA name, if this machine knows it.
+pub fn zone(name: &str) -> Option<TimeZone> {
+    TimeZone::get(name).ok()
+}
+
+/// The name of this machine's time zone; `UTC` where it has none that other processes could find by its name.
+pub fn system_zone() -> String {
+    let zone = TimeZone::try_system().ok();
+    let name = zone.as_ref().and_then(TimeZone::iana_name);
+    name.filter(|name| self::zone(name).is_some())
+        .unwrap_or("UTC")
+        .to_owned()
 }
 
 /// A point on the monotonic clock until which somebody waits.

@@ -2,6 +2,10 @@
 //!
 //! Identity of a process is its pid and its start time (clock ticks since boot, `proc_pid_stat(5)` field 22): a pid alone comes back.
 
+mod group;
+
+pub use group::{End, Said, run_group};
+
 use crate::error::{Failure, Kind, Result};
 use std::ffi::OsStr;
 use std::fs;

@@ -8,6 +8,9 @@ use clap::CommandFactory;
 pub(super) fn generate(door: &mut Door<'_>, what: &Generate) -> Result<()> {
     let mut text = Vec::new();
     match what {
+        Generate::Units { kind, dir } => {
+            return super::flow::units(door, *kind, dir.as_deref());
+        }
         Generate::Completions { shell } => {
             clap_complete::generate(*shell, &mut Cli::command(), super::program(), &mut text);
         }
@@ -98,6 +101,8 @@ mod tests {
             "terminal",
             "session",
             "message",
+            "flow",
+            "run",
             "audit_entry",
             "audit_report",
             "error",

@@ -3,6 +3,7 @@
 mod agents;
 mod approvals;
 mod audit;
+mod flow;
 mod generate;
 mod messages;
 mod metrics;
@@ -288,6 +289,7 @@ fn dispatch(cli: Cli, out: &mut dyn Write) -> Result<u8> {
             name,
             force,
         } => profiles::install(&mut door, &source, scope, name.as_deref(), force)?,
+        Command::Flow { command } => flow::flow(&mut door, &command)?,
         Command::Provider { command } => return providers::provider(&mut door, &command),
         Command::Policy { command } => return policy::policy(&mut door, &command),
         Command::Trust { dir, yes } => profiles::trust(&mut door, &dir, yes)?,

@@ -107,7 +107,7 @@ pub(super) fn menu(door: &mut Door<'_>, name: &str, arguments: &[String]) -> Res
     let cx = door.cx.clone();
     let client = arguments.first().map_or("", String::as_str);
     match name {
-        "inbox" | "help" => {
+        "inbox" | "flows" | "help" => {
             let list = service::menu_commands(name, client, &cx.tmux, &cx.home, &cx.binary)
                 .ok_or_else(|| Failure::failed(format!("the menu {name} cannot be shown")))?;
             Ok(cx.tmux.run(&list).map(drop)?)

@@ -3,6 +3,7 @@
 pub mod approval;
 pub mod audit;
 pub mod event;
+pub mod flow;
 pub mod handoff;
 pub mod ids;
 pub mod message;

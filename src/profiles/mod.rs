@@ -9,6 +9,7 @@
 //! | [`built_in`] | the profiles that are part of the binary |
 //! | [`search`] | ranking and near names |
 //! | [`project`] | a project's `.conductor/`, and the hashes that trust is bound to |
+//! | [`flow_file`] | flows, and how their prompts are filled |
 //! | [`edit`] | creating and installing profiles |
 //! | [`policy`], [`policy_file`], [`policy_always`] | `policy.toml`: which rules hold, how they are written, the one that `always` adds |
 //! | [`policy_sight`] | the disk, as a policy looks at it |
@@ -24,6 +25,7 @@ mod effects;
 mod fields;
 mod files;
 pub mod finding;
+pub mod flow_file;
 pub mod front_matter;
 pub mod inheritance;
 mod keys;

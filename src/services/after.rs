@@ -252,6 +252,7 @@ pub fn end(
             clock::after_ms(at, 500),
         )?;
     }
+    super::flow::ended(tx, terminal, at)?;
     tx.audit(
         at,
         "terminal.exited",

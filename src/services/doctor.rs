@@ -111,6 +111,7 @@ pub fn examine(cx: &Context) -> Result<Vec<Finding>> {
             findings.extend(queues::proofs(rates).into_iter().map(proven));
             findings.push(audit_log(&mut store));
             findings.extend(gates(cx, &mut store)?);
+            findings.extend(flows(cx, &mut store)?);
             Some(store)
         }
         Err(crate::store::Error::Missing(_)) => {
@@ -263,6 +264,47 @@ fn rules(cx: &Context) -> Finding {
             "mend the file; `conductor-hook policy show` says which rules hold",
         ),
     }
+}
+
+/// Flows that would miss their next run, or whose next run would fail.
+fn flows(cx: &Context, store: &mut Store) -> Result<Vec<Finding>> {
+    let flows = store.read(|tx| tx.flows())?;
+    if flows.is_empty() {
+        return Ok(Vec::new());
+    }
+    let drivers = super::flow::drivers(cx, store, &flows)?;
+    let mut findings: Vec<Finding> = flows
+        .iter()
+        .zip(drivers)
+        .filter_map(|(flow, driver)| Some((flow, driver.warning?, driver.word)))
+        .map(|(flow, warning, word)| {
+            let remedy = if word == Some("nothing") {
+                "start tmux, or let `conductor-hook generate units` make a timer that needs none"
+                    .to_owned()
+            } else {
+                format!(
+                    "mend it, then `conductor-hook flow add {}`",
+                    flow.path.display()
+                )
+            };
+            let found = format!("{}: {warning}", flow.name);
+            bad(
+                Level::Warning,
+                "flows",
+                found,
+                "nobody is there to notice it at that time",
+                remedy,
+            )
+        })
+        .collect();
+    if findings.is_empty() {
+        let on = flows.iter().filter(|flow| flow.enabled).count();
+        findings.push(ok(
+            "flows",
+            format!("{on} of {} wait for their times", flows.len()),
+        ));
+    }
+    Ok(findings)
 }
 
 fn terminals(store: &mut Store) -> Result<Vec<Finding>> {

@@ -17,6 +17,7 @@ pub mod deliver;
 pub mod doctor;
 pub mod explain;
 pub mod find;
+pub mod flow;
 pub mod identity;
 pub mod inbox;
 pub mod launch;

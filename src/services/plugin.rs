@@ -369,7 +369,7 @@ pub fn menu_line(arguments: &str) -> String {
     )
 }
 
-/// The tmux commands behind those menu entries that only open a popup on `client`: `inbox` and `help`.
+/// The tmux commands behind those menu entries that only open a popup on `client`: `inbox`, `flows` and `help`.
 pub fn menu_commands(
     name: &str,
     client: &str,
@@ -378,18 +378,23 @@ pub fn menu_commands(
     binary: &Path,
 ) -> Option<CommandList> {
     let socket = tmux.socket_text();
+    let own = |words: &[&str]| {
+        let before = [
+            binary.to_str()?,
+            "--home",
+            home.root().to_str()?,
+            "-S",
+            &socket,
+        ];
+        Some(shell_words::join(before.iter().chain(words)))
+    };
     let line = match name {
-        "inbox" => {
-            let words = shell_words::join([
-                binary.to_str()?,
-                "--home",
-                home.root().to_str()?,
-                "-S",
-                &socket,
-                "inbox",
-            ]);
-            format!("{words} 2>&1 | less")
-        }
+        "inbox" => format!("{} 2>&1 | less", own(&["inbox"])?),
+        "flows" => format!(
+            "( {} ; echo ; {} ) 2>&1 | less",
+            own(&["flow", "list"])?,
+            own(&["flow", "history"])?
+        ),
         "help" => {
             // The server's own program always fits the server.
             let own = tmux.identify().ok().map(|(server, _)| server.pid);

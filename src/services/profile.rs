@@ -31,7 +31,8 @@ impl Trusted {
         }
     }
 
-    fn of(store: &mut Store) -> Result<Self> {
+    /// What has been accepted in this state.
+    pub fn of(store: &mut Store) -> Result<Self> {
         let hashes = store.read(|tx| tx.trusted_hashes())?;
         Ok(Self(
             hashes

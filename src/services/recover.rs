@@ -280,9 +280,13 @@ fn forgotten(
 /// What is overdue because a timer was lost is due now, and so is what a killed helper left behind: arms the timers of all servers again.
 pub fn rearm(cx: &Context, store: &mut Store) -> Result<()> {
     let now = clock::now();
-    let (needed, left) = store.read(|tx| {
+    if let Err(failure) = super::flow::heal(store) {
+        tracing::warn!(%failure, "look after flows");
+    }
+    let (needed, flows, left) = store.read(|tx| {
         let living = tx.live_terminals()?;
-        let mut needed = tx.is_due_too_late(now)?;
+        let flows = super::flow::unwatched(tx, now)?;
+        let mut needed = tx.is_due_too_late(now)? || !flows.is_empty();
         for server in living.iter().filter_map(|t| t.server.as_ref()) {
             needed |= tx
                 .next_due(&server.socket.to_string_lossy())?
@@ -290,7 +294,7 @@ pub fn rearm(cx: &Context, store: &mut Store) -> Result<()> {
         }
         let mut left = unattended(tx, &living, now)?;
         left.extend(forgotten(tx, now)?);
-        Ok::<_, crate::store::Error>((needed, left))
+        Ok::<_, crate::store::Error>((needed, flows, left))
     })?;
     if !needed && left.is_empty() {
         return Ok(());
@@ -305,6 +309,9 @@ pub fn rearm(cx: &Context, store: &mut Store) -> Result<()> {
         }
         for terminal in tx.live_terminals()? {
             aftermath.arm(tx, &terminal, now)?;
+        }
+        for socket in &flows {
+            aftermath.arm_at(tx, socket.clone(), now)?;
         }
         Ok::<_, crate::store::Error>(())
     })?;

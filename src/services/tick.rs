@@ -2,7 +2,7 @@
 
 use super::after::{self, Aftermath};
 use super::context::Context;
-use super::{answer, approve, audit, bounce, deliver, park, prove, recover};
+use super::{answer, approve, audit, bounce, deliver, flow, park, prove, recover};
 use crate::clock;
 use crate::domain::ids::{ApprovalId, MessageId, TerminalId};
 use crate::error::Result;
@@ -15,7 +15,10 @@ use crate::store::{Budget, Due, DueKind, Durability, Store};
 pub fn tick(cx: &Context, store: &mut Store) -> Result<()> {
     let socket = cx.tmux.socket().to_path_buf();
     let mut aftermath = Aftermath::default();
-    let due: Vec<Due> = store.write(Durability::Process, Budget::Call, |tx| {
+    if let Err(failure) = flow::heal(store) {
+        tracing::warn!(%failure, "look after flows");
+    }
+    let mut due: Vec<Due> = store.write(Durability::Process, Budget::Call, |tx| {
         let now = clock::now();
         tx.disarm(&socket.to_string_lossy())?;
         for id in tx.expire_messages(now)? {
@@ -26,12 +29,13 @@ pub fn tick(cx: &Context, store: &mut Store) -> Result<()> {
         let due = tx.take_due(now)?;
         // If this process is killed before it has done the work below, a tick soon does it; twice does no harm.
         for due in &due {
-            tx.set_due(
-                due.kind,
-                &due.subject,
-                Some(&socket.to_string_lossy()),
-                clock::after_ms(now, 5_000),
-            )?;
+            let own = match due.kind {
+                DueKind::Flow => tx.flow(&due.subject)?.map(|flow| flow.server),
+                _ => None,
+            };
+            let server = own.as_ref().unwrap_or(&socket).to_string_lossy();
+            let again = clock::after_ms(now, 5_000);
+            tx.set_due(due.kind, &due.subject, Some(&server), again)?;
         }
         aftermath.arm_at(tx, socket.clone(), now)?;
         Ok::<_, crate::store::Error>(due)
@@ -39,10 +43,15 @@ pub fn tick(cx: &Context, store: &mut Store) -> Result<()> {
     failpoint::hit("tick.taken");
     aftermath.run(cx, store);
     failpoint::hit("tick.armed");
+    // A flow's script may take its time.
+    due.sort_by_key(|due| due.kind == DueKind::Flow);
     for due in &due {
-        store.write(Durability::Process, Budget::Call, |tx| {
-            tx.clear_due(due.kind, &due.subject)
-        })?;
+        // A flow sets its next time itself, in one step with what it did.
+        if due.kind != DueKind::Flow {
+            store.write(Durability::Process, Budget::Call, |tx| {
+                tx.clear_due(due.kind, &due.subject)
+            })?;
+        }
         failpoint::hit("tick.cleared");
         if let Err(failure) = one(cx, store, due) {
             tracing::warn!(%failure, kind = ?due.kind, subject = %due.subject, "do what is due");
@@ -88,5 +97,6 @@ fn one(cx: &Context, store: &mut Store, due: &Due) -> Result<()> {
             Ok(id) => approve::due(cx, store, id),
             Err(_) => Ok(()),
         },
+        DueKind::Flow => flow::due(cx, store, &due.subject),
     }
 }

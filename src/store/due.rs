@@ -19,6 +19,8 @@ pub enum DueKind {
     Park,
     /// Remind of an approval that waits, or end one whose time is over (subject: its id).
     Approval,
+    /// Start a flow whose time has come, or look after its runs (subject: its name).
+    Flow,
 }
 
 impl DueKind {
@@ -28,6 +30,7 @@ impl DueKind {
             Self::Proof => "proof",
             Self::Handoff => "handoff",
             Self::Approval => "approval",
+            Self::Flow => "flow",
             Self::Park => "park",
         }
     }
@@ -39,6 +42,7 @@ impl DueKind {
             Self::Handoff,
             Self::Approval,
             Self::Park,
+            Self::Flow,
         ];
         all.into_iter().find(|kind| kind.as_str() == text)
     }
@@ -77,6 +81,10 @@ pub enum Arm {
 /// No retry of a delivery is due later than this, in milliseconds.
 const LATEST_MS: i64 = 90_000;
 
+/// While a flow or a parked agent waits for a time on the clock, its server's timer is no longer than this, in milliseconds: timers stand
+/// still while the machine sleeps, and know nothing of clocks that are set.
+const CLOCK_TIMER_MS: i64 = 60_000;
+
 /// A timer that fires within this time is left alone although nothing is due, in milliseconds.
 const POINTLESS_MS: i64 = 5_000;
 
@@ -104,6 +112,18 @@ impl Tx<'_> {
         Ok(())
     }
 
+    /// Makes something due at `at`, whatever was due about it before.
+    pub fn reset_due(
+        &self,
+        kind: DueKind,
+        subject: &str,
+        server: Option<&str>,
+        at: Timestamp,
+    ) -> Result<(), Error> {
+        self.clear_due(kind, subject)?;
+        self.set_due(kind, subject, server, at)
+    }
+
     /// Nothing of this kind is due about `subject` any more.
     pub fn clear_due(&self, kind: DueKind, subject: &str) -> Result<(), Error> {
         self.prepare_cached("DELETE FROM due WHERE kind = ?1 AND subject = ?2")?
@@ -116,6 +136,15 @@ impl Tx<'_> {
         Ok(self
             .prepare_cached("SELECT 1 FROM due WHERE kind = ?1 AND subject = ?2")?
             .exists([kind.as_str(), subject])?)
+    }
+
+    /// When something of this kind is due about `subject`.
+    pub fn due_at(&self, kind: DueKind, subject: &str) -> Result<Option<Timestamp>, Error> {
+        let at: Option<i64> = self
+            .prepare_cached("SELECT at FROM due WHERE kind = ?1 AND subject = ?2")?
+            .query_row([kind.as_str(), subject], |row| row.get(0))
+            .optional()?;
+        Ok(at.map(time))
     }
 
     /// Takes everything that is due by `now` out of the table.
@@ -192,6 +221,11 @@ impl Tx<'_> {
             }
             return Ok(Arm::Keep);
         };
+        let next = if self.clock_waits(socket)? {
+            time(next.as_millisecond().min(now + CLOCK_TIMER_MS))
+        } else {
+            next
+        };
         // A timer that should have fired two seconds ago is lost.
         let early_enough =
             armed.is_some_and(|(at, _)| at >= now - 2_000 && at <= next.as_millisecond().max(now));
@@ -203,6 +237,22 @@ impl Tx<'_> {
             at: next,
             generation,
         })
+    }
+
+    fn clock_waits(&self, socket: &str) -> Result<bool, Error> {
+        Ok(self
+            .prepare_cached("SELECT 1 FROM due WHERE kind IN ('flow', 'park') AND server = ?1")?
+            .exists([socket])?)
+    }
+
+    /// When the timer of this server fires, if one is armed.
+    pub fn armed_at(&self, socket: &str) -> Result<Option<Timestamp>, Error> {
+        let at: Option<i64> = self
+            .query_row("SELECT at FROM armed WHERE server = ?1", [socket], |row| {
+                row.get(0)
+            })
+            .optional()?;
+        Ok(at.filter(|at| *at > 0).map(time))
     }
 
     fn set_armed(&self, socket: &str, at: i64, generation: i64) -> Result<(), Error> {
@@ -287,6 +337,17 @@ mod tests {
                 tx.clear_due(DueKind::Handoff, "h")?;
                 assert_eq!(tx.arm("/s", at(9_000))?, Arm::Cancel { generation: 6 });
                 assert_eq!(tx.arm("/s", at(9_000))?, Arm::Keep, "once");
+                tx.set_due(DueKind::Flow, "f", Some("/s"), at(9_000_000))?;
+                assert_eq!(
+                    tx.arm("/s", at(9_000))?,
+                    Arm::Set {
+                        at: at(69_000),
+                        generation: 7
+                    },
+                    "a flow's timer is short"
+                );
+                assert_eq!(tx.arm("/s", at(30_000))?, Arm::Keep);
+                assert_eq!(tx.arm("/other", at(30_000))?, Arm::Keep);
                 Ok::<_, Error>(())
             })
             .unwrap();

@@ -7,6 +7,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("migrations/0001_start.sql"),
     include_str!("migrations/0002_approvals.sql"),
     include_str!("migrations/0003_providers.sql"),
+    include_str!("migrations/0004_flows.sql"),
 ];
 
 /// Newest schema of this program.

@@ -1,6 +1,7 @@
 //! The JSON shapes of the public contract: stable field names, ids as strings, RFC 3339 UTC times, `null` for what is absent.
 
 use crate::domain::approval::{Approval, ApprovalKind, ApprovalStatus, Scope, Script};
+use crate::domain::flow::Outcome;
 use crate::domain::ids::{ApprovalId, MessageId, TerminalId};
 use crate::domain::message::{Message, MessageStatus, Transport};
 use crate::domain::policy::{Presence, Risk};
@@ -352,11 +353,24 @@ pub fn schemas() -> serde_json::Value {
         }))},
         "warnings": {"type": "array", "items": text},
     }));
+    let outcomes: Vec<&str> = Outcome::ALL.iter().map(|o| o.as_str()).collect();
+    let flow = object(json!({
+        "name": text, "path": text, "schedule": text, "timezone": text, "profile": text, "provider": maybe_text,
+        "enabled": {"type": "boolean"}, "overlap": {"enum": ["skip", "queue", "replace"]}, "catch_up": {"enum": ["none", "one", "all"]},
+        "next_run": maybe_time, "last_run": maybe_time,
+        "last_outcome": {"enum": outcomes.iter().copied().map(Some).chain([None]).collect::<Vec<_>>()},
+        "cwd": text, "session": text, "script": maybe_text, "jitter": count, "timeout": count,
+        "driver": {"enum": ["tmux", "systemd", "launchd", "nothing", null]}, "warning": maybe_text,
+    }));
+    let run = object(json!({
+        "id": text, "flow": text, "due_at": time, "started_at": maybe_time, "ended_at": maybe_time, "outcome": {"enum": outcomes},
+        "reason": maybe_text, "terminal": maybe_text,
+    }));
     let error = object(json!({
         "error": object(json!({"kind": text, "message": text, "hint": maybe_text})),
     }));
     json!({
         "$schema": "https://json-schema.org/draft/2020-12/schema",
-        "$defs": {"terminal": terminal, "session": session, "message": message, "approval": approval, "audit_entry": audit_entry, "audit_report": audit_report, "error": error},
+        "$defs": {"terminal": terminal, "session": session, "message": message, "approval": approval, "flow": flow, "run": run, "audit_entry": audit_entry, "audit_report": audit_report, "error": error},
     })
 }

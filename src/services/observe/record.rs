@@ -4,6 +4,7 @@ use super::super::after::{self, Aftermath};
 use super::super::answer;
 use super::super::approve;
 use super::super::deliver::{channel_limits, socket};
+use super::super::flow;
 use super::super::park;
 use super::asking::decided_in_pane;
 use crate::clock;
@@ -203,6 +204,7 @@ pub(super) fn store_event(
                 answer.as_deref().unwrap_or_default(),
                 at,
             )?;
+            flow::turn_over(tx, terminal, None, at)?;
         }
         AgentEvent::TurnFailed { error } => {
             answer::turn_over(
@@ -212,6 +214,7 @@ pub(super) fn store_event(
                 &format!("the worker's turn failed: {error}"),
                 at,
             )?;
+            flow::turn_over(tx, terminal, Some(error.as_str()), at)?;
         }
         AgentEvent::LimitReached { until } => {
             park::park(tx, terminal, *until, at, aftermath)?;

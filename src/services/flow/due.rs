@@ -1,0 +1,281 @@
+//! The time of a flow has come, or one of its runs wants to be looked after.
+
+use super::super::answer::own;
+use super::super::context::Context;
+use super::fate::{self, Fate};
+use super::{LOOK_MS, arm, put_off, settle, start, times};
+use crate::clock;
+use crate::domain::flow::{CatchUp, Flow, Outcome, Overlap, Run, plan};
+use crate::domain::ids::TerminalId;
+use crate::error::{Failure, Result};
+use crate::failpoint;
+use crate::proc::Identity;
+use crate::store::{Budget, Durability, Store, Tx};
+use jiff::Timestamp;
+
+/// Most runs of one flow that wait.
+const MOST_WAITING: usize = 100;
+
+/// A process that starts a run is looked for again after this time, in milliseconds.
+const STARTING_MS: i64 = 5_000;
+
+/// How long the end of a turn is looked at again and again, in milliseconds.
+const TOLD_MS: i64 = 5_000;
+
+/// Does what is due about the flow `name`. Of two ticks at once, whoever enters a time into the ledger, and then claims it, has it.
+pub fn due(cx: &Context, store: &mut Store, name: &str) -> Result<()> {
+    look_after(cx, store, name)?;
+    if let Some(flow) = store.read(|tx| tx.flow(name))? {
+        let taken = take_times(cx, store, &flow);
+        start_waiting(cx, store, &flow)?;
+        if let Err(failure) = taken {
+            tracing::warn!(flow = name, %failure, "tell the times of a flow");
+            return put_off(cx, store, &flow);
+        }
+    }
+    arm(cx, store, name)
+}
+
+/// Settles the runs that are over.
+fn look_after(cx: &Context, store: &mut Store, name: &str) -> Result<()> {
+    let now = clock::now();
+    let runs = store.read(|tx| {
+        let mut found = Vec::new();
+        for run in tx.open_runs(name)? {
+            let terminal = match &run.terminal {
+                Some(id) => tx.terminal(id)?,
+                None => None,
+            };
+            let prompt = match run.message {
+                Some(id) => tx.message(id)?,
+                None => None,
+            };
+            found.push((run, terminal, prompt));
+        }
+        Ok::<_, crate::store::Error>(found)
+    })?;
+    for (run, terminal, prompt) in runs.iter().filter(|(run, ..)| !run.waits()) {
+        let starting = run.lease.is_some_and(|lease| {
+            Identity {
+                pid: lease.pid,
+                start: lease.start,
+            }
+            .alive()
+        });
+        match fate::of(run, terminal.as_ref(), prompt.as_ref(), starting, now) {
+            Fate::GoesOn => {}
+            Fate::Over(outcome, reason) => {
+                settle(store, run, outcome, reason.as_deref())?;
+                if run.message.is_none() {
+                    start::close_unnoted(cx, store, run)?;
+                }
+            }
+            Fate::Late(reason) => {
+                settle(store, run, Outcome::Failed, Some(&reason))?;
+                if let Some(id) = &run.terminal {
+                    start::close_terminal(cx, store, id);
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Enters the times that have come into the ledger, and the next one into the flow.
+fn take_times(cx: &Context, store: &mut Store, flow: &Flow) -> Result<()> {
+    let (Some(slot), true) = (flow.next_slot, flow.enabled) else {
+        return Ok(());
+    };
+    let now = clock::now();
+    let (schedule, zone) = times(flow)?;
+    let set_back = plan::set_back(&schedule, &zone, slot, now);
+    let what = (flow.name.as_str(), flow.jitter_ms, flow.catch_up);
+    let verdict = plan::judge(&schedule, &zone, what, slot, now);
+    if verdict.is_none() && !set_back {
+        return Ok(());
+    }
+    let mut replaced = Vec::new();
+    store.write(Durability::Power, Budget::Call, |tx| {
+        // Another tick was here, or somebody changed the flow.
+        if tx.flow(&flow.name)?.as_ref() != Some(flow) {
+            return Ok(());
+        }
+        let Some(verdict) = &verdict else {
+            tracing::warn!(flow = %flow.name, "the clock was set back");
+            tx.forget_future(&flow.name, now)?;
+            let next = crate::domain::flow::next::next(&schedule, &zone, now);
+            return tx.set_flow_next(&flow.name, true, next);
+        };
+        enter(tx, flow, verdict, now, &mut replaced)?;
+        tx.trim_runs(&flow.name)?;
+        tx.set_flow_next(&flow.name, true, verdict.next)
+    })?;
+    failpoint::hit("flow.entered");
+    for id in &replaced {
+        start::close_terminal(cx, store, id);
+    }
+    Ok(())
+}
+
+fn enter(
+    tx: &Tx<'_>,
+    flow: &Flow,
+    verdict: &plan::Verdict,
+    now: Timestamp,
+    replaced: &mut Vec<TerminalId>,
+) -> std::result::Result<(), crate::store::Error> {
+    for (index, slot) in verdict.missed.iter().enumerate() {
+        let mut reason = match (flow.catch_up, verdict.run.last()) {
+            (CatchUp::One, Some(run)) => {
+                format!("nothing ran at that time; the run due at {run} stands for it")
+            }
+            (CatchUp::All, _) => "nothing ran at that time, and too many came after it".to_owned(),
+            _ => "nothing ran at that time".to_owned(),
+        };
+        if let (true, 0, Some(next)) = (verdict.summed, index, verdict.missed.get(1)) {
+            reason.push_str(&format!(
+                "; the times from it to {next} were missed with it"
+            ));
+        }
+        tx.enter_slot(&flow.name, *slot, Outcome::Missed, &reason, now)?;
+    }
+    let many = verdict.run.len() > 1;
+    for slot in &verdict.run {
+        let open = tx.open_runs(&flow.name)?;
+        let waiting = open.iter().filter(|run| run.waits()).count();
+        // Times that are caught up never stand in each other's way.
+        let overlap = if many { Overlap::Queue } else { flow.overlap };
+        match (open.first(), overlap) {
+            (None, _) => {
+                tx.enter_run(&flow.name, *slot, None)?;
+            }
+            (Some(first), Overlap::Skip) => {
+                let reason = format!("the run due at {} goes on", first.due_at);
+                tx.enter_slot(&flow.name, *slot, Outcome::Skipped, &reason, now)?;
+            }
+            (Some(_), Overlap::Queue) if waiting >= MOST_WAITING => {
+                let reason = format!("{waiting} runs wait already");
+                tx.enter_slot(&flow.name, *slot, Outcome::Skipped, &reason, now)?;
+            }
+            (Some(_), Overlap::Queue) => {
+                tx.enter_run(&flow.name, *slot, Some("waits for the run before it"))?;
+            }
+            (Some(_), Overlap::Replace) => {
+                if tx.enter_run(&flow.name, *slot, None)?.is_some() {
+                    replaced.extend(replace(tx, &open, *slot, now)?);
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Ends `open` for the run due at `slot`; returns the terminals to be closed.
+pub(super) fn replace(
+    tx: &Tx<'_>,
+    open: &[Run],
+    slot: Timestamp,
+    now: Timestamp,
+) -> std::result::Result<Vec<TerminalId>, crate::store::Error> {
+    let reason = format!("replaced by the run due at {slot}");
+    let mut terminals = Vec::new();
+    for run in open {
+        if super::settle_in(tx, run, Outcome::Failed, Some(&reason), now)? {
+            terminals.extend(run.terminal.clone());
+        }
+    }
+    Ok(terminals)
+}
+
+/// Starts the run that waits longest, if none goes on; and the one after it, if that was over at once.
+fn start_waiting(cx: &Context, store: &mut Store, flow: &Flow) -> Result<()> {
+    for _ in 0..=MOST_WAITING {
+        let Some(run) = claim(store, flow)? else {
+            return Ok(());
+        };
+        failpoint::hit("flow.claimed");
+        start::start(cx, store, flow, &run)?;
+    }
+    Ok(())
+}
+
+fn claim(store: &mut Store, flow: &Flow) -> Result<Option<Run>> {
+    let lease = own();
+    Ok(store.write(Durability::Power, Budget::Call, |tx| {
+        let open = tx.open_runs(&flow.name)?;
+        match open.first() {
+            Some(run) if run.waits() && tx.claim_run(run.id, lease, clock::now())? => {
+                tx.run(run.id)
+            }
+            _ => Ok(None),
+        }
+    })?)
+}
+
+/// When a flow is to be looked at next.
+pub(super) fn wanted(flow: Option<&Flow>, open: &[Run], now: Timestamp) -> Option<Timestamp> {
+    let slot = flow.filter(|flow| flow.enabled).and_then(Flow::next_run);
+    let run = open.first().map(|run| {
+        if run.waits() {
+            return now;
+        }
+        let look = clock::after_ms(now, LOOK_MS);
+        // One that went on after the end of a turn tells its next end.
+        let told = run
+            .turn_ended_at
+            .filter(|at| clock::elapsed_ms(*at, now) < TOLD_MS)
+            .map(|at| clock::after_ms(at, fate::QUIET_MS).max(clock::after_ms(now, 500)));
+        match (run.message, told) {
+            (None, _) => clock::after_ms(now, STARTING_MS),
+            (_, Some(told)) => told.min(look),
+            _ => run
+                .deadline_at
+                .map_or(look, |deadline| look.min(deadline.max(now))),
+        }
+    });
+    match (slot, run) {
+        (Some(slot), Some(run)) => Some(slot.min(run)),
+        (slot, run) => slot.or(run),
+    }
+}
+
+/// Runs a flow now, because a person says so; returns the run as it is then.
+pub(super) fn run_now(cx: &Context, store: &mut Store, flow: &Flow, actor: &str) -> Result<Run> {
+    let mut replaced = Vec::new();
+    let run = store.write(Durability::Power, Budget::Call, |tx| {
+        let now = clock::now();
+        let open = tx.open_runs(&flow.name)?;
+        let reason = match (open.first(), flow.overlap) {
+            (Some(first), Overlap::Skip) => {
+                return Err(Failure::refused(format!(
+                    "the run of flow {} due at {} goes on",
+                    flow.name, first.due_at
+                ))
+                .hint("wait for its end, close its terminal, or let the flow say overlap: queue or replace"));
+            }
+            (Some(_), Overlap::Queue) => Some("waits for the run before it"),
+            _ => None,
+        };
+        let mut due_at = now;
+        let id = loop {
+            if let Some(id) = tx.enter_run(&flow.name, due_at, reason)? {
+                break id;
+            }
+            due_at = clock::after_ms(due_at, 1);
+        };
+        if flow.overlap == Overlap::Replace {
+            replaced = replace(tx, &open, due_at, now)?;
+        }
+        let detail = serde_json::json!({"due_at": due_at});
+        tx.audit(now, "flow.run", &flow.name, actor, "cli", detail)?;
+        Ok(id)
+    })?;
+    for id in &replaced {
+        start::close_terminal(cx, store, id);
+    }
+    start_waiting(cx, store, flow)?;
+    arm(cx, store, &flow.name)?;
+    store
+        .read(|tx| tx.run(run))?
+        .ok_or_else(|| Failure::failed("the run is gone"))
+}

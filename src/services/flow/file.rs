@@ -1,0 +1,241 @@
+//! A flow's file and its script: read, checked, trusted, and held to the bytes that were accepted.
+
+use super::super::context::Context;
+use super::super::profile::{self, Trusted};
+use crate::clock;
+use crate::domain::flow::{CatchUp, Flow, Overlap, Script};
+use crate::domain::text::one_line;
+use crate::error::{Failure, Result};
+use crate::fsx;
+use crate::paths;
+use crate::profiles::finding;
+use crate::profiles::flow_file::{self, FlowFile};
+use crate::profiles::front_matter;
+use crate::profiles::project::{DIR, FLOWS, sha256};
+use crate::providers::Catalogue;
+use crate::store::Store;
+use std::path::{Path, PathBuf};
+
+/// Largest script, in bytes.
+const MAX_SCRIPT: usize = 64 * 1024 * 1024;
+
+/// A file that can be added.
+#[derive(Debug)]
+pub(super) struct Read {
+    /// The flow, switched on.
+    pub(super) flow: Flow,
+    /// What somebody should look at.
+    pub(super) warnings: Vec<String>,
+}
+
+fn bytes(path: &Path, limit: usize) -> Result<Vec<u8>> {
+    let shown = one_line(&path.to_string_lossy());
+    let failed = |e: std::io::Error| Failure::failed(format!("read {shown}: {e}"));
+    let mut file = fsx::open_regular(path)
+        .map_err(failed)?
+        .ok_or_else(|| Failure::not_found(format!("there is no file {shown}")))?;
+    fsx::read_limited(&mut file, limit)
+        .map_err(failed)?
+        .ok_or_else(|| Failure::failed(format!("read {shown}: it is larger than {limit} bytes")))
+}
+
+/// Reads the flow at `path` and checks all that it names.
+pub(super) fn read(cx: &Context, store: &mut Store, path: &Path) -> Result<Read> {
+    let shown = one_line(&path.to_string_lossy());
+    let path = std::fs::canonicalize(path).map_err(|e| {
+        Failure::not_found(format!("read the flow {shown}: {e}"))
+            .hint("name its file: `conductor-hook flow add FILE`")
+    })?;
+    let bytes = bytes(&path, flow_file::MAX_BYTES)?;
+    let stem = path.file_stem().and_then(|stem| stem.to_str());
+    let (file, findings) = flow_file::read(&bytes, stem);
+    if let Some(failure) = finding::failure(format!("read the flow {shown}"), &findings) {
+        return Err(failure);
+    }
+    let sha256 = sha256(&bytes);
+    let project = project_of(cx, &path);
+    let trusted = Trusted::of(store)?;
+    if project.is_some() && !trusted.holds(&path, &sha256) {
+        return Err(untrusted(&path, project.as_deref()));
+    }
+    let script = match &file.script {
+        Some(argv) => Some(script(argv, &path, project.as_deref(), &trusted)?),
+        None => None,
+    };
+    let cwd = directory(&file, &path, project.as_deref())?;
+    let flow = flow(cx, file, path, sha256, project, cwd, script)?;
+    let what = |failure: Failure| failure.context(format!("add the flow {}", flow.name));
+    profile::load(cx, store, &flow.cwd, &flow.profile).map_err(what)?;
+    if let Some(provider) = &flow.provider {
+        Catalogue::of(&cx.home).get(provider).map_err(what)?;
+    }
+    let warnings = findings.iter().map(ToString::to_string).collect();
+    Ok(Read { flow, warnings })
+}
+
+fn flow(
+    cx: &Context,
+    file: FlowFile,
+    path: PathBuf,
+    sha256: String,
+    project: Option<PathBuf>,
+    cwd: PathBuf,
+    script: Option<Script>,
+) -> Result<Flow> {
+    let (Some(name), Some(schedule), Some(profile)) = (file.name, file.schedule, file.profile)
+    else {
+        return Err(Failure::failed("the flow is not whole"));
+    };
+    let name = name.to_string();
+    let short: String = name.chars().take(59).collect();
+    let session = file
+        .session
+        .map_or_else(|| format!("flow-{short}"), |session| session.to_string());
+    let plain = |path: &Path| {
+        path.to_str()
+            .is_some_and(|p| !p.chars().any(char::is_control))
+    };
+    if !plain(&path) || !plain(&cwd) {
+        return Err(Failure::refused(format!(
+            "the flow {name} lies in a directory with a name that tmux cannot take"
+        )));
+    }
+    Ok(Flow {
+        path,
+        sha256,
+        project,
+        cwd,
+        server: cx.tmux.socket().to_path_buf(),
+        schedule: schedule.text().to_owned(),
+        timezone: file.timezone.unwrap_or_else(clock::system_zone),
+        profile: profile.to_string(),
+        provider: file.provider,
+        session,
+        script,
+        overlap: file.overlap.unwrap_or(Overlap::Skip),
+        catch_up: file.catch_up.unwrap_or(CatchUp::One),
+        jitter_ms: file.jitter_ms,
+        timeout_ms: file.timeout_ms,
+        enabled: true,
+        next_slot: None,
+        name,
+    })
+}
+
+/// Reads the file of an accepted flow again, for a run: nothing that was accepted may have changed. Returns the prompt before it is filled.
+pub(super) fn accepted(store: &mut Store, flow: &Flow) -> Result<String> {
+    let again = format!(
+        "look at it, then `conductor-hook flow add {}`",
+        one_line(&flow.path.to_string_lossy())
+    );
+    let bytes = bytes(&flow.path, flow_file::MAX_BYTES)?;
+    if sha256(&bytes) != flow.sha256 {
+        return Err(Failure::refused("its file was changed since `flow add`").hint(again));
+    }
+    let trusted = Trusted::of(store)?;
+    if flow.project.is_some() && !trusted.holds(&flow.path, &flow.sha256) {
+        return Err(untrusted(&flow.path, flow.project.as_deref()));
+    }
+    if let Some(script) = &flow.script
+        && let Some(accepted) = &script.sha256
+        && sha256(&self::bytes(&script.program, MAX_SCRIPT)?) != *accepted
+    {
+        return Err(Failure::refused("its script was changed since `flow add`").hint(again));
+    }
+    // These bytes were looked at when they were accepted.
+    let document = front_matter::parse(&bytes)
+        .map_err(|fault| Failure::failed(format!("read its file: {fault}")))?;
+    Ok(document.body)
+}
+
+fn untrusted(path: &Path, project: Option<&Path>) -> Failure {
+    let shown = |path: &Path| one_line(&path.to_string_lossy());
+    let root = project.map(shown).unwrap_or_default();
+    Failure::refused(format!("{} is not trusted", shown(path))).hint(format!(
+        "`conductor-hook trust {root}` shows what the project holds"
+    ))
+}
+
+/// The root of the project whose flow this is.
+fn project_of(cx: &Context, path: &Path) -> Option<PathBuf> {
+    let flows = path.parent()?;
+    let dir = flows.parent()?;
+    let state = cx.home.root().canonicalize().ok();
+    let project =
+        flows.file_name()? == FLOWS && dir.file_name()? == DIR && Some(dir) != state.as_deref();
+    project
+        .then(|| dir.parent().map(Path::to_path_buf))
+        .flatten()
+}
+
+/// Finds the program of a script: a path, relative to the flow's file; a name beside that file; else a program along `PATH`.
+fn script(
+    argv: &[String],
+    flow: &Path,
+    project: Option<&Path>,
+    trusted: &Trusted,
+) -> Result<Script> {
+    let word = argv.first().map_or("", String::as_str);
+    let shown = one_line(word);
+    let beside = expand(word, flow.parent().unwrap_or(Path::new("/")));
+    if !word.contains('/') && !beside.is_file() {
+        let program = paths::find_program(word, None).ok_or_else(|| {
+            Failure::not_found(format!("find the script {shown}: there is no such program"))
+                .hint("give its path, absolute or relative to the flow's file")
+        })?;
+        return Ok(Script {
+            argv: argv.to_vec(),
+            program,
+            sha256: None,
+        });
+    }
+    let program = std::fs::canonicalize(&beside)
+        .map_err(|e| Failure::not_found(format!("find the script {shown}: {e}")))?;
+    let text = program.to_string_lossy().into_owned();
+    if paths::find_program(&text, None).is_none() {
+        return Err(
+            Failure::refused(format!("the script {shown} cannot be executed"))
+                .hint(format!("chmod +x {text}")),
+        );
+    }
+    let hash = sha256(&bytes(&program, MAX_SCRIPT)?);
+    if let Some(root) = project
+        && program.starts_with(root)
+        && !trusted.holds(&program, &hash)
+    {
+        return Err(untrusted(&program, project)
+            .hint("trust reaches the files in .conductor/flows: put the script there"));
+    }
+    Ok(Script {
+        argv: argv.to_vec(),
+        program,
+        sha256: Some(hash),
+    })
+}
+
+/// Where the agent works: `cwd`, else the project, else where `flow add` is called.
+fn directory(file: &FlowFile, path: &Path, project: Option<&Path>) -> Result<PathBuf> {
+    let base = project.or_else(|| path.parent()).unwrap_or(Path::new("/"));
+    let dir = match &file.cwd {
+        Some(cwd) => expand(cwd, base),
+        None => match project {
+            Some(root) => root.to_path_buf(),
+            None => paths::working_directory()?,
+        },
+    };
+    let shown = one_line(&dir.to_string_lossy());
+    let dir = std::fs::canonicalize(&dir)
+        .map_err(|e| Failure::not_found(format!("use the directory {shown}: {e}")))?;
+    if dir.is_dir() {
+        Ok(dir)
+    } else {
+        Err(Failure::usage(format!("{shown} is not a directory")))
+    }
+}
+
+fn expand(text: &str, base: &Path) -> PathBuf {
+    match (text.strip_prefix("~/"), paths::user_home()) {
+        (Some(rest), Some(home)) => home.join(rest),
+        _ => base.join(text),
+    }
+}

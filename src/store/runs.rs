@@ -1,0 +1,258 @@
+//! The ledger of flows: one row for each due time. Whoever inserts the row has the run.
+
+use super::db::Tx;
+use super::error::Error;
+use super::terminals::{Cells, time};
+use crate::domain::flow::{Outcome, Run};
+use crate::domain::ids::{MessageId, TerminalId};
+use crate::domain::terminal::Root;
+use jiff::Timestamp;
+use rusqlite::{OptionalExtension, Row, params};
+
+const COLUMNS: &str = "id, flow, due_at, started_at, ended_at, outcome, reason, terminal, message, deadline_at, turn_ended_at,
+  turn_failed, lease_pid, lease_start";
+
+/// Times of one flow that are kept.
+const KEPT: i64 = 5_000;
+
+/// A run from [`COLUMNS`]; the fields are read in their order.
+fn run(row: &Row<'_>) -> rusqlite::Result<Run> {
+    let mut cells = Cells::of(row);
+    Ok(Run {
+        id: cells.take()?,
+        flow: cells.text()?,
+        due_at: cells.time()?,
+        started_at: cells.maybe_time()?,
+        ended_at: cells.maybe_time()?,
+        outcome: Outcome::parse(&cells.text()?).unwrap_or(Outcome::Failed),
+        reason: cells.take()?,
+        terminal: cells
+            .take::<Option<String>>()?
+            .and_then(|text| TerminalId::parse(&text).ok()),
+        message: cells.take::<Option<i64>>()?.map(MessageId),
+        deadline_at: cells.maybe_time()?,
+        turn_ended_at: cells.maybe_time()?,
+        turn_failed: cells.take()?,
+        lease: match (cells.take()?, cells.take()?) {
+            (Some(pid), Some(start)) => Some(Root { pid, start }),
+            _ => None,
+        },
+    })
+}
+
+impl Tx<'_> {
+    /// Enters a due time that did not run; `false` when it is in the ledger already.
+    pub fn enter_slot(
+        &self,
+        flow: &str,
+        due_at: Timestamp,
+        outcome: Outcome,
+        reason: &str,
+        now: Timestamp,
+    ) -> Result<bool, Error> {
+        let entered = self
+            .prepare_cached(
+                "INSERT OR IGNORE INTO runs (flow, due_at, ended_at, outcome, reason) VALUES (?1, ?2, ?3, ?4, ?5)",
+            )?
+            .execute(params![
+                flow,
+                due_at.as_millisecond(),
+                now.as_millisecond(),
+                outcome.as_str(),
+                reason
+            ])?;
+        Ok(entered == 1)
+    }
+
+    /// Enters a due time that is to run, and waits; its id, or `None` when it is in the ledger already.
+    pub fn enter_run(
+        &self,
+        flow: &str,
+        due_at: Timestamp,
+        reason: Option<&str>,
+    ) -> Result<Option<i64>, Error> {
+        let entered = self
+            .prepare_cached(
+                "INSERT OR IGNORE INTO runs (flow, due_at, outcome, reason) VALUES (?1, ?2, 'running', ?3)",
+            )?
+            .execute(params![flow, due_at.as_millisecond(), reason])?;
+        Ok((entered == 1).then(|| self.last_insert_rowid()))
+    }
+
+    /// Takes a run that waits, for the process `lease`; `false` when somebody has it.
+    pub fn claim_run(&self, id: i64, lease: Option<Root>, now: Timestamp) -> Result<bool, Error> {
+        let claimed = self
+            .prepare_cached(
+                "UPDATE runs SET started_at = ?2, lease_pid = ?3, lease_start = ?4, reason = NULL
+                 WHERE id = ?1 AND outcome = 'running' AND started_at IS NULL",
+            )?
+            .execute(params![
+                id,
+                now.as_millisecond(),
+                lease.map(|lease| lease.pid),
+                lease.map(|lease| lease.start)
+            ])?;
+        Ok(claimed == 1)
+    }
+
+    /// The agent of a run has been started, and its prompt accepted; `false` when the run is over.
+    pub fn begin_run(
+        &self,
+        id: i64,
+        terminal: &TerminalId,
+        message: MessageId,
+        deadline: Timestamp,
+    ) -> Result<bool, Error> {
+        let begun = self
+            .prepare_cached(
+                "UPDATE runs SET terminal = ?2, message = ?3, deadline_at = ?4 WHERE id = ?1 AND outcome = 'running'",
+            )?
+            .execute(params![
+                id,
+                terminal.as_str(),
+                message.0,
+                deadline.as_millisecond()
+            ])?;
+        Ok(begun == 1)
+    }
+
+    /// A turn of the run's agent has ended, well or with an error.
+    pub fn note_turn_end(&self, id: i64, failed: Option<&str>, at: Timestamp) -> Result<(), Error> {
+        self.prepare_cached("UPDATE runs SET turn_ended_at = ?2, turn_failed = ?3 WHERE id = ?1")?
+            .execute(params![id, at.as_millisecond(), failed])?;
+        Ok(())
+    }
+
+    /// Ends a run; `false` when it was over.
+    pub fn settle_run(
+        &self,
+        id: i64,
+        outcome: Outcome,
+        reason: Option<&str>,
+        at: Timestamp,
+    ) -> Result<bool, Error> {
+        let settled = self
+            .prepare_cached(
+                "UPDATE runs SET outcome = ?2, reason = ?3, ended_at = ?4 WHERE id = ?1 AND outcome = 'running'",
+            )?
+            .execute(params![
+                id,
+                outcome.as_str(),
+                reason,
+                at.as_millisecond()
+            ])?;
+        Ok(settled == 1)
+    }
+
+    /// The run with this id.
+    pub fn run(&self, id: i64) -> Result<Option<Run>, Error> {
+        let sql = format!("SELECT {COLUMNS} FROM runs WHERE id = ?1");
+        Ok(self.prepare_cached(&sql)?.query_row([id], run).optional()?)
+    }
+
+    /// Runs of a flow that are not over, the one that was due first in front.
+    pub fn open_runs(&self, flow: &str) -> Result<Vec<Run>, Error> {
+        let sql = format!(
+            "SELECT {COLUMNS} FROM runs WHERE flow = ?1 AND outcome = 'running' ORDER BY started_at IS NULL, due_at"
+        );
+        let mut statement = self.prepare_cached(&sql)?;
+        let rows = statement.query_map([flow], run)?;
+        Ok(rows.collect::<Result<_, _>>()?)
+    }
+
+    /// The run that `terminal` is at.
+    pub fn run_of_terminal(&self, terminal: &TerminalId) -> Result<Option<Run>, Error> {
+        let sql = format!("SELECT {COLUMNS} FROM runs WHERE terminal = ?1 AND outcome = 'running'");
+        Ok(self
+            .prepare_cached(&sql)?
+            .query_row([terminal.as_str()], run)
+            .optional()?)
+    }
+
+    /// Living terminals of a flow's runs that are over, and since when they are.
+    pub fn ended_run_terminals(&self, flow: &str) -> Result<Vec<(TerminalId, Timestamp)>, Error> {
+        let mut statement = self.prepare_cached(
+            "SELECT runs.terminal, runs.ended_at FROM runs JOIN terminals ON terminals.id = runs.terminal
+             WHERE runs.flow = ?1 AND runs.outcome <> 'running' AND terminals.status <> 'exited'",
+        )?;
+        let rows = statement.query_map([flow], |row| {
+            Ok((
+                row.get::<_, String>(0)?,
+                row.get::<_, Option<i64>>(1)?.unwrap_or(0),
+            ))
+        })?;
+        let mut found = Vec::new();
+        for row in rows {
+            let (id, ended_at) = row?;
+            found.extend(TerminalId::parse(&id).map(|id| (id, time(ended_at))));
+        }
+        Ok(found)
+    }
+
+    /// The newest `limit` due times, of one flow or of all, newest first.
+    pub fn run_history(&self, flow: Option<&str>, limit: u32) -> Result<Vec<Run>, Error> {
+        let sql = format!(
+            "SELECT {COLUMNS} FROM runs WHERE ?1 IS NULL OR flow = ?1 ORDER BY due_at DESC, id DESC LIMIT ?2"
+        );
+        let mut statement = self.prepare_cached(&sql)?;
+        let rows = statement.query_map(params![flow, limit], run)?;
+        Ok(rows.collect::<Result<_, _>>()?)
+    }
+
+    /// Forgets times of the future that are entered as missed: the clock was wrong when they were.
+    pub fn forget_future(&self, flow: &str, now: Timestamp) -> Result<(), Error> {
+        self.execute(
+            "DELETE FROM runs WHERE flow = ?1 AND due_at > ?2 AND outcome = 'missed'",
+            params![flow, now.as_millisecond()],
+        )?;
+        Ok(())
+    }
+
+    /// Forgets the oldest times of a flow that has very many.
+    pub fn trim_runs(&self, flow: &str) -> Result<(), Error> {
+        self.prepare_cached(
+            "DELETE FROM runs WHERE flow = ?1 AND outcome <> 'running' AND due_at <
+               (SELECT due_at FROM runs WHERE flow = ?1 ORDER BY due_at DESC LIMIT 1 OFFSET ?2)",
+        )?
+        .execute(params![flow, KEPT])?;
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::db::{Budget, Durability, Store};
+    use super::*;
+    use crate::paths::Home;
+
+    #[test]
+    fn a_due_time_is_entered_once_and_claimed_once() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut store = Store::open_or_create(&Home::at(dir.path().join("s")).unwrap()).unwrap();
+        let at = |ms: i64| Timestamp::from_millisecond(ms).unwrap();
+        store
+            .write(Durability::Process, Budget::Call, |tx| {
+                let id = tx.enter_run("f", at(1), None)?.unwrap();
+                assert_eq!(tx.enter_run("f", at(1), None)?, None);
+                assert!(!tx.enter_slot("f", at(1), Outcome::Missed, "x", at(2))?);
+                assert!(tx.enter_slot("f", at(2), Outcome::Missed, "x", at(2))?);
+                assert!(tx.open_runs("f")?[0].waits());
+                assert!(tx.claim_run(id, None, at(3))?);
+                assert!(!tx.claim_run(id, None, at(3))?);
+                let terminal = TerminalId::from_bytes([1; 4]);
+                assert!(tx.begin_run(id, &terminal, MessageId(7), at(9))?);
+                assert_eq!(tx.run_of_terminal(&terminal)?.map(|run| run.id), Some(id));
+                tx.note_turn_end(id, None, at(5))?;
+                assert!(tx.settle_run(id, Outcome::Ran, None, at(6))?);
+                assert!(!tx.settle_run(id, Outcome::Failed, None, at(7))?);
+                assert_eq!(tx.run_of_terminal(&terminal)?, None);
+                let history = tx.run_history(Some("f"), 10)?;
+                let outcomes: Vec<_> = history.iter().map(|run| run.outcome).collect();
+                assert_eq!(outcomes, [Outcome::Missed, Outcome::Ran]);
+                tx.forget_future("f", at(1))?;
+                assert_eq!(tx.run_history(None, 10)?.len(), 1);
+                Ok::<_, Error>(())
+            })
+            .unwrap();
+    }
+}
