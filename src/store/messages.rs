@@ -566,8 +566,14 @@ impl Tx<'_> {
         receiver: &TerminalId,
         reason: &str,
     ) -> Result<Vec<MessageId>, Error> {
+        // Whether what was being put in was seen is not known; it may be tried again when the receiver is resumed.
+        self.execute(
+            "UPDATE attempts SET outcome = 'not taken', reason = ?2
+             WHERE outcome = 'claimed' AND message IN (SELECT id FROM messages WHERE receiver = ?1 AND status = 'claimed')",
+            params![receiver.as_str(), reason],
+        )?;
         let mut statement = self.prepare_cached(
-            "UPDATE messages SET status = 'dead', last_error = ?2, lease_pid = NULL, lease_start = NULL
+            "UPDATE messages SET status = 'dead', last_error = ?2, again = max(again, status = 'claimed'), lease_pid = NULL, lease_start = NULL
              WHERE receiver = ?1 AND status IN ('held', 'queued', 'claimed', 'placed') AND final = 0 RETURNING id",
         )?;
         let rows = statement.query_map(params![receiver.as_str(), reason], |row| {

@@ -438,7 +438,9 @@ impl World {
                 let id = self.receivers[*receiver].clone();
                 let buried = self.write(|tx| tx.bury_messages(&id, "gone"));
                 for id in &buried {
-                    assert!(!self.model[&id.0].status.settled());
+                    let known = self.model.get_mut(&id.0).unwrap();
+                    assert!(!known.status.settled());
+                    known.again |= known.status == MessageStatus::Claimed;
                     self.set(id.0, MessageStatus::Dead);
                 }
                 assert!(
