@@ -20,6 +20,8 @@ pub mod name {
     pub const TMUX_CLIENT: &str = "CONDUCTOR_TMUX_CLIENT";
     /// What is set for an agent, and for nobody else.
     pub const AGENT: [&str; 5] = [TERMINAL_ID, SESSION, HOOK, HOME, TMUX_SOCKET];
+    /// Set for the script of a flow, and for nothing else: the time that is due.
+    pub const FLOW_DUE: &str = "CONDUCTOR_FLOW_DUE";
     /// Set by the hooks that stand in an agent's user settings.
     pub const SETUP: &str = "CONDUCTOR_SETUP";
     /// Log filter.

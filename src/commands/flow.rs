@@ -256,6 +256,8 @@ fn run(door: &mut Door<'_>, name: &str) -> Result<()> {
 
 fn preview(door: &mut Door<'_>, name: &str) -> Result<()> {
     let (mut store, _) = known(door, name)?;
+    // It runs the script.
+    person(&mut store)?;
     let (flow, preview) = flow::preview(&door.cx, &mut store, name)?;
     let view = PreviewView {
         flow: flow.name.clone(),

@@ -131,6 +131,8 @@ pub struct Script {
     pub program: PathBuf,
     /// SHA-256 of that file when it was accepted; `None` for a program found along `PATH`.
     pub sha256: Option<String>,
+    /// What an interpreter would run for it, with the SHA-256 of each when it was accepted.
+    pub files: Vec<(PathBuf, String)>,
 }
 
 /// A flow as it was accepted by `flow add`.

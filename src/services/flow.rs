@@ -95,6 +95,7 @@ pub fn add(cx: &Context, store: &mut Store, path: &Path, actor: &str) -> Result<
     let mut aftermath = Aftermath::default();
     store.write(Durability::Power, Budget::Call, |tx| {
         let now = clock::now();
+        let mut told = None;
         if let Some(old) = tx.flow(&flow.name)? {
             if old.path != flow.path {
                 return Err(Failure::refused(format!(
@@ -105,11 +106,12 @@ pub fn add(cx: &Context, store: &mut Store, path: &Path, actor: &str) -> Result<
                 .hint(format!("`conductor-hook flow remove {}` first, or choose another name", flow.name)));
             }
             flow.enabled = old.enabled;
+            // A time that has come and is not told yet stays one.
+            let same = old.schedule == flow.schedule && old.timezone == flow.timezone;
+            told = old.next_slot.filter(|slot| same && *slot <= now);
         }
-        flow.next_slot = flow
-            .enabled
-            .then(|| next::next(&schedule, &zone, now))
-            .flatten();
+        let next = || next::next(&schedule, &zone, now);
+        flow.next_slot = flow.enabled.then(|| told.or_else(next)).flatten();
         tx.put_flow(&flow)?;
         let detail = serde_json::json!({"path": flow.path, "sha256": flow.sha256, "schedule": flow.schedule});
         tx.audit(now, "flow.added", &flow.name, actor, "cli", detail)?;
@@ -147,7 +149,13 @@ fn switch(
         let action = if next.is_some() {
             "flow.enabled"
         } else {
-            skip_waiting(tx, &flow.name, "the flow was disabled", now)?;
+            let reason = "the flow was disabled";
+            skip_waiting(tx, &flow.name, reason, now)?;
+            if let Some(slot) = tx.flow(&flow.name)?.and_then(|flow| flow.next_slot)
+                && slot <= now
+            {
+                tx.enter_slot(&flow.name, slot, Outcome::Skipped, reason, now)?;
+            }
             "flow.disabled"
         };
         if flow.enabled != next.is_some() {

@@ -61,6 +61,8 @@ struct Evidence<'a> {
     named: Vec<String>,
     /// Parents of the tmux servers.
     server_parents: Vec<i32>,
+    /// The script of a flow is among the chain: whatever it runs was asked for by nobody.
+    scripted: bool,
 }
 
 fn decide(evidence: &Evidence<'_>, living: &[Living]) -> Caller {
@@ -85,6 +87,9 @@ fn decide(evidence: &Evidence<'_>, living: &[Living]) -> Caller {
     }
     if let Some(claimed) = evidence.named.first() {
         return Caller::Mismatch(claimed.clone());
+    }
+    if evidence.scripted {
+        return Caller::Orphan;
     }
     let Some(own) = evidence.chain.first() else {
         return Caller::Orphan;
@@ -176,6 +181,9 @@ fn whose(
         chain,
         named,
         server_parents,
+        scripted: chain
+            .iter()
+            .any(|process| process.initial_env(paths::name::FLOW_DUE).is_some()),
     };
     Ok(decide(&evidence, &living))
 }
@@ -240,6 +248,7 @@ mod tests {
             chain,
             named: named.iter().map(|id| (*id).to_owned()).collect(),
             server_parents: vec![77],
+            scripted: false,
         };
         decide(&evidence, &[living(100, 1000)])
     }
@@ -282,6 +291,18 @@ mod tests {
             decided(&[process(300, 200, 200, 5)], &[]),
             Caller::Person { terminal: true }
         );
+    }
+
+    #[test]
+    fn the_script_of_a_flow_is_no_person() {
+        let chain = [process(300, 200, 200, 5)];
+        let evidence = Evidence {
+            chain: &chain,
+            named: Vec::new(),
+            server_parents: Vec::new(),
+            scripted: true,
+        };
+        assert_eq!(decide(&evidence, &[]), Caller::Orphan);
     }
 
     #[test]

@@ -18,6 +18,8 @@ struct StoredScript {
     argv: Vec<String>,
     program: PathBuf,
     sha256: Option<String>,
+    #[serde(default)]
+    files: Vec<(PathBuf, String)>,
 }
 
 /// A flow from [`COLUMNS`]; the fields are read in their order.
@@ -43,6 +45,7 @@ fn flow(row: &Row<'_>) -> rusqlite::Result<Flow> {
                 argv: stored.argv,
                 program: stored.program,
                 sha256: stored.sha256,
+                files: stored.files,
             }),
         overlap: Overlap::parse(&cells.text()?).unwrap_or(Overlap::Skip),
         catch_up: CatchUp::parse(&cells.text()?).unwrap_or(CatchUp::One),
@@ -61,6 +64,7 @@ impl Tx<'_> {
             argv: script.argv.clone(),
             program: script.program.clone(),
             sha256: script.sha256.clone(),
+            files: script.files.clone(),
         });
         let script = script.and_then(|script| serde_json::to_string(&script).ok());
         let text = |path: &PathBuf| path.to_string_lossy().into_owned();

@@ -160,7 +160,11 @@ fn closing_leaves_nothing_running() {
     worker.wait_event("idle", 40);
     boss.send("SLOW: 60");
     boss.wait_event("working", 10);
-    let both = world.running();
+    let both = world.until("both to have their tools", 20, || {
+        let running = world.running();
+        let tools = running.iter().filter(|p| p.line.ends_with(" mcp ")).count();
+        (tools == 2).then_some(running)
+    });
     world.conductor(&["close", &worker.id]).done();
     assert_eq!(worker.status(), "exited");
     world.until("the worker's processes to end", 2, || {

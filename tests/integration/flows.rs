@@ -409,6 +409,15 @@ fn what_was_changed_since_it_was_accepted_does_not_run() {
         text(&warning).contains("its script was changed"),
         "{warning}"
     );
+    world.script("project/gate.sh", "echo '{\"execute\": true}'");
+    add(&world, "interpreted", "script: sh gate.sh", "SAY x");
+    world.script("project/gate.sh", "echo '{\"execute\": true}' # more");
+    assert!(
+        world
+            .run(["flow", "run", "interpreted"])
+            .fails(1)
+            .contains("was changed since")
+    );
     let path = write(&world, "kept", "script: ./gate.sh", "SAY y");
     assert!(
         world

@@ -16,6 +16,9 @@ use jiff::Timestamp;
 /// Most runs of one flow that wait.
 const MOST_WAITING: usize = 100;
 
+/// After this time one call begins no further run.
+const MOST_STARTING: std::time::Duration = std::time::Duration::from_secs(20);
+
 /// A process that starts a run is looked for again after this time, in milliseconds.
 const STARTING_MS: i64 = 5_000;
 
@@ -55,6 +58,7 @@ fn look_after(cx: &Context, store: &mut Store, name: &str) -> Result<()> {
         Ok::<_, crate::store::Error>(found)
     })?;
     for (run, terminal, prompt) in runs.iter().filter(|(run, ..)| !run.waits()) {
+        // A terminal is closed before its run is settled: who is killed in between leaves nothing that nobody looks after.
         let starting = run.lease.is_some_and(|lease| {
             Identity {
                 pid: lease.pid,
@@ -62,19 +66,26 @@ fn look_after(cx: &Context, store: &mut Store, name: &str) -> Result<()> {
             }
             .alive()
         });
+        // The one that started it ended after it was read: it may have noted the terminal before it did.
+        if !starting
+            && run.message.is_none()
+            && store.read(|tx| tx.run(run.id))?.as_ref() != Some(run)
+        {
+            continue;
+        }
         match fate::of(run, terminal.as_ref(), prompt.as_ref(), starting, now) {
             Fate::GoesOn => {}
             Fate::Over(outcome, reason) => {
-                settle(store, run, outcome, reason.as_deref())?;
                 if run.message.is_none() {
                     start::close_unnoted(cx, store, run)?;
                 }
+                settle(store, run, outcome, reason.as_deref())?;
             }
             Fate::Late(reason) => {
-                settle(store, run, Outcome::Failed, Some(&reason))?;
                 if let Some(id) = &run.terminal {
                     start::close_terminal(cx, store, id);
                 }
+                settle(store, run, Outcome::Failed, Some(&reason))?;
             }
         }
     }
@@ -189,7 +200,9 @@ pub(super) fn replace(
 
 /// Starts the run that waits longest, if none goes on; and the one after it, if that was over at once.
 fn start_waiting(cx: &Context, store: &mut Store, flow: &Flow) -> Result<()> {
-    for _ in 0..=MOST_WAITING {
+    let begun = std::time::Instant::now();
+    // What is left is due at once, in a tick of its own: other flows come in between.
+    while begun.elapsed() < MOST_STARTING {
         let Some(run) = claim(store, flow)? else {
             return Ok(());
         };

@@ -1,9 +1,11 @@
 //! A flow's file and its script: read, checked, trusted, and held to the bytes that were accepted.
 
 use super::super::context::Context;
+use super::super::policy;
 use super::super::profile::{self, Trusted};
 use crate::clock;
 use crate::domain::flow::{CatchUp, Flow, Overlap, Script};
+use crate::domain::policy::{Action, Call};
 use crate::domain::text::one_line;
 use crate::error::{Failure, Result};
 use crate::fsx;
@@ -58,11 +60,14 @@ pub(super) fn read(cx: &Context, store: &mut Store, path: &Path) -> Result<Read>
     if project.is_some() && !trusted.holds(&path, &sha256) {
         return Err(untrusted(&path, project.as_deref()));
     }
-    let script = match &file.script {
+    let mut script = match &file.script {
         Some(argv) => Some(script(argv, &path, project.as_deref(), &trusted)?),
         None => None,
     };
     let cwd = directory(&file, &path, project.as_deref())?;
+    if let Some(script) = &mut script {
+        script.files = interpreted(cx, script, &cwd)?;
+    }
     let flow = flow(cx, file, path, sha256, project, cwd, script)?;
     let what = |failure: Failure| failure.context(format!("add the flow {}", flow.name));
     profile::load(cx, store, &flow.cwd, &flow.profile).map_err(what)?;
@@ -142,6 +147,15 @@ pub(super) fn accepted(store: &mut Store, flow: &Flow) -> Result<String> {
     {
         return Err(Failure::refused("its script was changed since `flow add`").hint(again));
     }
+    for (path, accepted) in flow.script.iter().flat_map(|script| &script.files) {
+        if sha256(&self::bytes(path, MAX_SCRIPT)?) != *accepted {
+            let shown = one_line(&path.to_string_lossy());
+            return Err(Failure::refused(format!(
+                "its script {shown} was changed since `flow add`"
+            ))
+            .hint(again));
+        }
+    }
     // These bytes were looked at when they were accepted.
     let document = front_matter::parse(&bytes)
         .map_err(|fault| Failure::failed(format!("read its file: {fault}")))?;
@@ -187,6 +201,7 @@ fn script(
             argv: argv.to_vec(),
             program,
             sha256: None,
+            files: Vec::new(),
         });
     }
     let program = std::fs::canonicalize(&beside)
@@ -210,7 +225,34 @@ fn script(
         argv: argv.to_vec(),
         program,
         sha256: Some(hash),
+        files: Vec::new(),
     })
+}
+
+/// The files besides its program that the script runs, as in `python3 check.py`, by what the policy knows of interpreters.
+fn interpreted(cx: &Context, script: &Script, cwd: &Path) -> Result<Vec<(PathBuf, String)>> {
+    let action = Action::Shell {
+        command: shell_words::join(&script.argv),
+    };
+    let call = Call {
+        tool: "",
+        action: &action,
+        cwd,
+        start: None,
+        profile: "",
+        agent_asks: false,
+        allows_edits: false,
+    };
+    policy::judge_call(&cx.home, &call, None)
+        .ruling
+        .scripts
+        .into_iter()
+        .filter(|path| *path != script.program)
+        .map(|path| {
+            let hash = sha256(&bytes(&path, MAX_SCRIPT)?);
+            Ok((path, hash))
+        })
+        .collect()
 }
 
 /// Where the agent works: `cwd`, else the project, else where `flow add` is called.

@@ -80,7 +80,7 @@ fn run(flow: &Flow, script: &Script, due_at: Timestamp, limit: Duration) -> Resu
         .current_dir(&flow.cwd)
         .env_clear()
         .env("CONDUCTOR_FLOW", &flow.name)
-        .env("CONDUCTOR_FLOW_DUE", due_at.to_string());
+        .env(paths::name::FLOW_DUE, due_at.to_string());
     for name in PASSED {
         if let Some(value) = paths::env_os(name) {
             command.env(name, value);

@@ -98,6 +98,10 @@ pub(super) fn start(cx: &Context, store: &mut Store, flow: &Flow, run: &Run) -> 
             (Outcome::Failed, format!("{}{hints}", failure.message()))
         }
     };
+    if outcome == Outcome::Failed {
+        // A launch may fail when its agent is there already.
+        close_unnoted(cx, store, run)?;
+    }
     super::settle(store, run, outcome, Some(&reason))?;
     Ok(())
 }
