@@ -9,6 +9,7 @@ mod opencode;
 use crate::domain::event::{AgentEvent, ToolCall};
 use crate::domain::ids::MessageId;
 use serde::Deserialize;
+use serde::de::DeserializeOwned;
 
 /// A family of hook formats.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
@@ -82,6 +83,14 @@ pub enum Verdict {
 
 /// Longest name of a tool, in characters.
 const MAX_NAME: usize = 80;
+
+/// What a hook got on its standard input; nothing at all is a hook without fields.
+fn payload<T: DeserializeOwned + Default>(bytes: &[u8]) -> Result<T, String> {
+    if bytes.iter().all(u8::is_ascii_whitespace) {
+        return Ok(T::default());
+    }
+    serde_json::from_slice(bytes).map_err(|e| e.to_string())
+}
 
 /// A tool's name as it may be shown: one line, not long. A longer one is cut at its beginning, so that it is the name of nothing that is known.
 fn shown(name: &str) -> String {

@@ -1,7 +1,6 @@
 //! A message that came to nothing: the agent that sent it is told.
 
 use super::after::Aftermath;
-use super::deliver::socket;
 use super::send::TTL;
 use crate::clock;
 use crate::domain::ids::MessageId;
@@ -9,7 +8,7 @@ use crate::domain::message::{Message, Sender};
 use crate::domain::terminal::Terminal;
 use crate::domain::text::one_line;
 use crate::fsx;
-use crate::store::{DueKind, Error, NewMessage, Tx};
+use crate::store::{Error, NewMessage, Tx};
 use jiff::Timestamp;
 
 /// Marks the key of such a notice; one that comes to nothing itself is not told.
@@ -67,12 +66,7 @@ pub fn tell(
         held: None,
     };
     tx.accept_message(&notice, now)?;
-    tx.set_due(
-        DueKind::Deliver,
-        sender.id.as_str(),
-        socket(&sender).as_deref(),
-        now,
-    )?;
+    super::deliver::due_at(tx, &sender, now)?;
     aftermath.count(&sender);
     aftermath.arm(tx, &sender, now)
 }

@@ -422,6 +422,21 @@ pub fn socket(terminal: &Terminal) -> Option<String> {
         .map(|server| server.socket.to_string_lossy().into_owned())
 }
 
+/// The head of a terminal's queue is looked at again at `at`, or before, if that is due already.
+pub fn due_at(
+    tx: &crate::store::Tx<'_>,
+    terminal: &Terminal,
+    at: jiff::Timestamp,
+) -> std::result::Result<(), crate::store::Error> {
+    let server = socket(terminal);
+    tx.set_due(
+        DueKind::Deliver,
+        terminal.id.as_str(),
+        server.as_deref(),
+        at,
+    )
+}
+
 /// Notes why the head waits, and when it is looked at again if no event comes first.
 fn wait_for(
     cx: &Context,
@@ -448,12 +463,7 @@ fn wait_for(
         };
         // The end of a pause is due by itself.
         if reason != GateReason::Paused && tx.terminal(&terminal.id)?.is_some_and(|t| t.alive()) {
-            tx.set_due(
-                DueKind::Deliver,
-                terminal.id.as_str(),
-                socket(terminal).as_deref(),
-                clock::after_ms(now, pause),
-            )?;
+            due_at(tx, terminal, clock::after_ms(now, pause))?;
         }
         aftermath.count(terminal);
         aftermath.arm(tx, terminal, now)

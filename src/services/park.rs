@@ -84,12 +84,7 @@ fn tell(
         held: None,
     };
     tx.accept_message(&notice, at)?;
-    tx.set_due(
-        DueKind::Deliver,
-        caller.id.as_str(),
-        socket(&caller).as_deref(),
-        at,
-    )?;
+    super::deliver::due_at(tx, &caller, at)?;
     aftermath.count(&caller);
     aftermath.arm(tx, &caller, at)
 }
@@ -113,12 +108,7 @@ pub fn wake(cx: &Context, store: &mut Store, id: &TerminalId) -> Result<()> {
             aftermath.show(&terminal, change.status);
         }
         if tx.head_message(id)?.is_some() {
-            tx.set_due(
-                DueKind::Deliver,
-                id.as_str(),
-                socket(&terminal).as_deref(),
-                now,
-            )?;
+            super::deliver::due_at(tx, &terminal, now)?;
         }
         aftermath.arm(tx, &terminal, now)
     })?;

@@ -240,12 +240,7 @@ fn leave(cx: &Context, store: &mut Store, message: &Message, terminal: &Terminal
             None => (!rests).then_some(1_000),
         };
         if let Some(pause) = pause {
-            tx.set_due(
-                DueKind::Deliver,
-                terminal.id.as_str(),
-                socket(terminal).as_deref(),
-                clock::after_ms(now, pause),
-            )?;
+            super::deliver::due_at(tx, terminal, clock::after_ms(now, pause))?;
         }
         aftermath.count(terminal);
         aftermath.arm(tx, terminal, now)
@@ -304,12 +299,7 @@ fn give_up_or_repeat(
             tx.note_settled(&terminal.id, message.seq)?;
             tx.renumber_head(message)?;
         }
-        tx.set_due(
-            DueKind::Deliver,
-            terminal.id.as_str(),
-            socket(terminal).as_deref(),
-            clock::after_ms(now, 200),
-        )?;
+        super::deliver::due_at(tx, terminal, clock::after_ms(now, 200))?;
         aftermath.count(terminal);
         aftermath.arm(tx, terminal, now)?;
         Ok::<_, crate::store::Error>(())

@@ -29,11 +29,7 @@ struct Hook {
 }
 
 pub(super) fn read(event: &str, bytes: &[u8]) -> Result<Option<Incoming>, String> {
-    let hook: Hook = if bytes.iter().all(u8::is_ascii_whitespace) {
-        Hook::default()
-    } else {
-        serde_json::from_slice(bytes).map_err(|e| e.to_string())?
-    };
+    let hook: Hook = super::payload(bytes)?;
     // Hooks of a subagent carry its id: they are signs of life of the parent, whatever they say.
     let subagent = hook.agent_id.is_some();
     let call = || ToolCall {

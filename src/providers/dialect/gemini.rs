@@ -37,11 +37,7 @@ struct McpContext {
 const NO_ANSWER: &str = "[no response text]";
 
 pub(super) fn read(event: &str, bytes: &[u8]) -> Result<Option<Incoming>, String> {
-    let hook: Hook = if bytes.iter().all(u8::is_ascii_whitespace) {
-        Hook::default()
-    } else {
-        serde_json::from_slice(bytes).map_err(|e| e.to_string())?
-    };
+    let hook: Hook = super::payload(bytes)?;
     let name = match (&hook.mcp_context, &hook.tool_name) {
         (Some(mcp), _) => Some(format!("mcp__{}__{}", mcp.server_name, mcp.tool_name)),
         (None, name) => name.clone(),

@@ -31,11 +31,7 @@ struct Hook {
 }
 
 pub(super) fn read(event: &str, bytes: &[u8]) -> Result<Option<Incoming>, String> {
-    let hook: Hook = if bytes.iter().all(u8::is_ascii_whitespace) {
-        Hook::default()
-    } else {
-        serde_json::from_slice(bytes).map_err(|e| e.to_string())?
-    };
+    let hook: Hook = super::payload(bytes)?;
     let call = || ToolCall {
         tool: named(hook.tool.as_deref().unwrap_or_default()),
         input: hook.args.clone(),

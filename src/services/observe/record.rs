@@ -262,12 +262,7 @@ fn refused_mail(
             )?
         {
             tx.clear_due(DueKind::Proof, &message.id.to_string())?;
-            tx.set_due(
-                DueKind::Deliver,
-                terminal.id.as_str(),
-                socket(terminal).as_deref(),
-                clock::after_ms(at, REFUSED_MS),
-            )?;
+            super::super::deliver::due_at(tx, terminal, clock::after_ms(at, REFUSED_MS))?;
         }
     }
     Ok(())
