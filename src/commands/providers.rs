@@ -136,7 +136,12 @@ fn diff(edit: &Edit) -> String {
     let path = edit.path.display().to_string();
     let shown = |there: &Option<String>| {
         if there.is_some() {
-            one_line(&path)
+            let kind = if edit.is_link() {
+                " (symbolic link)"
+            } else {
+                ""
+            };
+            format!("{}{kind}", one_line(&path))
         } else {
             "/dev/null".to_owned()
         }
@@ -144,6 +149,7 @@ fn diff(edit: &Edit) -> String {
     let text = similar::TextDiff::from_lines(before, after)
         .unified_diff()
         .header(&shown(&edit.before), &shown(&edit.after))
+        .missing_newline_hint(!edit.is_link())
         .to_string();
     sanitise(&text)
 }

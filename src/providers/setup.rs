@@ -111,6 +111,11 @@ impl Edit {
     pub fn changes(&self) -> bool {
         self.before != self.after
     }
+
+    /// Whether it is a symbolic link, whose text is where it leads.
+    pub const fn is_link(&self) -> bool {
+        matches!(self.part, Part::Link(_))
+    }
 }
 
 /// How our part stands in a file.
