@@ -241,8 +241,21 @@ pub enum Command {
         #[arg(long)]
         dry_run: bool,
     },
+    /// Remove what is old: ended terminals, settled messages, logs, files that were left behind.
+    Clean {
+        /// Only say what would be removed, and what stays and why.
+        #[arg(long)]
+        dry_run: bool,
+        /// Remove what is older than this many days, instead of what `[retention]` in config.toml says.
+        #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(0..=36_500))]
+        days: Option<u32>,
+    },
     /// Say what is wrong with the installation, why it matters, and what to do.
-    Doctor,
+    Doctor {
+        /// Do what can be done without asking, then look again.
+        #[arg(long)]
+        fix: bool,
+    },
     /// Print figures for a monitoring system (Prometheus text format).
     Metrics,
     /// Generate completions, man page, command reference, JSON Schemas, or timers.

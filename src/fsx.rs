@@ -37,6 +37,22 @@ pub fn check_private_dir(dir: &Path) -> io::Result<()> {
     Ok(())
 }
 
+/// Whether group or others may do anything with `path`.
+pub fn others_may_use(path: &Path) -> bool {
+    fs::symlink_metadata(path)
+        .is_ok_and(|meta| !meta.is_symlink() && meta.permissions().mode() & 0o077 != 0)
+}
+
+/// Takes every right of group and others away from `path`, which may not be a symbolic link.
+pub fn keep_others_out(path: &Path) -> io::Result<()> {
+    let file = OpenOptions::new()
+        .read(true)
+        .custom_flags(nix::fcntl::OFlag::O_NOFOLLOW.bits() | nix::fcntl::OFlag::O_NONBLOCK.bits())
+        .open(path)?;
+    let mode = file.metadata()?.permissions().mode() & 0o700;
+    file.set_permissions(fs::Permissions::from_mode(mode))
+}
+
 /// Replaces `path` with `bytes` in one step (temporary file, fsync, rename); mode 0600. A reader sees the old or the new file, never a part.
 pub fn write_atomic(path: &Path, bytes: &[u8]) -> io::Result<()> {
     write_atomic_mode(path, bytes, 0o600)
@@ -44,6 +60,15 @@ pub fn write_atomic(path: &Path, bytes: &[u8]) -> io::Result<()> {
 
 /// As [`write_atomic`], with `mode` for the new file.
 pub fn write_atomic_mode(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
+    write_atomic_with(path, mode, |file| file.write_all(bytes))
+}
+
+/// As [`write_atomic_mode`], with what `body` writes.
+pub fn write_atomic_with(
+    path: &Path,
+    mode: u32,
+    body: impl FnOnce(&mut File) -> io::Result<()>,
+) -> io::Result<()> {
     let temporary = temporary_beside(path)?;
     let written = (|| {
         let mut file = OpenOptions::new()
@@ -54,7 +79,7 @@ pub fn write_atomic_mode(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()>
             .open(&temporary)?;
         // The mask of this process does not count.
         file.set_permissions(fs::Permissions::from_mode(mode))?;
-        file.write_all(bytes)?;
+        body(&mut file)?;
         file.sync_all()?;
         fs::rename(&temporary, path)
     })();
@@ -118,6 +143,40 @@ pub fn open_regular(path: &Path) -> io::Result<Option<File>> {
         io::ErrorKind::InvalidInput,
         "not a regular file",
     ))
+}
+
+/// Gives the disk back what the first bytes of `file` take, from `at` on for `length` bytes; they read as zeros, and the file's size stays,
+/// so that whoever appends to it notices nothing. [`io::ErrorKind::Unsupported`] where the file system cannot (fallocate(2),
+/// `FALLOC_FL_PUNCH_HOLE`).
+#[cfg(target_os = "linux")]
+pub fn free_range(file: &File, at: u64, length: u64) -> io::Result<()> {
+    use nix::fcntl::{FallocateFlags, fallocate};
+    let offset = |bytes: u64| {
+        i64::try_from(bytes).map_err(|e| io::Error::new(io::ErrorKind::InvalidInput, e))
+    };
+    let how = FallocateFlags::FALLOC_FL_PUNCH_HOLE | FallocateFlags::FALLOC_FL_KEEP_SIZE;
+    Ok(fallocate(file, how, offset(at)?, offset(length)?)?)
+}
+
+/// As on Linux, where the system has it.
+#[cfg(not(target_os = "linux"))]
+pub fn free_range(_file: &File, _at: u64, _length: u64) -> io::Result<()> {
+    Err(io::ErrorKind::Unsupported.into())
+}
+
+/// Where the data of `file` begins behind what [`free_range`] gave back, to the block (lseek(2), `SEEK_DATA`); its end when there is none.
+pub fn data_begins(file: &File) -> io::Result<u64> {
+    let end = file.metadata()?.len();
+    #[cfg(target_os = "linux")]
+    {
+        use nix::unistd::{Whence, lseek};
+        match lseek(file, 0, Whence::SeekData) {
+            Ok(at) => return Ok(u64::try_from(at).unwrap_or(0).min(end)),
+            Err(nix::errno::Errno::ENXIO) => return Ok(end),
+            Err(_) => {}
+        }
+    }
+    Ok(0)
 }
 
 /// Makes the entries of a directory durable.

@@ -18,6 +18,7 @@ mod state;
 use crate::cli::{self, ApprovalCommand, Cli, Command};
 use crate::error::{Failure, Kind, Result};
 use crate::paths::Home;
+use crate::services::clean::Wish;
 use crate::services::context::Context;
 use crate::ui;
 use clap::{CommandFactory, FromArgMatches};
@@ -244,7 +245,8 @@ fn dispatch(cli: Cli, out: &mut dyn Write) -> Result<u8> {
     };
     match cli.command {
         Command::Init => state::init(&mut door)?,
-        Command::Doctor => return state::doctor(&mut door),
+        Command::Clean { dry_run, days } => state::clean(&mut door, Wish { dry_run, days })?,
+        Command::Doctor { fix } => return state::doctor(&mut door, fix),
         Command::Metrics => metrics::metrics(&mut door)?,
         Command::Recover { dry_run } => state::recover(&mut door, dry_run)?,
         Command::Launch(arguments) => agents::launch(&mut door, &arguments)?,

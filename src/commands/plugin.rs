@@ -5,7 +5,9 @@ use crate::cli;
 use crate::domain::terminal::{Status, Terminal};
 use crate::error::{Failure, Result};
 use crate::services::deliver::place;
-use crate::services::{after, audit, close, plugin as service, profile, recover, tick as timer};
+use crate::services::{
+    after, audit, clean, close, plugin as service, profile, recover, tick as timer,
+};
 use crate::store::Store;
 use crate::tmux::{CommandList, literal, quoted};
 use serde::Serialize;
@@ -18,6 +20,7 @@ pub(super) fn plugin(door: &mut Door<'_>, command: &cli::Plugin) -> Result<()> {
             let report = service::load(&mut store, &cx.tmux, &cx.home, &cx.binary)?;
             recover::all(&cx, &mut store)?;
             recover::rearm(&cx, &mut store)?;
+            clean::after_load(&cx, &mut store)?;
             audit::catch_up(&mut store);
             after::forget_shown(&mut store, &cx.tmux)?;
             after::show_counts(&mut store, &cx.tmux)?;

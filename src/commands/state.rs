@@ -1,10 +1,12 @@
-//! `init`, `recover`.
+//! `init`, `recover`, `clean`, `doctor`.
 
 use super::Door;
 use crate::error::{Failure, Result};
 use crate::fsx;
 use crate::profiles::config;
+use crate::services::clean::{self, Wish};
 use crate::services::{doctor, recover};
+use crate::ui::table::Table;
 use serde::Serialize;
 
 /// What `init` made.
@@ -84,10 +86,67 @@ pub(super) fn recover(door: &mut Door<'_>, dry_run: bool) -> Result<()> {
     })
 }
 
-pub(super) fn doctor(door: &mut Door<'_>) -> Result<u8> {
+pub(super) fn clean(door: &mut Door<'_>, wish: Wish) -> Result<()> {
+    let mut store = door.cx.existing_store()?;
+    let report = if wish.dry_run {
+        clean::preview(&door.cx, &mut store, wish)?
+    } else {
+        clean::clean(&door.cx, &mut store, wish)?
+    };
+    door.print(&report, cleaned)
+}
+
+fn cleaned(report: &clean::Report) -> String {
+    let (goes, none) = if report.dry_run {
+        ("goes", "nothing is old\n")
+    } else {
+        ("gone", "nothing was old\n")
+    };
+    if report.removed.is_empty() && report.kept.is_empty() {
+        return none.to_owned();
+    }
+    let mut table = Table::new(&["", "what", "size", "why"]);
+    let rows = report.removed.iter().map(|item| (goes, item));
+    for (word, item) in rows.chain(report.kept.iter().map(|item| ("stays", item))) {
+        let what = match &item.name {
+            Some(name) => format!("{} {name}", item.what),
+            None => format!("{} {}", item.count, item.what),
+        };
+        let size = match item.bytes {
+            0 => String::new(),
+            bytes => format!("{} KiB", bytes.div_ceil(1024)),
+        };
+        table.row(&[word, &what, &size, &item.why]);
+    }
+    table.render()
+}
+
+/// What `doctor --fix --json` prints.
+#[derive(Debug, Serialize)]
+struct Fixed {
+    mended: Vec<doctor::Mended>,
+    findings: Vec<doctor::Finding>,
+}
+
+pub(super) fn doctor(door: &mut Door<'_>, fix: bool) -> Result<u8> {
+    let mended = if fix {
+        Some(doctor::fix(&door.cx)?)
+    } else {
+        None
+    };
     let findings = doctor::examine(&door.cx)?;
     let broken = findings.iter().any(|f| f.level == doctor::Level::Broken);
-    door.print(&findings, |list| self::findings(list))?;
+    match mended {
+        None => door.print(&findings, |list| self::findings(list))?,
+        Some(mended) => door.print(&Fixed { mended, findings }, |fixed| {
+            let mut text = String::new();
+            for mended in &fixed.mended {
+                let done = crate::domain::text::one_line(&mended.done);
+                text.push_str(&format!("fixed    {}: {done}\n", mended.what));
+            }
+            text + &self::findings(&fixed.findings)
+        })?,
+    }
     Ok(u8::from(broken))
 }
 

@@ -104,6 +104,10 @@ pub struct Retention {
     pub logs_days: u32,
     /// Size at which a log is cut, in bytes.
     pub log_max_bytes: u64,
+    /// Days that a flow's runs are kept.
+    pub runs_days: u32,
+    /// Days that the last answer of an ended terminal is kept.
+    pub tombstones_days: u32,
 }
 
 impl Default for Retention {
@@ -113,6 +117,8 @@ impl Default for Retention {
             messages_days: 14,
             logs_days: 30,
             log_max_bytes: 16_777_216,
+            runs_days: 90,
+            tombstones_days: 365,
         }
     }
 }

@@ -1,5 +1,8 @@
 //! What is wrong with an installation: what, why it matters, and the remedy.
 
+mod fix;
+mod upkeep;
+
 use super::canary;
 use super::context::Context;
 use super::plugin;
@@ -13,6 +16,8 @@ use crate::providers::Catalogue;
 use crate::store::Store;
 use crate::tmux::{self, Tmux};
 use serde::Serialize;
+
+pub use self::fix::{Mended, fix};
 
 /// How bad a finding is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -39,8 +44,17 @@ pub struct Finding {
     pub why: Option<&'static str>,
     /// What to do about it.
     pub remedy: Option<String>,
+    /// Whether `doctor --fix` does it.
+    pub fixable: bool,
     /// The figures behind it, for programs.
     pub figures: Option<Figures>,
+}
+
+impl Finding {
+    const fn fixable(mut self) -> Self {
+        self.fixable = true;
+        self
+    }
 }
 
 /// Figures behind a finding.
@@ -69,6 +83,7 @@ pub(super) fn ok(what: &'static str, found: impl Into<String>) -> Finding {
         found: found.into(),
         why: None,
         remedy: None,
+        fixable: false,
         figures: None,
     }
 }
@@ -86,6 +101,7 @@ pub(super) fn bad(
         found: found.into(),
         why: Some(why),
         remedy: Some(remedy.into()),
+        fixable: false,
         figures: None,
     }
 }
@@ -112,6 +128,7 @@ pub fn examine(cx: &Context) -> Result<Vec<Finding>> {
             findings.push(audit_log(&mut store));
             findings.extend(gates(cx, &mut store)?);
             findings.extend(flows(cx, &mut store)?);
+            findings.extend(upkeep::examine(cx, &mut store)?);
             Some(store)
         }
         Err(crate::store::Error::Missing(_)) => {
@@ -434,6 +451,7 @@ fn server(cx: &Context, store: Option<&mut Store>) -> Vec<Finding> {
                             why,
                             "run `conductor-hook plugin load`; give your own hooks an index, e.g. pane-exited[0]",
                         )
+                        .fixable()
                     });
                     for key in status.taken_keys {
                         findings.push(bad(

@@ -11,7 +11,7 @@ use self::record::{Manners, carried, store_event};
 use super::after::Aftermath;
 use super::context::Context;
 use super::deliver::{place, socket};
-use super::identity;
+use super::{clean, identity, logs};
 use crate::clock;
 use crate::domain::event::AgentEvent;
 use crate::domain::message::{Message, MessageStatus, Transport};
@@ -160,6 +160,12 @@ impl Session {
             Err(Error::Missing(_)) => return Ok(None),
             Err(error) => return Err(error.into()),
         };
+        store.set_status_wait(|home| {
+            let hooks = crate::profiles::config::load(home)
+                .unwrap_or_default()
+                .hooks;
+            Duration::from_millis(hooks.budget_ms.into())
+        });
         let Some(terminal) = store.read(identity::own_terminal)? else {
             return Ok(None);
         };
@@ -433,12 +439,20 @@ impl Session {
             ("event.before_commit", "event.committed")
         };
         failpoint::hit(before);
+        let logged = if record::rests(&incoming.event) {
+            logs::on_disk(&self.cx.home.terminal_log(id.as_str()))
+        } else {
+            0
+        };
         let stored: Result<Vec<Message>, Error> =
             self.store.write(Durability::Process, budget, |tx| {
                 let Some(terminal) = tx.terminal(&id)? else {
                     return Ok(Vec::new());
                 };
                 let contexts = store_event(tx, &terminal, incoming, manners, at, &mut aftermath)?;
+                if record::rests(&incoming.event) {
+                    clean::after_turn(tx, &terminal, logged, at)?;
+                }
                 aftermath.arm(tx, &terminal, at)?;
                 Ok(contexts)
             });

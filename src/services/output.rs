@@ -2,10 +2,10 @@
 
 use super::context::Context;
 use super::deliver::place;
+use super::logs;
 use crate::domain::terminal::Terminal;
 use crate::domain::text;
 use crate::error::{Failure, Result};
-use std::io::{Read, Seek, SeekFrom};
 
 /// Which output.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -53,21 +53,10 @@ pub fn output(cx: &Context, terminal: &Terminal, mode: Mode) -> Result<String> {
     Ok(text::sanitise(&text))
 }
 
-/// Most of a log that is read, in bytes from its end.
-const LOG_WINDOW: u64 = 8 * 1024 * 1024;
-
 /// The log of a terminal, without terminal codes: the last `lines` lines, or all that is kept.
 pub fn log(cx: &Context, terminal: &Terminal, lines: Option<usize>) -> Result<String> {
     let path = cx.home.terminal_log(terminal.id.as_str());
-    let read = || {
-        let mut file = std::fs::File::open(&path)?;
-        let length = file.metadata()?.len();
-        file.seek(SeekFrom::Start(length.saturating_sub(LOG_WINDOW)))?;
-        let mut bytes = Vec::new();
-        file.take(LOG_WINDOW).read_to_end(&mut bytes)?;
-        Ok::<_, std::io::Error>(bytes)
-    };
-    let bytes = read().map_err(|e| {
+    let bytes = logs::read(&path).map_err(|e| {
         Failure::not_found(format!("read the log of terminal {}: {e}", terminal.id))
     })?;
     let text = text::strip_terminal_codes(&bytes);

@@ -2,7 +2,7 @@
 
 use super::after::{self, Aftermath};
 use super::context::Context;
-use super::{answer, approve, audit, bounce, deliver, flow, park, prove, recover};
+use super::{answer, approve, audit, bounce, clean, deliver, flow, park, prove, recover};
 use crate::clock;
 use crate::domain::ids::{ApprovalId, MessageId, TerminalId};
 use crate::error::Result;
@@ -66,6 +66,7 @@ pub fn tick(cx: &Context, store: &mut Store) -> Result<()> {
     failpoint::hit("tick.worked");
     audit::catch_up(store);
     recover::all(cx, store)?;
+    clean::ride(cx, store);
     // A hook leaves what it changed last to the timer.
     if let Err(failure) = after::show_counts(store, &cx.tmux) {
         tracing::debug!(%failure, "show the counts");
@@ -98,5 +99,9 @@ fn one(cx: &Context, store: &mut Store, due: &Due) -> Result<()> {
             Err(_) => Ok(()),
         },
         DueKind::Flow => flow::due(cx, store, &due.subject),
+        DueKind::Clean => {
+            clean::by_itself(cx, store);
+            Ok(())
+        }
     }
 }

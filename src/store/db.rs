@@ -29,10 +29,13 @@ const BUSY_WAIT: Duration = Duration::from_secs(5);
 /// How long a checkpoint, which holds up all writers, waits for readers of the log.
 const CHECKPOINT_WAIT: Duration = Duration::from_millis(20);
 
+/// How long a status event waits for the lock where nothing else is said.
+const STATUS_WAIT: Duration = Duration::from_millis(50);
+
 /// How long a writer waits for the lock.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Budget {
-    /// An agent's status event: 50 ms, then it is spooled.
+    /// An agent's status event: 50 ms, or what [`Store::set_status_wait`] says, then it is spooled.
     Status,
     /// A decision: 2 s, then it is denied.
     Decision,
@@ -43,7 +46,7 @@ pub enum Budget {
 impl Budget {
     pub(super) const fn duration(self) -> Duration {
         match self {
-            Self::Status => Duration::from_millis(50),
+            Self::Status => STATUS_WAIT,
             Self::Decision => Duration::from_secs(2),
             Self::Call => Duration::from_secs(10),
         }
@@ -66,6 +69,8 @@ pub struct Store {
     home: Home,
     /// What commits survive as the connection is set now.
     level: Option<Durability>,
+    /// How long a status event waits for the lock.
+    status_wait: Option<fn(&Home) -> Duration>,
 }
 
 /// A transaction; the methods of the rows are on it.
@@ -187,6 +192,7 @@ impl Store {
             connection,
             home: home.clone(),
             level: None,
+            status_wait: None,
         };
         Ok((store, found))
     }
@@ -209,6 +215,9 @@ impl Store {
         let mode: String = self
             .connection
             .query_row("PRAGMA journal_mode", [], |row| row.get(0))?;
+        // Only a file that is still empty can take this: later, free room is given back in small steps.
+        self.connection
+            .execute_batch("PRAGMA auto_vacuum = INCREMENTAL")?;
         if mode != "wal" {
             self.connection
                 .query_row("PRAGMA journal_mode = WAL", [], |_| Ok(()))?;
@@ -223,6 +232,11 @@ impl Store {
     /// The state directory.
     pub fn home(&self) -> &Home {
         &self.home
+    }
+
+    /// Sets how long status events wait for the lock; it is asked only when the lock is not free.
+    pub fn set_status_wait(&mut self, wait: fn(&Home) -> Duration) {
+        self.status_wait = Some(wait);
     }
 
     /// Reads in one consistent snapshot.
@@ -261,7 +275,16 @@ impl Store {
         budget: Budget,
         body: impl FnOnce(&Tx<'_>) -> Result<T, E>,
     ) -> Result<(T, Vec<Stored>), E> {
-        let lock = WriterLock::acquire(&self.home, budget.duration())?;
+        let lock = match (WriterLock::acquire(&self.home, Duration::ZERO), budget) {
+            (Err(Error::Locked), Budget::Status) => {
+                let wait = self
+                    .status_wait
+                    .map_or(STATUS_WAIT, |wait| wait(&self.home));
+                WriterLock::acquire(&self.home, wait)?
+            }
+            (Err(Error::Locked), budget) => WriterLock::acquire(&self.home, budget.duration())?,
+            (taken, _) => taken?,
+        };
         // Before the transaction: after the commit a caller shall be able to end at once, and no failure may look like one of the commit.
         if let Err(error) = self.checkpoint_if_large() {
             tracing::debug!(%error, "checkpoint");
@@ -313,14 +336,20 @@ impl Store {
 
     fn checkpoint_if_large(&self) -> Result<(), Error> {
         if std::fs::metadata(self.wal()).is_ok_and(|meta| meta.len() > WAL_LIMIT) {
-            // A reader may hold the log; then the next writer tries again. All other writers wait meanwhile.
-            self.connection.busy_timeout(CHECKPOINT_WAIT)?;
-            let done = self
-                .connection
-                .query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()));
-            self.connection.busy_timeout(BUSY_WAIT)?;
-            done?;
+            self.checkpoint()?;
         }
+        Ok(())
+    }
+
+    /// Writes what was committed into the database file and empties the log. The caller holds the writers' lock.
+    pub(super) fn checkpoint(&self) -> Result<(), Error> {
+        // A reader may hold the log; then the next writer tries again. All other writers wait meanwhile.
+        self.connection.busy_timeout(CHECKPOINT_WAIT)?;
+        let done = self
+            .connection
+            .query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()));
+        self.connection.busy_timeout(BUSY_WAIT)?;
+        done?;
         Ok(())
     }
 
@@ -390,6 +419,33 @@ mod tests {
         assert!(matches!(Store::open(&home), Err(Error::Missing(_))));
         Store::open_or_create(&home).unwrap();
         Store::open(&home).unwrap();
+    }
+
+    #[test]
+    fn a_status_event_waits_as_long_as_it_is_told_and_asks_only_when_it_must() {
+        use std::sync::atomic::{AtomicUsize, Ordering};
+        static ASKED: AtomicUsize = AtomicUsize::new(0);
+        let (_dir, home) = home();
+        let mut store = Store::open_or_create(&home).unwrap();
+        store.set_status_wait(|_| {
+            ASKED.fetch_add(1, Ordering::Relaxed);
+            Duration::from_secs(20)
+        });
+        let mut write = || {
+            store.write(Durability::Process, Budget::Status, |tx| {
+                tx.set_meta("k", "v")
+            })
+        };
+        write().unwrap();
+        assert_eq!(ASKED.load(Ordering::Relaxed), 0);
+        let held = WriterLock::acquire(&home, Duration::ZERO).unwrap();
+        let holder = std::thread::spawn(move || {
+            std::thread::sleep(STATUS_WAIT * 3);
+            drop(held);
+        });
+        write().unwrap();
+        holder.join().unwrap();
+        assert_eq!(ASKED.load(Ordering::Relaxed), 1);
     }
 
     #[test]

@@ -37,6 +37,9 @@ pub struct Started {
     pub session: String,
 }
 
+/// What appends a pane's output to its log. Nothing but the option's name stands in the line that a shell reads.
+const WRITER: &str = "exec cat >>#{q:@conductor_log}";
+
 const STARTED: &str = "#{pid}\t#{start_time}\t#{pane_id}\t#{pane_pid}\t#{session_name}";
 
 impl Tmux {
@@ -140,7 +143,7 @@ impl Tmux {
         if let Some(log) = log {
             list = list
                 .then(set("@conductor_log", &log.to_string_lossy()))
-                .then(["pipe-pane", "-t", &target, "exec cat >>#{q:@conductor_log}"]);
+                .then(["pipe-pane", "-t", &target, WRITER]);
         }
         list = list.then([
             "display-message",
@@ -169,6 +172,17 @@ impl Tmux {
             session: session.to_owned(),
         };
         Ok((started, window.to_owned()))
+    }
+
+    /// Pipes the output of a pane that is the terminal's to its log again, if it is piped nowhere.
+    pub fn pipe_again(&self, pane: PaneId, id: &TerminalId) -> Result<(), Error> {
+        let ours = format!("#{{==:#{{@conductor_id}},{id}}}");
+        let condition =
+            format!("#{{&&:{ours},#{{&&:#{{==:#{{pane_pipe}},0}},#{{!=:#{{@conductor_log}},}}}}}}");
+        let pipe = format!("pipe-pane -t '{pane}' '{WRITER}'");
+        let target = pane.to_string();
+        self.run(&CommandList::new().then(["if-shell", "-F", "-t", &target, &condition, &pipe]))
+            .map(drop)
     }
 
     /// Takes what is ours from a pane that stays with its person: the options, and the pipe to our log.

@@ -22,6 +22,8 @@ pub struct Pane {
     pub terminal: String,
     /// Whether its output is piped somewhere.
     pub piped: bool,
+    /// Whether its output is to be logged (`@conductor_log` is set).
+    pub logged: bool,
     /// Session id (`$1`).
     pub session_id: String,
     /// Session's name.
@@ -43,7 +45,7 @@ impl Pane {
     }
 }
 
-const FORMAT: &str = "#{pid}\t#{start_time}\t#{pane_id}\t#{pane_pid}\t#{pane_dead}\t#{pane_dead_status}\t#{@conductor_id}\t#{pane_pipe}\t#{session_id}\t#{session_name}\t#{window_name}";
+const FORMAT: &str = "#{pid}\t#{start_time}\t#{pane_id}\t#{pane_pid}\t#{pane_dead}\t#{pane_dead_status}\t#{@conductor_id}\t#{pane_pipe}\t#{?@conductor_log,1,0}\t#{session_id}\t#{session_name}\t#{window_name}";
 
 impl Tmux {
     /// The server and all its panes, each once, also where several sessions show it.
@@ -61,7 +63,7 @@ impl Tmux {
                 asked: "list-panes",
                 answer: line.to_owned(),
             };
-            let fields: Vec<&str> = line.splitn(11, '\t').collect();
+            let fields: Vec<&str> = line.splitn(12, '\t').collect();
             let [
                 pid,
                 start,
@@ -71,6 +73,7 @@ impl Tmux {
                 dead_status,
                 terminal,
                 pipe,
+                logged,
                 session_id,
                 session,
                 window,
@@ -98,6 +101,7 @@ impl Tmux {
                     dead_status: dead_status.parse().ok(),
                     terminal: terminal.to_owned(),
                     piped: pipe == "1",
+                    logged: logged == "1",
                     session_id: session_id.to_owned(),
                     session: session.to_owned(),
                     window: window.to_owned(),

@@ -478,6 +478,7 @@ fn every_failpoint_is_in_a_table() {
         include_str!("approvals.rs"),
         include_str!("audit.rs"),
         include_str!("channels.rs"),
+        include_str!("clean.rs"),
         include_str!("flows.rs"),
     ]
     .concat();
