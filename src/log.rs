@@ -4,8 +4,11 @@ use crate::clock;
 use crate::domain::text::one_line;
 use crate::fsx;
 use crate::paths::{self, Home};
+use fs2::FileExt;
+use std::fs::File;
 use std::io::{self, Write};
-use std::path::PathBuf;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
 use tracing_subscriber::filter::Targets;
 use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::fmt::format::Writer;
@@ -93,23 +96,85 @@ impl Drop for Line {
     }
 }
 
-fn append(path: &PathBuf, text: &str) -> io::Result<()> {
-    if std::fs::metadata(path).is_ok_and(|meta| meta.len() > MAX_FILE) {
-        let _ = std::fs::rename(path, path.with_extension("log.1"));
+fn append(path: &Path, text: &str) -> io::Result<()> {
+    let mut file = open(path)?;
+    if file.metadata()?.len() > MAX_FILE {
+        make_room(path, &file)?;
+        file = open(path)?;
     }
-    let mut file = match fsx::open_append(path) {
+    file.write_all(format!("{text}\n").as_bytes())
+}
+
+fn open(path: &Path) -> io::Result<File> {
+    match fsx::open_append(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
             // The state directory itself is made by commands, never by a log line.
             let Some(dir) = path
                 .parent()
-                .filter(|dir| dir.parent().is_some_and(std::path::Path::exists))
+                .filter(|dir| dir.parent().is_some_and(Path::exists))
             else {
                 return Err(error);
             };
             fsx::create_private_dir(dir)?;
-            fsx::open_append(path)?
+            fsx::open_append(path)
         }
-        other => other?,
-    };
-    file.write_all(format!("{text}\n").as_bytes())
+        other => other,
+    }
+}
+
+/// Renames the full log, once however many find it full: the lock is the full file's own, so whoever comes later finds another one there.
+fn make_room(path: &Path, full: &File) -> io::Result<()> {
+    full.lock_exclusive()?;
+    let there = std::fs::symlink_metadata(path)?;
+    let held = full.metadata()?;
+    if (there.dev(), there.ino()) == (held.dev(), held.ino()) {
+        std::fs::rename(path, path.with_extension("log.1"))?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn many_writers_rename_a_full_log_once_and_lose_no_line() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("conductor.log");
+        let lines = usize::try_from(MAX_FILE).unwrap() * 3 / 2 / 1_000;
+        std::thread::scope(|scope| {
+            for writer in 0..10 {
+                let path = &path;
+                scope.spawn(move || {
+                    for number in 0..lines / 10 {
+                        let text = format!("{writer} {number} {}", "x".repeat(1_000));
+                        append(path, &text).unwrap();
+                    }
+                });
+            }
+        });
+        let count = |name: &str| {
+            let text = std::fs::read_to_string(dir.path().join(name)).unwrap();
+            assert!(text.lines().all(|line| line.len() > 1_000), "whole lines");
+            text.lines().count()
+        };
+        let older = count("conductor.log.1");
+        assert_eq!(older + count("conductor.log"), lines / 10 * 10);
+        assert!(
+            older > lines / 2,
+            "it was full when it was renamed: {older}"
+        );
+    }
+
+    #[test]
+    fn what_others_wrote_stays_on_its_line() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("conductor.log");
+        let mut line = LogFile(path.clone()).make_writer();
+        line.write_all(b"one \x1b[31mred\ntwo\r\n").unwrap();
+        drop(line);
+        let text = std::fs::read_to_string(path).unwrap();
+        assert_eq!(text.lines().count(), 1, "{text:?}");
+        assert!(!text.contains('\x1b'), "{text:?}");
+    }
 }
