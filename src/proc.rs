@@ -10,8 +10,9 @@ use crate::error::{Failure, Kind, Result};
 use std::ffi::OsStr;
 use std::fs;
 use std::io::{self, Read};
+use std::os::unix::process::CommandExt;
 use std::path::Path;
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::sync::mpsc::{self, Receiver};
 use std::time::{Duration, Instant};
 
@@ -249,6 +250,19 @@ fn read_beside(pipe: impl Read + Send + 'static) -> Receiver<Vec<u8>> {
         }
     });
     receiver
+}
+
+/// Starts `command` in a process group of its own, without input and output, and leaves it running: it may outlive this process.
+pub fn leave_running(mut command: Command) -> io::Result<()> {
+    let mut child = command
+        .process_group(0)
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()?;
+    // Where this process lives on, as an MCP server does, what has ended is not left as a zombie.
+    std::thread::spawn(move || child.wait());
+    Ok(())
 }
 
 /// Replaces this process by `command`; returns only on failure.

@@ -80,6 +80,14 @@ pub struct Notify {
     pub display: bool,
     /// A program to start, with its arguments.
     pub command: Option<Vec<String>>,
+    /// Send `OSC 9` to the terminal.
+    pub osc9: bool,
+    /// Send `OSC 777` to the terminal.
+    pub osc777: bool,
+    /// Tell when an agent waits.
+    pub waiting: bool,
+    /// Tell when an agent's turn failed.
+    pub failed: bool,
 }
 
 impl Default for Notify {
@@ -88,6 +96,10 @@ impl Default for Notify {
             bell: true,
             display: true,
             command: None,
+            osc9: false,
+            osc777: false,
+            waiting: true,
+            failed: true,
         }
     }
 }

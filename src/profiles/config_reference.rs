@@ -48,8 +48,7 @@ pub fn reference() -> Vec<(String, String, String, String)> {
 pub fn reference_markdown() -> String {
     let mut text = String::from(
         "`config.toml` lies in the state directory (`CONDUCTOR_HOME`, else `~/.conductor`). Without it every default holds. \
-         An unknown key is an error that names its line. `[notify]`, `[retention]`, `[hooks]`, `[opencode]` and \
-         `max_body_bytes` are read and checked, and have no effect in this release.\n",
+         An unknown key is an error that names its line. `[opencode]` is read and checked, and has no effect in this release.\n",
     );
     let tables = [("", "")].into_iter().chain(TABLES);
     for (table, doc) in tables {

@@ -2,6 +2,7 @@
 
 use super::bounce;
 use super::context::Context;
+use super::notify::{self, Notice};
 use crate::clock;
 use crate::domain::handoff::HandoffStatus;
 use crate::domain::ids::{ApprovalId, TerminalId};
@@ -29,8 +30,8 @@ pub struct Aftermath {
     gone: Vec<i32>,
     /// Whether counts may have changed, by server.
     counts: Vec<PathBuf>,
-    /// Approvals that the people at a server are told about.
-    announced: Vec<(PathBuf, ApprovalId)>,
+    /// What the people at a server are told.
+    notices: Vec<(PathBuf, Notice)>,
 }
 
 impl Aftermath {
@@ -40,6 +41,16 @@ impl Aftermath {
             self.shown
                 .push((server.socket.clone(), pane.clone(), status));
             self.count(terminal);
+        }
+    }
+
+    /// Tells the people at the terminal's server that it waits for them, or that it failed.
+    pub fn tell(&mut self, terminal: &Terminal, change: &Change) {
+        if let (Some(server), Some(notice)) = (
+            &terminal.server,
+            Notice::of(terminal, change.status, &change.reason),
+        ) {
+            self.notices.push((server.socket.clone(), notice));
         }
     }
 
@@ -56,7 +67,8 @@ impl Aftermath {
     pub fn announce(&mut self, terminal: &Terminal, id: ApprovalId) {
         self.count(terminal);
         if let Some(server) = &terminal.server {
-            self.announced.push((server.socket.clone(), id));
+            self.notices
+                .push((server.socket.clone(), Notice::Approval(id)));
         }
     }
 
@@ -146,10 +158,8 @@ impl Aftermath {
                 tracing::debug!(%error, "show the status");
             }
         }
-        for (socket, id) in &self.announced {
-            if let Err(error) = Tmux::at(socket).announce(id.0) {
-                tracing::debug!(%error, approval = %id, "tell people that an approval waits");
-            }
+        for (socket, notice) in &self.notices {
+            notify::tell(cx, socket, notice);
         }
     }
 }

@@ -61,7 +61,11 @@ pub fn body(bytes: Vec<u8>) -> Result<String> {
 
 /// The error for a body above the limit.
 pub fn too_long() -> Failure {
-    Failure::usage(format!("the message is longer than {MAX_BODY} bytes")).hint(
+    longer_than(MAX_BODY)
+}
+
+fn longer_than(most: usize) -> Failure {
+    Failure::usage(format!("the message is longer than {most} bytes")).hint(
         "nothing was stored; put the text into a file that the receiver can read and send its path",
     )
 }
@@ -188,8 +192,9 @@ pub fn accept(
         ))
         .hint("nothing was stored; `conductor-hook sessions` lists the living"));
     }
-    if order.body.len() > MAX_BODY {
-        return Err(too_long());
+    let most = limits.map_or(MAX_BODY, |limits| limits.max_body_bytes);
+    if order.body.len() > most {
+        return Err(longer_than(most));
     }
     let body = text::sanitise(order.body.trim_end_matches(['\n', '\r']));
     if body.trim().is_empty() {

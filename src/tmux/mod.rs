@@ -25,6 +25,7 @@ pub use command::{CommandList, literal, quoted};
 pub use error::Error;
 pub use ids::PaneId;
 pub use launch::{Placement, Started};
+pub use notify::Ways;
 pub use panes::Pane;
 pub use server::{Version, locate};
 pub use timer::{helper, timer_options};

@@ -1,49 +1,113 @@
-//! Telling the people at a server that something waits: a line in the status line of each client, and its terminal's bell.
+//! Telling the people at a server something: a line in the status line of each client, its terminal's bell, and the notices that terminals
+//! know.
 
 use super::client::Tmux;
 use super::command::CommandList;
 use super::error::Error;
+use super::ids::PaneId;
 use std::io::Write;
 use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
 
-/// Clients, and what the person wants of notices. The options are the user's own words; they are compared, never shown or run.
-const CLIENTS: &str = "#{client_name}\t#{client_tty}\t#{client_control_mode}\t#{@conductor-notify}\t#{@conductor-dnd}";
+/// The ways in which a person is told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Ways {
+    /// The terminal's bell.
+    pub bell: bool,
+    /// A line in the status line.
+    pub display: bool,
+    /// `OSC 9 ; TEXT BEL`, which some terminals show on the desktop.
+    pub osc9: bool,
+    /// `OSC 777 ; notify ; TITLE ; TEXT BEL`, which others show.
+    pub osc777: bool,
+    /// The user's own command. It is not this room that starts it.
+    pub command: bool,
+}
 
-impl Tmux {
-    /// Says that approval `id` waits. `@conductor-notify` holds the ways (default `bell display`), `@conductor-dnd` turns them off.
-    pub fn announce(&self, id: i64) -> Result<(), Error> {
-        let text = match self.run(&CommandList::new().then(["list-clients", "-F", CLIENTS])) {
-            Err(Error::Refused(_)) => return Ok(()),
-            other => other?,
-        };
-        for line in text.lines() {
-            let fields: Vec<&str> = line.split('\t').collect();
-            let [name, tty, control, notify, dnd] = fields[..] else {
-                continue;
-            };
-            if !matches!(dnd, "" | "off" | "0" | "no") {
-                continue;
-            }
-            let notify = if notify.is_empty() {
-                "bell display"
-            } else {
-                notify
-            };
-            let ways: Vec<&str> = notify.split([' ', ',']).collect();
-            if ways.contains(&"bell") && control != "1" {
-                ring(tty);
-            }
-            if ways.contains(&"display") {
-                let text = format!("approval {id} waits for you: prefix A, or approve {id}");
-                self.tell(name, &text)?;
+impl Ways {
+    /// The ways that the words of `@conductor-notify` name, between spaces or commas; others mean nothing.
+    pub fn parse(words: &str) -> Self {
+        let mut ways = Self::default();
+        for word in words.split([' ', ',']) {
+            match word {
+                "bell" => ways.bell = true,
+                "display" => ways.display = true,
+                "osc9" => ways.osc9 = true,
+                "osc777" => ways.osc777 = true,
+                "command" => ways.command = true,
+                _ => {}
             }
         }
-        Ok(())
+        ways
+    }
+
+    /// What a client's terminal is sent, in one piece.
+    fn bytes(self, text: &str) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        if self.osc9 {
+            bytes.extend(format!("\x1b]9;{text}\x07").bytes());
+        }
+        if self.osc777 {
+            let text = text.replace(';', ",");
+            bytes.extend(format!("\x1b]777;notify;conductor;{text}\x07").bytes());
+        }
+        if self.bell {
+            bytes.push(7);
+        }
+        bytes
     }
 }
 
-/// Rings the bell of a client's terminal. tmux has no command for it: what it prints goes into a pane, and the pane is an agent's.
-fn ring(tty: &str) {
+/// What the person set for the server. The user's own words are compared, never shown or run.
+const WISHES: &str = "#{?@conductor-notify,=#{@conductor-notify},}\t#{@conductor-dnd}";
+
+/// Clients, and the pane that each looks at.
+const CLIENTS: &str = "#{client_name}\t#{client_tty}\t#{client_control_mode}\t#{pane_id}";
+
+impl Tmux {
+    /// Tells every person at this server `text`, but for those who look at the pane `about` right now. `@conductor-notify` holds the ways, else
+    /// `usual` does; `@conductor-dnd` turns all of them off. Says in which ways it was to be told.
+    pub fn notify(&self, text: &str, about: Option<PaneId>, usual: Ways) -> Result<Ways, Error> {
+        let list = CommandList::new()
+            .then(["display-message", "-p", WISHES])
+            .then(["list-clients", "-F", CLIENTS]);
+        let answer = match self.run(&list) {
+            Err(Error::Refused(_) | Error::NoServer(_)) => return Ok(usual),
+            other => other?,
+        };
+        let mut lines = answer.lines();
+        let (notify, dnd) = lines
+            .next()
+            .and_then(|line| line.split_once('\t'))
+            .unwrap_or_default();
+        if !matches!(dnd, "" | "off" | "0" | "no") {
+            return Ok(Ways::default());
+        }
+        let ways = notify.strip_prefix('=').map_or(usual, Ways::parse);
+        let text = crate::domain::text::one_line(text);
+        for line in lines {
+            let fields: Vec<&str> = line.split('\t').collect();
+            let [name, tty, control, pane] = fields[..] else {
+                continue;
+            };
+            if about.is_some() && PaneId::parse(pane) == about {
+                continue;
+            }
+            if control != "1" {
+                send(tty, &ways.bytes(&text));
+            }
+            if ways.display {
+                self.tell(name, &text)?;
+            }
+        }
+        Ok(ways)
+    }
+}
+
+/// Writes to a client's terminal. tmux has no command for it: what it prints goes into a pane, and the pane is an agent's.
+fn send(tty: &str, bytes: &[u8]) {
+    if bytes.is_empty() {
+        return;
+    }
     let flags = nix::libc::O_NOCTTY | nix::libc::O_NONBLOCK | nix::libc::O_CLOEXEC;
     let opened = std::fs::OpenOptions::new()
         .write(true)
@@ -54,6 +118,28 @@ fn ring(tty: &str) {
             .metadata()
             .is_ok_and(|meta| meta.file_type().is_char_device())
     {
-        let _ = file.write_all(b"\x07");
+        let _ = file.write_all(bytes);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_users_words_are_ways_and_nothing_else() {
+        let ways = Ways::parse("bell, osc777 #(touch x) display");
+        assert!(ways.bell && ways.display && ways.osc777 && !ways.osc9 && !ways.command);
+        assert_eq!(Ways::parse("none"), Ways::default());
+    }
+
+    #[test]
+    fn a_notice_cannot_end_its_own_frame() {
+        let all = Ways::parse("bell osc9 osc777");
+        let text = crate::domain::text::one_line("a\x07b\x1b\\c\u{9c};d");
+        let sent = String::from_utf8(all.bytes(&text)).unwrap();
+        assert_eq!(sent.matches('\x07').count(), 3);
+        assert_eq!(sent.matches('\x1b').count(), 2);
+        assert!(!sent.contains('\u{9c}'));
     }
 }

@@ -22,6 +22,7 @@ mod handoffs;
 mod identity;
 mod lifecycle;
 mod mcp;
+mod notify;
 mod policy;
 mod popup;
 mod profiles;

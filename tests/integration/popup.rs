@@ -7,13 +7,13 @@ use serde_json::Value;
 use std::time::{Duration, Instant};
 
 /// A world with an agent, the plugin, and a person who is attached.
-struct Seat {
-    world: World,
-    id: String,
+pub(crate) struct Seat {
+    pub(crate) world: World,
+    pub(crate) id: String,
 }
 
 impl Seat {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let world = World::new();
         world.run(["init"]).ok();
         world.run(["plugin", "load"]).ok();
@@ -50,13 +50,13 @@ impl Seat {
         self.world.run_shell(&words.join(" ")).ok()
     }
 
-    fn press(&self, keys: &[&str]) {
+    pub(crate) fn press(&self, keys: &[&str]) {
         let mut arguments = vec!["send-keys"];
         arguments.extend(keys);
         self.outer(&arguments);
     }
 
-    fn screen(&self) -> String {
+    pub(crate) fn screen(&self) -> String {
         self.outer(&["capture-pane", "-p"])
     }
 

@@ -9,7 +9,7 @@ use super::super::park;
 use super::asking::decided_in_pane;
 use crate::clock;
 use crate::domain::approval::ApprovalStatus;
-use crate::domain::event::{AgentEvent, ToolEnd};
+use crate::domain::event::{AgentEvent, DialogKind, ToolEnd};
 use crate::domain::handoff::HandoffStatus;
 use crate::domain::ids::{MessageId, TerminalId};
 use crate::domain::message::{Message, MessageStatus, Transport};
@@ -189,6 +189,14 @@ pub(super) fn store_event(
         && tx.set_state(id, &change, Source::Event, at)?
     {
         aftermath.show(terminal, change.status);
+        // Of a call that asks for permission people are told by its approval.
+        let permission = matches!(
+            incoming.event,
+            AgentEvent::PermissionAsked(_) | AgentEvent::DialogShown(DialogKind::Permission)
+        );
+        if !permission {
+            aftermath.tell(terminal, &change);
+        }
     }
     let server = socket(terminal);
     match &incoming.event {
