@@ -11,6 +11,7 @@ use crate::proc;
 use crate::store::{Budget, Durability, Error as StoreError, Store, TerminalLock};
 use crate::tmux::hooks::{self, DIRTY, GLOBAL_OPTIONS, LOADED, Shadow, Standing, WAITS};
 use crate::tmux::keys::{self, DEFAULT_APPROVE_KEY, DEFAULT_KEY};
+use crate::tmux::look::{PANE_MARK, PANE_MARK_OPTION, WINDOW_MARK, WINDOW_MARK_OPTION};
 use crate::tmux::status_line::{Place, StatusLine};
 use crate::tmux::{CommandList, Tmux};
 use serde::Serialize;
@@ -249,6 +250,8 @@ pub fn load(store: &mut Store, tmux: &Tmux, home: &Home, binary: &Path) -> Resul
         tmux,
         &list
             .then(["set-option", "-goq", "@conductor_segment", ""])
+            .then(["set-option", "-g", WINDOW_MARK_OPTION, WINDOW_MARK])
+            .then(["set-option", "-g", PANE_MARK_OPTION, PANE_MARK])
             .then(["set-option", "-g", DIRTY, "0"])
             .then(["set-option", "-g", LOADED, env!("CARGO_PKG_VERSION")])
             .append(hooks::set_list(&wanted)),

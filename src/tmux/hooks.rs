@@ -21,7 +21,7 @@ pub const DIRTY: &str = "@conductor_dirty";
 pub const WAITS: &str = "@conductor_waits";
 
 /// Every server-wide option of ours; `unload` removes these and those of its state directory's timers, and no others.
-pub const GLOBAL_OPTIONS: [&str; 11] = [
+pub const GLOBAL_OPTIONS: [&str; 13] = [
     "@conductor_hook",
     "@conductor_home",
     LOADED,
@@ -33,6 +33,8 @@ pub const GLOBAL_OPTIONS: [&str; 11] = [
     "@conductor_live",
     "@conductor_segment",
     "@conductor_right_length",
+    super::look::WINDOW_MARK_OPTION,
+    super::look::PANE_MARK_OPTION,
 ];
 
 /// Options of a pane without which nothing can be delivered to its agent.

@@ -11,6 +11,7 @@ pub mod hooks;
 mod ids;
 pub mod keys;
 mod launch;
+pub mod look;
 mod notify;
 mod panes;
 mod popup;

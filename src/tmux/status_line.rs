@@ -5,8 +5,8 @@
 use super::client::Tmux;
 use super::command::CommandList;
 use super::error::Error;
+use super::look::{self, Look};
 use serde::Serialize;
-use std::fmt::Write as _;
 use std::path::Path;
 use unicode_width::UnicodeWidthStr;
 
@@ -159,21 +159,9 @@ pub struct Counts {
 }
 
 impl Counts {
-    /// The text of the segment; empty when nothing waits.
-    pub fn segment(&self) -> String {
-        let mut text = String::new();
-        for (sign, count) in [
-            ('⏳', self.pending),
-            ('?', self.waiting),
-            ('✉', self.unread),
-            ('⚠', self.error),
-        ] {
-            if count > 0 {
-                let space = if text.is_empty() { "" } else { " " };
-                let _ = write!(text, "{space}{sign}{count}");
-            }
-        }
-        text
+    /// In the order of the segment.
+    const fn shown(&self) -> [u64; 4] {
+        [self.pending, self.waiting, self.unread, self.error]
     }
 }
 
@@ -252,13 +240,14 @@ impl Tmux {
 
     /// Shows `counts`: sets the options that differ in one list, and gives `status-right` room for the segment while it shows one there.
     pub fn show_counts(&self, home: &Path, counts: &Counts) -> Result<(), Error> {
+        let look = Look::of(self.globals(look::OPTIONS)?);
         let wanted = [
             ("@conductor_pending", counts.pending.to_string()),
             ("@conductor_unread", counts.unread.to_string()),
             ("@conductor_waiting", counts.waiting.to_string()),
             ("@conductor_live", counts.live.to_string()),
             ("@conductor_waits", u64::from(counts.unread > 0).to_string()),
-            ("@conductor_segment", counts.segment()),
+            ("@conductor_segment", look.segment(counts.shown())),
         ];
         // Without the plugin nobody shows them, and nobody would take them out again; one that another state directory loaded shows its own.
         let [
@@ -298,7 +287,7 @@ impl Tmux {
                 list = list.then(["set-option", "-g", name, new]);
             }
         }
-        let text = &wanted[5].1;
+        let text = look.plain(counts.shown());
         let room = if !text.is_empty() && right.is_some_and(|right| right.contains(SEGMENT)) {
             text.width() + 1
         } else {

@@ -123,3 +123,45 @@ fn a_question_of_the_agents_own_is_told() {
     });
     assert!(told.contains("waits for you"), "{told}");
 }
+
+#[test]
+fn windows_and_the_segment_show_it_as_the_user_likes() {
+    let seat = seat();
+    let (world, id) = (&seat.world, &seat.id);
+    for format in ["window-status-format", "window-status-current-format"] {
+        world.tmux([
+            "set-option",
+            "-g",
+            format,
+            "#I:#W#{E:@conductor_window_mark}",
+        ]);
+    }
+    world.tmux(["set-option", "-g", "@conductor-error-sign", "E"]);
+    world.tmux(["set-option", "-g", "@conductor-error-style", "fg=red,bold"]);
+    world.tmux(["set-option", "-g", "@conductor-notify", "none"]);
+    world.tmux(["switch-client", "-t", "work"]);
+    world.send(id, "ERROR of the model");
+    world.wait(id, "error");
+    let line = eventually("the status line shows it", || {
+        let line = seat.screen().lines().last()?.to_owned();
+        line.contains(":conductor E").then_some(line)
+    });
+    assert!(
+        line.contains(" E1"),
+        "the segment has the same sign: {line}"
+    );
+    let coloured = seat.outer(&["capture-pane", "-p", "-e"]);
+    let status = coloured.lines().last().unwrap_or_default();
+    let (before, after) = status.split_once("E1").unwrap();
+    assert!(
+        before.contains("\u{1b}[31m") || before.contains(";31"),
+        "{status:?}"
+    );
+    assert!(
+        after.starts_with('\u{1b}'),
+        "what follows has its own colours: {status:?}"
+    );
+    world.run(["plugin", "unload"]).ok();
+    let left = world.tmux(["show-options", "-g"]);
+    assert!(!left.contains("@conductor_"), "{left}");
+}

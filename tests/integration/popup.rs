@@ -42,7 +42,7 @@ impl Seat {
     }
 
     /// tmux on the person's own server.
-    fn outer(&self, arguments: &[&str]) -> String {
+    pub(crate) fn outer(&self, arguments: &[&str]) -> String {
         let socket = self.world.at("outer.sock");
         let mut all = vec!["tmux", "-u", "-S", socket.to_str().unwrap()];
         all.extend(arguments);
