@@ -4,6 +4,7 @@ use super::{Door, popup};
 use crate::cli;
 use crate::domain::terminal::{Status, Terminal};
 use crate::error::{Failure, Result};
+use crate::proc;
 use crate::services::deliver::place;
 use crate::services::{after, audit, close, plugin as service, profile, recover, tick as timer};
 use crate::store::Store;
@@ -108,9 +109,9 @@ pub(super) fn menu(door: &mut Door<'_>, name: &str, arguments: &[String]) -> Res
     let client = arguments.first().map_or("", String::as_str);
     match name {
         "inbox" | "flows" | "help" => {
-            let list = service::menu_commands(name, client, &cx.tmux, &cx.home, &cx.binary)
+            let line = service::pager_line(name, &cx.tmux, &cx.home, &cx.binary)
                 .ok_or_else(|| Failure::failed(format!("the menu {name} cannot be shown")))?;
-            Ok(cx.tmux.run(&list).map(drop)?)
+            Err(proc::exec(cx.tmux.popup_command(client, &line)?))
         }
         "next" => next(door, client),
         "approvals" => popup::open(door, client, popup::Start::List),

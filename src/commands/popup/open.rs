@@ -6,11 +6,12 @@ use crate::domain::approval::{ApprovalStatus, Scope};
 use crate::domain::ids::ApprovalId;
 use crate::error::{Failure, Result};
 use crate::fsx;
+use crate::proc;
 use crate::services::presence;
 use crate::store::{Error, Store};
 use crate::tmux::Tmux;
 
-/// A key was pressed in `client`: opens the popup there, if something waits.
+/// A key was pressed in `client`: opens the popup there, if something waits, and stays until it is closed.
 pub(in crate::commands) fn open(door: &Door<'_>, client: &str, start: Start) -> Result<()> {
     let waits = match Store::open(&door.cx.home) {
         Ok(mut store) => !store
@@ -28,7 +29,7 @@ pub(in crate::commands) fn open(door: &Door<'_>, client: &str, start: Start) -> 
     let what = if start == Start::Next { "next" } else { "list" };
     let line = shell_line(door, &door.cx.tmux, &["answer", client, what])
         .ok_or_else(|| Failure::failed("the popup's program has no name that a shell can take"))?;
-    Ok(door.cx.tmux.open_popup(client, &line)?)
+    Err(proc::exec(door.cx.tmux.popup_command(client, &line)?))
 }
 
 /// The shell line that runs `menu` with `arguments`.
