@@ -1,6 +1,6 @@
 //! What tmux calls: the plugin, hooks, the timer, keys.
 
-use super::{Door, popup};
+use super::{Door, dashboard, popup};
 use crate::cli;
 use crate::domain::terminal::{Status, Terminal};
 use crate::error::{Failure, Result};
@@ -117,6 +117,7 @@ pub(super) fn menu(door: &mut Door<'_>, name: &str, arguments: &[String]) -> Res
         "approvals" => popup::open(door, client, popup::Start::List),
         "approve-next" => popup::open(door, client, popup::Start::Next),
         "answer" => popup::answer(door, arguments),
+        "dashboard" => dashboard::open(door, client),
         "stop" => {
             let Some(mut store) = existing(door)? else {
                 return Ok(());
@@ -166,12 +167,7 @@ fn next(door: &Door<'_>, client: &str) -> Result<()> {
     let Some((_, pane)) = waiting.first().and_then(|t| place(t)) else {
         return say("no agent waits");
     };
-    let pane = pane.to_string();
-    let list = CommandList::new()
-        .then(["switch-client", "-c", client, "-t", &pane])
-        .then(["select-window", "-t", &pane])
-        .then(["select-pane", "-t", &pane]);
-    Ok(cx.tmux.run(&list).map(drop)?)
+    Ok(cx.tmux.show(client, pane)?)
 }
 
 /// A menu of the profiles; its entries carry names that are letters, digits, `_` and `-` only.

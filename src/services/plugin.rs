@@ -283,6 +283,7 @@ pub fn unload(store: &mut Store, tmux: &Tmux, home: &Home) -> Result<UnloadRepor
     let ours = tmux.own_hooks()?;
 
     run(tmux, &hooks::unset_list(&ours))?;
+    tmux.forget_all_wakes()?;
     // Without any memory (another database) a loaded plugin's key is found by what it does.
     let forgotten = memory == Memory::default() && found.loaded.is_some();
     let own = memory

@@ -18,6 +18,7 @@ mod server;
 pub mod status_line;
 mod timer;
 mod viewers;
+mod watch;
 pub mod wire;
 
 pub use client::{Answer, Tmux};

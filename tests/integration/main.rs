@@ -12,6 +12,7 @@ mod approvals;
 mod audit;
 mod bad_input;
 mod channels;
+mod dashboard;
 mod delivery;
 mod ends;
 mod errors;

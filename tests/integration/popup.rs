@@ -7,13 +7,13 @@ use serde_json::Value;
 use std::time::{Duration, Instant};
 
 /// A world with an agent, the plugin, and a person who is attached.
-struct Seat {
-    world: World,
-    id: String,
+pub(crate) struct Seat {
+    pub(crate) world: World,
+    pub(crate) id: String,
 }
 
 impl Seat {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let world = World::new();
         world.run(["init"]).ok();
         world.run(["plugin", "load"]).ok();
@@ -42,7 +42,7 @@ impl Seat {
     }
 
     /// tmux on the person's own server.
-    fn outer(&self, arguments: &[&str]) -> String {
+    pub(crate) fn outer(&self, arguments: &[&str]) -> String {
         let socket = self.world.at("outer.sock");
         let mut all = vec!["tmux", "-u", "-S", socket.to_str().unwrap()];
         all.extend(arguments);
@@ -50,18 +50,18 @@ impl Seat {
         self.world.run_shell(&words.join(" ")).ok()
     }
 
-    fn press(&self, keys: &[&str]) {
+    pub(crate) fn press(&self, keys: &[&str]) {
         let mut arguments = vec!["send-keys"];
         arguments.extend(keys);
         self.outer(&arguments);
     }
 
-    fn screen(&self) -> String {
+    pub(crate) fn screen(&self) -> String {
         self.outer(&["capture-pane", "-p"])
     }
 
     /// Waits until the screen shows `what`; returns the screen.
-    fn shows(&self, what: &str) -> String {
+    pub(crate) fn shows(&self, what: &str) -> String {
         let mut last = String::new();
         let end = Instant::now() + crate::support::PATIENCE;
         while Instant::now() < end {
@@ -75,7 +75,7 @@ impl Seat {
     }
 
     /// Opens the popup by its key, and waits until keys count.
-    fn popup(&self, keys: &[&str], shows: &str) -> String {
+    pub(crate) fn popup(&self, keys: &[&str], shows: &str) -> String {
         self.press(keys);
         let screen = self.shows(shows);
         std::thread::sleep(Duration::from_millis(700));
@@ -83,7 +83,7 @@ impl Seat {
     }
 
     /// Lets the agent ask for `command`.
-    fn asks(&self, command: &str) -> Value {
+    pub(crate) fn asks(&self, command: &str) -> Value {
         self.world
             .run(["send", &self.id, "--wait", "20", "-m", "-"])
             .stdin(format!("RUN {command}"))
@@ -91,11 +91,11 @@ impl Seat {
         self.world.asked(&self.id)
     }
 
-    fn approval(&self, id: &Value) -> Value {
+    pub(crate) fn approval(&self, id: &Value) -> Value {
         self.world.run(["approval", "show", &text(id)]).json()
     }
 
-    fn becomes(&self, id: &Value, status: &str) -> Value {
+    pub(crate) fn becomes(&self, id: &Value, status: &str) -> Value {
         eventually(&format!("approval {id} is {status}"), || {
             let now = self.approval(id);
             (now["status"] == status).then_some(now)
@@ -103,7 +103,7 @@ impl Seat {
     }
 
     /// The code on the screen.
-    fn code(&self) -> [String; 2] {
+    pub(crate) fn code(&self) -> [String; 2] {
         let screen = self.shows("to approve");
         let (_, rest) = screen.split_once("type ").unwrap();
         let code: Vec<String> = rest.chars().take(2).map(String::from).collect();
