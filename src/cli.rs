@@ -87,6 +87,12 @@ pub enum Command {
         /// The tmux session's name.
         name: String,
     },
+    /// Show all agents on one screen: what they do, what waits, approve, write, go there.
+    Dashboard {
+        /// The tmux client in whose popup it runs.
+        #[arg(long, hide = true)]
+        client: Option<String>,
+    },
     /// Show one terminal.
     Status {
         /// Id, prefix of an id, pane id, or window name.

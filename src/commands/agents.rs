@@ -360,6 +360,13 @@ pub(super) fn attach(door: &mut Door<'_>, target: &str) -> Result<()> {
     if known {
         return attach_to(door, target);
     }
+    drop(store);
+    attach_there(door, target)
+}
+
+/// Attaches to the pane of one terminal; ends only when that fails.
+pub(super) fn attach_there(door: &Door<'_>, target: &str) -> Result<()> {
+    let mut store = door.cx.existing_store()?;
     let terminal = find::terminal(&door.cx, &mut store, target)?;
     let (Some(server), Some(pane)) = (&terminal.server, &terminal.pane) else {
         return Err(Failure::refused(format!(
@@ -427,7 +434,7 @@ fn attach_to(door: &Door<'_>, name: &str) -> Result<()> {
 }
 
 /// What an agent may end: workers of its own session, as over MCP; not itself, and no supervisor.
-fn may_end(store: &mut Store, terminal: &Terminal) -> Result<()> {
+pub(super) fn may_end(store: &mut Store, terminal: &Terminal) -> Result<()> {
     let id = match identity::whoami(store)? {
         Caller::Person { .. } => return Ok(()),
         Caller::Agent(id) => id,

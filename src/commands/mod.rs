@@ -3,6 +3,7 @@
 mod agents;
 mod approvals;
 mod audit;
+mod dashboard;
 mod flow;
 mod generate;
 mod messages;
@@ -259,6 +260,7 @@ fn dispatch(cli: Cli, out: &mut dyn Write) -> Result<u8> {
         Command::Resume { terminal } => agents::resume(&mut door, &terminal)?,
         Command::Sessions { all } => agents::sessions(&mut door, all)?,
         Command::Session { name } => agents::session(&mut door, &name)?,
+        Command::Dashboard { client } => dashboard::dashboard(&door, client.as_deref())?,
         Command::Status { terminal } => agents::status(&mut door, &terminal)?,
         Command::Explain { terminal } => agents::explain(&mut door, &terminal)?,
         Command::Attach { target } => agents::attach(&mut door, &target)?,

@@ -1,9 +1,10 @@
 //! What tmux calls: the plugin, hooks, the timer, keys.
 
-use super::{Door, popup};
+use super::{Door, dashboard, popup};
 use crate::cli;
 use crate::domain::terminal::{Status, Terminal};
 use crate::error::{Failure, Result};
+use crate::proc;
 use crate::services::deliver::place;
 use crate::services::{
     after, audit, clean, close, plugin as service, profile, recover, tick as timer,
@@ -111,14 +112,15 @@ pub(super) fn menu(door: &mut Door<'_>, name: &str, arguments: &[String]) -> Res
     let client = arguments.first().map_or("", String::as_str);
     match name {
         "inbox" | "flows" | "help" => {
-            let list = service::menu_commands(name, client, &cx.tmux, &cx.home, &cx.binary)
+            let line = service::pager_line(name, &cx.tmux, &cx.home, &cx.binary)
                 .ok_or_else(|| Failure::failed(format!("the menu {name} cannot be shown")))?;
-            Ok(cx.tmux.run(&list).map(drop)?)
+            Err(proc::exec(cx.tmux.popup_command(client, &line)?))
         }
         "next" => next(door, client),
         "approvals" => popup::open(door, client, popup::Start::List),
         "approve-next" => popup::open(door, client, popup::Start::Next),
         "answer" => popup::answer(door, arguments),
+        "dashboard" => dashboard::open(door, client),
         "stop" => {
             let Some(mut store) = existing(door)? else {
                 return Ok(());
@@ -168,12 +170,7 @@ fn next(door: &Door<'_>, client: &str) -> Result<()> {
     let Some((_, pane)) = waiting.first().and_then(|t| place(t)) else {
         return say("no agent waits");
     };
-    let pane = pane.to_string();
-    let list = CommandList::new()
-        .then(["switch-client", "-c", client, "-t", &pane])
-        .then(["select-window", "-t", &pane])
-        .then(["select-pane", "-t", &pane]);
-    Ok(cx.tmux.run(&list).map(drop)?)
+    Ok(cx.tmux.show(client, pane)?)
 }
 
 /// A menu of the profiles; its entries carry names that are letters, digits, `_` and `-` only.

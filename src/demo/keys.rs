@@ -79,7 +79,14 @@ impl Host {
                 self.note("key", "dialog_paste", text);
                 return;
             }
-            Key::Backspace | Key::KillLine | Key::CtrlD | Key::Move(_) | Key::Other => return,
+            Key::Backspace
+            | Key::KillLine
+            | Key::CtrlD
+            | Key::Move(_)
+            | Key::AltEnter
+            | Key::Mouse(_)
+            | Key::Focus(_)
+            | Key::Other => return,
         };
         self.note("key", "dialog", &text);
         self.answer = self.answer.or(answer);
@@ -92,7 +99,14 @@ impl Host {
             Key::Backspace => self.draft.backspace(),
             Key::KillLine => self.draft.clear(),
             Key::Enter => self.submit(),
-            Key::CtrlC | Key::CtrlD | Key::Esc | Key::Move(_) | Key::Other => {}
+            Key::CtrlC
+            | Key::CtrlD
+            | Key::Esc
+            | Key::Move(_)
+            | Key::AltEnter
+            | Key::Mouse(_)
+            | Key::Focus(_)
+            | Key::Other => {}
         }
     }
 }

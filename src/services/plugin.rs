@@ -286,6 +286,7 @@ pub fn unload(store: &mut Store, tmux: &Tmux, home: &Home) -> Result<UnloadRepor
     let ours = tmux.own_hooks()?;
 
     run(tmux, &hooks::unset_list(&ours))?;
+    tmux.forget_all_wakes()?;
     // Without any memory (another database) a loaded plugin's key is found by what it does.
     let forgotten = memory == Memory::default() && found.loaded.is_some();
     let own = memory
@@ -372,14 +373,8 @@ pub fn menu_line(arguments: &str) -> String {
     )
 }
 
-/// The tmux commands behind those menu entries that only open a popup on `client`: `inbox`, `flows` and `help`.
-pub fn menu_commands(
-    name: &str,
-    client: &str,
-    tmux: &Tmux,
-    home: &Home,
-    binary: &Path,
-) -> Option<CommandList> {
+/// The shell line in the popup of those keys that only show something in a pager: `inbox`, `flows` and `help`.
+pub fn pager_line(name: &str, tmux: &Tmux, home: &Home, binary: &Path) -> Option<String> {
     let socket = tmux.socket_text();
     let own = |words: &[&str]| {
         let before = [
@@ -391,23 +386,22 @@ pub fn menu_commands(
         ];
         Some(shell_words::join(before.iter().chain(words)))
     };
-    let line = match name {
-        "inbox" => format!("{} 2>&1 | less", own(&["inbox"])?),
-        "flows" => format!(
+    match name {
+        "inbox" => Some(format!("{} 2>&1 | less", own(&["inbox"])?)),
+        "flows" => Some(format!(
             "( {} ; echo ; {} ) 2>&1 | less",
             own(&["flow", "list"])?,
             own(&["flow", "history"])?
-        ),
+        )),
         "help" => {
             // The server's own program always fits the server.
             let own = tmux.identify().ok().map(|(server, _)| server.pid);
             let program = own.and_then(|pid| proc::program_of(pid).ok());
             let program = program.or_else(|| paths::find_program("tmux", None))?;
-            keys::help_line(program.to_str()?, &socket)
+            Some(keys::help_line(program.to_str()?, &socket))
         }
-        _ => return None,
-    };
-    Some(keys::popup(client, &line))
+        _ => None,
+    }
 }
 
 #[cfg(test)]

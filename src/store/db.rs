@@ -320,6 +320,13 @@ impl Store {
         Ok(())
     }
 
+    /// A number that is another one after other processes have stored something; what this one stores does not change it.
+    pub fn version(&self) -> Result<i64, Error> {
+        Ok(self
+            .connection
+            .query_row("PRAGMA data_version", [], |row| row.get(0))?)
+    }
+
     /// Makes what this process has stored survive a loss of power: as [`Durability::Power`], but without the lock, so that many wait for
     /// the disk at once instead of one after the other, and beside whatever the caller does until it waits.
     pub fn sync(&self) -> Syncing {
@@ -446,6 +453,18 @@ mod tests {
         write().unwrap();
         holder.join().unwrap();
         assert_eq!(ASKED.load(Ordering::Relaxed), 1);
+    }
+
+    #[test]
+    fn what_others_store_changes_the_version() {
+        let (_dir, home) = home();
+        let mut one = Store::open_or_create(&home).unwrap();
+        let mut other = Store::open(&home).unwrap();
+        let before = one.version().unwrap();
+        put(&mut one, "a", "1");
+        assert_eq!(one.version().unwrap(), before);
+        put(&mut other, "a", "2");
+        assert_ne!(one.version().unwrap(), before);
     }
 
     #[test]

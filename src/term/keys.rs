@@ -1,4 +1,5 @@
-//! Bytes of a terminal to keys: bracketed paste, typed keys, a lone Esc. However the bytes are split over reads, the keys are the same.
+//! Bytes of a terminal to keys: bracketed paste, typed keys, a lone Esc, the mouse, focus. However the bytes are split over reads, the keys
+//! are the same.
 
 use std::time::Duration;
 
@@ -15,6 +16,8 @@ pub enum Key {
     Char(char),
     /// Enter (CR or LF).
     Enter,
+    /// Enter with Alt held.
+    AltEnter,
     /// Backspace.
     Backspace,
     /// Ctrl-U.
@@ -29,8 +32,34 @@ pub enum Key {
     Paste(String),
     /// A key that moves about.
     Move(Move),
+    /// What the mouse did, where it was asked for.
+    Mouse(Mouse),
+    /// The terminal has the person's attention, or has lost it, where that was asked for.
+    Focus(bool),
     /// A key that means nothing here.
     Other,
+}
+
+/// What the mouse did, and where: column and row from 0.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Mouse {
+    /// What it did.
+    pub act: MouseAct,
+    /// The column, from 0.
+    pub column: u16,
+    /// The row, from 0.
+    pub row: u16,
+}
+
+/// What the mouse did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum MouseAct {
+    /// The left button went down.
+    Click,
+    /// The wheel went up by a step.
+    WheelUp,
+    /// The wheel went down by a step.
+    WheelDown,
 }
 
 /// Where a key moves to.
@@ -52,6 +81,32 @@ pub enum Move {
     Home,
     /// End.
     End,
+}
+
+/// The key behind `Esc [`: what came in between, and the last byte.
+fn control(seen: &[u8], last: u8) -> Key {
+    match (seen, last) {
+        (b"", b'I' | b'O') => Key::Focus(last == b'I'),
+        ([b'<', report @ ..], b'M') => mouse(report).map_or(Key::Other, Key::Mouse),
+        _ => moved(seen, last),
+    }
+}
+
+/// A report of the mouse in its SGR form: `BUTTON;COLUMN;ROW`, from 1.
+fn mouse(report: &[u8]) -> Option<Mouse> {
+    let mut numbers = std::str::from_utf8(report).ok()?.split(';');
+    let mut next = || numbers.next()?.parse::<u16>().ok();
+    let act = match next()? {
+        0 => MouseAct::Click,
+        64 => MouseAct::WheelUp,
+        65 => MouseAct::WheelDown,
+        _ => return None,
+    };
+    Some(Mouse {
+        act,
+        column: next()?.checked_sub(1)?,
+        row: next()?.checked_sub(1)?,
+    })
 }
 
 /// The key behind `Esc [` or `Esc O`: what came in between, and the last byte.
@@ -137,6 +192,7 @@ impl Parser {
                     self.state = State::Escape;
                     Some(Key::Esc)
                 }
+                b'\r' | b'\n' => Some(Key::AltEnter),
                 _ => Some(Key::Other),
             },
             State::Single => Some(moved(b"", byte)),
@@ -145,7 +201,7 @@ impl Parser {
                     self.state = State::Paste(Vec::new(), 0);
                     None
                 }
-                0x40..=0x7e => Some(moved(&seen, byte)),
+                0x40..=0x7e => Some(control(&seen, byte)),
                 0x20..=0x3f => {
                     // What is longer is no key of any terminal; only the start counts.
                     if seen.len() < 64 {
@@ -271,6 +327,32 @@ mod tests {
                 Key::Other,
                 Key::Other,
                 Key::Esc,
+            ]
+        );
+    }
+
+    #[test]
+    fn the_mouse_and_focus_are_keys_too() {
+        let at = |act, column, row| Key::Mouse(Mouse { act, column, row });
+        assert_eq!(
+            keys(&[b"\x1b[<0;3;7M\x1b[<0;3;7m\x1b[<64;1;1M\x1b[<65;300;2M\x1b[<2;1;1M\x1b[<0;0;1M\x1b[<M"]),
+            vec![
+                at(MouseAct::Click, 2, 6),
+                Key::Other,
+                at(MouseAct::WheelUp, 0, 0),
+                at(MouseAct::WheelDown, 299, 1),
+                Key::Other,
+                Key::Other,
+                Key::Other,
+            ]
+        );
+        assert_eq!(
+            keys(&[b"\x1b[I\x1b[O\x1bOI\x1b\r"]),
+            vec![
+                Key::Focus(true),
+                Key::Focus(false),
+                Key::Other,
+                Key::AltEnter
             ]
         );
     }

@@ -1,32 +1,70 @@
-//! The one owner of the controlling terminal: its mode, its size, its keys.
+//! The one owner of the controlling terminal: its mode, its size, its keys, and the signals that it sends.
 
 mod keys;
+mod signals;
 
-pub use keys::{ESC_SILENCE, Key, Move, Parser};
+pub use keys::{ESC_SILENCE, Key, Mouse, MouseAct, Move, Parser};
+pub use signals::{Call, Signals};
 
 use nix::sys::termios::{self, FlushArg, SetArg, Termios};
 use std::io::{self, Write};
 use std::sync::Mutex;
 
-/// How the terminal was set before raw mode, and whether the other screen is shown.
-static BEFORE: Mutex<Option<(Termios, bool)>> = Mutex::new(None);
+/// How the terminal was set before raw mode, and what it was asked for since.
+static BEFORE: Mutex<Option<(Termios, Use)>> = Mutex::new(None);
+
+/// How much of the terminal is used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Use {
+    /// Lines on the screen that is there.
+    Lines,
+    /// A screen of its own.
+    Screen,
+    /// A screen of its own, the mouse, and word of the person's attention.
+    Pointer,
+}
+
+impl Use {
+    /// What begins it, after bracketed paste.
+    const fn begin(self) -> &'static [u8] {
+        match self {
+            Self::Lines => b"",
+            Self::Screen => b"\x1b[?1049h\x1b[?25l",
+            Self::Pointer => b"\x1b[?1049h\x1b[?25l\x1b[?1000h\x1b[?1006h\x1b[?1004h",
+        }
+    }
+
+    /// What takes it back.
+    const fn end(self) -> &'static [u8] {
+        match self {
+            Self::Lines => b"",
+            Self::Screen => b"\x1b[?25h\x1b[?1049l",
+            Self::Pointer => b"\x1b[?1004l\x1b[?1006l\x1b[?1000l\x1b[0m\x1b[?25h\x1b[?1049l",
+        }
+    }
+}
 
 /// Puts the terminal into raw mode and asks for bracketed paste; a panic puts it back.
 pub fn raw_mode() -> nix::Result<()> {
-    enter(false)
+    enter(Use::Lines)
 }
 
 /// As [`raw_mode`], on a screen of its own without a cursor: what was there before comes back at the end.
 pub fn full_screen() -> nix::Result<()> {
-    enter(true)
+    enter(Use::Screen)
 }
 
-fn enter(whole: bool) -> nix::Result<()> {
+/// As [`full_screen`], with clicks and the wheel of the mouse, and word of the person's attention ([`Key::Focus`]).
+pub fn full_screen_with_mouse() -> nix::Result<()> {
+    enter(Use::Pointer)
+}
+
+fn enter(how: Use) -> nix::Result<()> {
     let before = termios::tcgetattr(io::stdin())?;
     let mut raw = before.clone();
     termios::cfmakeraw(&mut raw);
     if let Ok(mut slot) = BEFORE.lock() {
-        *slot = Some((before, whole));
+        *slot = Some((before, how));
     }
     let earlier = std::panic::take_hook();
     std::panic::set_hook(Box::new(move |info| {
@@ -35,19 +73,15 @@ fn enter(whole: bool) -> nix::Result<()> {
     }));
     termios::tcsetattr(io::stdin(), SetArg::TCSADRAIN, &raw)?;
     write(b"\x1b[?2004h");
-    if whole {
-        write(b"\x1b[?1049h\x1b[?25l");
-    }
+    write(how.begin());
     Ok(())
 }
 
 /// Puts the terminal back as it was; does nothing the second time.
 pub fn restore() {
     let before = BEFORE.try_lock().ok().and_then(|mut slot| slot.take());
-    if let Some((before, whole)) = before {
-        if whole {
-            write(b"\x1b[?25h\x1b[?1049l");
-        }
+    if let Some((before, how)) = before {
+        write(how.end());
         write(b"\x1b[?2004l");
         let _ = termios::tcsetattr(io::stdin(), SetArg::TCSANOW, &before);
     }

@@ -13,6 +13,11 @@ impl PaneId {
         (!digits.is_empty() && digits.bytes().all(|b| b.is_ascii_digit())).then_some(())?;
         digits.parse().ok().map(Self)
     }
+
+    /// The number behind the percent sign.
+    pub const fn number(self) -> u32 {
+        self.0
+    }
 }
 
 impl fmt::Display for PaneId {

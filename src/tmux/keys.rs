@@ -3,7 +3,7 @@
 //! Only free keys are taken, in both tables. What a key does is `menu NAME CLIENT` of our binary.
 
 use super::client::Tmux;
-use super::command::{CommandList, literal, quoted};
+use super::command::{CommandList, quoted};
 use super::error::Error;
 use super::hooks::is_ours;
 use super::timer::helper;
@@ -47,12 +47,13 @@ const fn key(key: &'static str, note: &'static str, menu: &'static str) -> Key {
 }
 
 /// The keys of this release.
-pub const KEYS: [Key; 8] = [
+pub const KEYS: [Key; 9] = [
     key("s", "Spawn an agent", "spawn"),
     key("a", "Answer the next approval", "approve-next"),
     key("A", "Show all approvals", "approvals"),
     key("n", "Go to the next agent that waits", "next"),
     key("i", "Show the inbox", "inbox"),
+    key("d", "Open the dashboard", "dashboard"),
     key("f", "Show the flows", "flows"),
     Key {
         confirm: Some("Stop all agents of this tmux server? (y/n)"),
@@ -92,16 +93,6 @@ pub fn keys_markdown() -> String {
         let _ = writeln!(text, "| `{}` | {}{asks} |", key.key, key.note);
     }
     text
-}
-
-/// Opens a popup with `shell_line` on `client` and returns at once (a client that ran `display-popup` itself would wait until it is closed).
-pub fn popup(client: &str, shell_line: &str) -> CommandList {
-    let command = format!(
-        "display-popup -c {} -E -w 80% -h 80% {}",
-        quoted(&literal(client)),
-        quoted(&literal(shell_line))
-    );
-    CommandList::new().then(["run-shell", "-b", "-C", &command])
 }
 
 /// The shell line that shows the notes of our key table in a pager, in a popup of `tmux`'s server.

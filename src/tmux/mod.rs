@@ -19,6 +19,7 @@ mod server;
 pub mod status_line;
 mod timer;
 mod viewers;
+mod watch;
 pub mod wire;
 
 pub use client::{Answer, Tmux};

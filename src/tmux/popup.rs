@@ -1,7 +1,7 @@
 //! A popup over one client, for a program that asks a person: what is in it is in no pane, so `capture-pane` does not see it.
 
 use super::client::Tmux;
-use super::command::{CommandList, literal, quoted};
+use super::command::CommandList;
 use super::error::Error;
 use crate::paths;
 use crate::proc;
@@ -30,20 +30,23 @@ impl Tmux {
         }
     }
 
-    /// Opens a popup with `shell_line` on `client` and returns at once (a client that ran `display-popup` itself would wait until it is
-    /// closed).
-    pub fn open_popup(&self, client: &str, shell_line: &str) -> Result<(), Error> {
+    /// The tmux program that opens a popup with `shell_line` on `client` and ends when it is closed.
+    ///
+    /// A popup holds up the queue of whoever ran it until it is closed. In that of the person's client (a key's own command, `run-shell -b
+    /// -C`) all timers and hooks of the server wait too, and with them the Enter of every message.
+    pub fn popup_command(&self, client: &str, shell_line: &str) -> Result<Command, Error> {
+        let program = paths::find_program("tmux", None).ok_or(Error::Missing)?;
         let size = self
             .of_client(client, "#{client_width} #{client_height}")?
             .unwrap_or_default();
         let (width, height) = large(numbers(&size).unwrap_or((80, 24)));
-        let command = format!(
-            "display-popup -c {} -E -w {width} -h {height} {}",
-            quoted(&literal(client)),
-            quoted(&literal(shell_line))
-        );
-        self.run(&CommandList::new().then(["run-shell", "-b", "-C", &command]))
-            .map(drop)
+        let mut command = call(&program, self.socket());
+        command
+            .args(["display-popup", "-c", client, "-E"])
+            .args(["-w", &width.to_string(), "-h", &height.to_string()])
+            .arg(shell_line)
+            .stdin(Stdio::null());
+        Ok(command)
     }
 
     /// Opens a popup on the client that shows the pane of this process, and waits until it is closed. `line` makes the shell line for that

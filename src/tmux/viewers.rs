@@ -3,6 +3,7 @@
 use super::client::Tmux;
 use super::command::{CommandList, literal};
 use super::error::Error;
+use super::ids::PaneId;
 use crate::domain::text::one_line;
 
 impl Tmux {
@@ -32,6 +33,27 @@ impl Tmux {
             .filter_map(|line| line.split_once('\t'))
             .map(|(name, value)| (name.to_owned(), value.to_owned()))
             .collect())
+    }
+
+    /// Shows `pane` in a client.
+    pub fn show(&self, client: &str, pane: PaneId) -> Result<(), Error> {
+        let pane = pane.to_string();
+        let list = CommandList::new()
+            .then(["switch-client", "-c", client, "-t", &pane])
+            .then(["select-window", "-t", &pane])
+            .then(["select-pane", "-t", &pane]);
+        self.run(&list).map(drop)
+    }
+
+    /// The client in which `pane` is the active one; of several the one that was used last.
+    pub fn viewer_of(&self, pane: PaneId) -> Result<Option<String>, Error> {
+        let pane = pane.to_string();
+        let viewers = self.of_clients("#{client_activity} #{pane_id}")?;
+        let viewers = viewers.into_iter().filter_map(|(name, value)| {
+            let (used, shown) = value.split_once(' ')?;
+            (shown == pane).then(|| (used.parse::<i64>().unwrap_or(0), name))
+        });
+        Ok(viewers.max().map(|(_, name)| name))
     }
 
     /// Says `text` in the status line of a client.

@@ -2,6 +2,7 @@
 
 pub mod audit;
 pub mod csv;
+pub mod dashboard;
 pub mod flows;
 pub mod json;
 pub mod sheet;

@@ -67,6 +67,11 @@ impl Row {
         }
     }
 
+    /// Its pieces.
+    pub fn parts(&self) -> &[(Style, String)] {
+        &self.0
+    }
+
     /// The text alone.
     pub fn text(&self) -> String {
         self.0.iter().map(|(_, text)| text.as_str()).collect()
@@ -335,4 +340,4 @@ fn value_text(value: &Value) -> String {
 
 #[cfg(test)]
 #[path = "sheet_tests.rs"]
-mod tests;
+pub(super) mod tests;

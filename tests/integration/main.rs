@@ -13,6 +13,7 @@ mod audit;
 mod bad_input;
 mod channels;
 mod clean;
+mod dashboard;
 mod delivery;
 mod ends;
 mod errors;

@@ -61,7 +61,7 @@ impl Seat {
     }
 
     /// Waits until the screen shows `what`; returns the screen.
-    fn shows(&self, what: &str) -> String {
+    pub(crate) fn shows(&self, what: &str) -> String {
         let mut last = String::new();
         let end = Instant::now() + crate::support::PATIENCE;
         while Instant::now() < end {
@@ -75,7 +75,7 @@ impl Seat {
     }
 
     /// Opens the popup by its key, and waits until keys count.
-    fn popup(&self, keys: &[&str], shows: &str) -> String {
+    pub(crate) fn popup(&self, keys: &[&str], shows: &str) -> String {
         self.press(keys);
         let screen = self.shows(shows);
         std::thread::sleep(Duration::from_millis(700));
@@ -83,7 +83,7 @@ impl Seat {
     }
 
     /// Lets the agent ask for `command`.
-    fn asks(&self, command: &str) -> Value {
+    pub(crate) fn asks(&self, command: &str) -> Value {
         self.world
             .run(["send", &self.id, "--wait", "20", "-m", "-"])
             .stdin(format!("RUN {command}"))
@@ -91,11 +91,11 @@ impl Seat {
         self.world.asked(&self.id)
     }
 
-    fn approval(&self, id: &Value) -> Value {
+    pub(crate) fn approval(&self, id: &Value) -> Value {
         self.world.run(["approval", "show", &text(id)]).json()
     }
 
-    fn becomes(&self, id: &Value, status: &str) -> Value {
+    pub(crate) fn becomes(&self, id: &Value, status: &str) -> Value {
         eventually(&format!("approval {id} is {status}"), || {
             let now = self.approval(id);
             (now["status"] == status).then_some(now)
@@ -103,7 +103,7 @@ impl Seat {
     }
 
     /// The code on the screen.
-    fn code(&self) -> [String; 2] {
+    pub(crate) fn code(&self) -> [String; 2] {
         let screen = self.shows("to approve");
         let (_, rest) = screen.split_once("type ").unwrap();
         let code: Vec<String> = rest.chars().take(2).map(String::from).collect();

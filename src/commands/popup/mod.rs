@@ -3,7 +3,10 @@
 mod model;
 mod open;
 
-pub(super) use open::{answer, from_pane, open};
+#[cfg(test)]
+pub(super) use model::tests;
+pub(super) use model::{Answer, Model, Wish};
+pub(super) use open::{answer, from_pane, open, shell_line};
 
 use super::Door;
 use crate::clock::{self, Deadline};
@@ -15,7 +18,7 @@ use crate::services::approve::{self, Decision};
 use crate::services::presence;
 use crate::store::{Store, Tx};
 use crate::term::{self, ESC_SILENCE, Key, Parser};
-use model::{Answer, Code, Item, LETTERS, Model, Wish};
+use model::{Code, Item, LETTERS};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use std::io::{self, IsTerminal};
 use std::os::fd::AsFd;
@@ -75,15 +78,7 @@ pub(super) fn run(door: &Door<'_>, opening: &Opening<'_>) -> Result<Option<Appro
         );
     }
     let mut store = door.cx.existing_store()?;
-    if presence::pane_server(&door.cx, &mut store)?.is_some() {
-        return Err(
-            Failure::refused("this is a pane of tmux, and others can read a pane")
-                .hint("press prefix A, or run `conductor-hook approve ID`: both open a popup"),
-        );
-    }
-    if opening.client.is_some() {
-        presence::no_agent_watches(&door.cx.tmux, &mut store)?;
-    }
+    unwatched(door, &mut store, opening.client)?;
     let mut model = Model::new(!matches!(opening.start, Start::One(_)), opening.scope);
     reload(&mut store, &mut model)?;
     match opening.start {
@@ -102,6 +97,20 @@ pub(super) fn run(door: &Door<'_>, opening: &Opening<'_>) -> Result<Option<Appro
     converse(door, &mut store, &mut model, opening)
 }
 
+/// Refuses where others could read a code that is shown here.
+pub(super) fn unwatched(door: &Door<'_>, store: &mut Store, client: Option<&str>) -> Result<()> {
+    if presence::pane_server(&door.cx, store)?.is_some() {
+        return Err(
+            Failure::refused("this is a pane of tmux, and others can read a pane")
+                .hint("press prefix A, or run `conductor-hook approve ID`: both open a popup"),
+        );
+    }
+    if client.is_some() {
+        presence::no_agent_watches(&door.cx.tmux, store)?;
+    }
+    Ok(())
+}
+
 fn converse(
     door: &Door<'_>,
     store: &mut Store,
@@ -114,6 +123,7 @@ fn converse(
     let mut decided = None;
     let deaf = Deadline::after(DEAF);
     let mut look = Deadline::after(LOOK);
+    let mut silence = Deadline::never();
     loop {
         model.resize(term::size());
         let screen = model.draw();
@@ -121,14 +131,18 @@ fn converse(
             show(&screen);
             drawn = screen;
         }
-        let silence = parser.escape_waits().then_some(ESC_SILENCE);
-        let Some(bytes) = wait(silence.unwrap_or(Duration::MAX).min(look.left()))? else {
+        let Some(bytes) = wait(silence.left().min(look.left()))? else {
             return Ok(decided);
         };
-        if bytes.is_empty() && silence.is_some() {
+        if bytes.is_empty() && silence.passed() {
             keys.extend(parser.silence());
         }
         parser.feed(&bytes, &mut keys);
+        if !parser.escape_waits() {
+            silence = Deadline::never();
+        } else if !bytes.is_empty() {
+            silence = Deadline::after(ESC_SILENCE);
+        }
         let heard = deaf.passed();
         for key in keys.drain(..) {
             if !heard {
@@ -165,19 +179,7 @@ fn decide(
     opening: &Opening<'_>,
     answer: &Answer,
 ) -> Result<bool> {
-    let decision = Decision {
-        yes: answer.yes,
-        scope: answer.scope,
-        reason: answer.reason.as_deref().or(opening.reason),
-        shown: answer.shown,
-        via: if opening.client.is_some() {
-            "popup"
-        } else {
-            "cli"
-        },
-        client: opening.client,
-    };
-    match approve::decide(&door.cx, store, answer.id, &decision) {
+    match settle(door, store, (opening.client, opening.reason), answer) {
         Ok(approval) => {
             let text = format!("approval {} is {}", approval.id, approval.status.as_str());
             model.say(text);
@@ -191,6 +193,24 @@ fn decide(
             Ok(false)
         }
     }
+}
+
+/// Stores what a person decided here; with the client in whose popup it was, and the reason where the answer has none.
+pub(super) fn settle(
+    door: &Door<'_>,
+    store: &mut Store,
+    (client, reason): (Option<&str>, Option<&str>),
+    answer: &Answer,
+) -> Result<Approval> {
+    let decision = Decision {
+        yes: answer.yes,
+        scope: answer.scope,
+        reason: answer.reason.as_deref().or(reason),
+        shown: answer.shown,
+        via: if client.is_some() { "popup" } else { "cli" },
+        client,
+    };
+    approve::decide(&door.cx, store, answer.id, &decision)
 }
 
 fn item(tx: &Tx<'_>, approval: Approval) -> std::result::Result<Item, crate::store::Error> {
@@ -224,7 +244,8 @@ fn reload(store: &mut Store, model: &mut Model) -> Result<()> {
     Ok(())
 }
 
-fn read(store: &mut Store, model: &mut Model, id: ApprovalId) -> Result<()> {
+/// Shows one request, with codes that are drawn for this opening.
+pub(super) fn read(store: &mut Store, model: &mut Model, id: ApprovalId) -> Result<()> {
     let approval = approve::known(store, id)?;
     let item = store.read(|tx| item(tx, approval))?;
     let codes = (0..CODES).map(|_| code()).collect::<Result<Vec<Code>>>()?;

@@ -9,7 +9,7 @@ use crate::ui::sheet::{self, Known, Row, Style};
 use crate::ui::table::age;
 
 /// Letters of a code: none of them is a command, and none looks like another.
-pub(super) const LETTERS: &[u8; 16] = b"abcefghmnptuvwxz";
+pub(in crate::commands) const LETTERS: &[u8; 16] = b"abcefghmnptuvwxz";
 
 /// How many wrong codes end the popup.
 const WRONG: usize = 3;
@@ -21,28 +21,28 @@ const COMMENT: usize = 500;
 const FOOTER: usize = 2;
 
 /// A code: two letters that only this process knows.
-pub(super) type Code = [char; 2];
+pub(in crate::commands) type Code = [char; 2];
 
 /// A request, and who asks.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) struct Item {
-    pub(super) approval: Approval,
-    pub(super) who: Option<String>,
+pub(in crate::commands) struct Item {
+    pub(in crate::commands) approval: Approval,
+    pub(in crate::commands) who: Option<String>,
 }
 
 /// A decision that a person made here.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Answer {
-    pub(super) id: ApprovalId,
-    pub(super) yes: bool,
-    pub(super) scope: Scope,
-    pub(super) reason: Option<String>,
-    pub(super) shown: Presence,
+pub(in crate::commands) struct Answer {
+    pub(in crate::commands) id: ApprovalId,
+    pub(in crate::commands) yes: bool,
+    pub(in crate::commands) scope: Scope,
+    pub(in crate::commands) reason: Option<String>,
+    pub(in crate::commands) shown: Presence,
 }
 
 /// What a key asks of the program.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Wish {
+pub(in crate::commands) enum Wish {
     /// Nothing.
     Nothing,
     /// Show this request.
@@ -74,7 +74,7 @@ struct Detail {
 
 /// The popup.
 #[derive(Debug)]
-pub(super) struct Model {
+pub(in crate::commands) struct Model {
     columns: usize,
     lines: usize,
     now_ms: i64,
@@ -89,7 +89,7 @@ pub(super) struct Model {
 
 impl Model {
     /// A popup without anything in it. Without `listed` it is about one request only; `scope` is how far a yes reaches until a key says else.
-    pub(super) fn new(listed: bool, scope: Scope) -> Self {
+    pub(in crate::commands) fn new(listed: bool, scope: Scope) -> Self {
         Self {
             columns: 80,
             lines: 24,
@@ -104,7 +104,7 @@ impl Model {
     }
 
     /// The terminal has this size.
-    pub(super) fn resize(&mut self, (columns, lines): (usize, usize)) {
+    pub(in crate::commands) fn resize(&mut self, (columns, lines): (usize, usize)) {
         if (columns, lines) != (self.columns, self.lines) {
             (self.columns, self.lines) = (columns, lines);
             self.layout();
@@ -130,7 +130,7 @@ impl Model {
     }
 
     /// What waits now; the request under the cursor stays there.
-    pub(super) fn update(&mut self, items: Vec<Item>, now_ms: i64) {
+    pub(in crate::commands) fn update(&mut self, items: Vec<Item>, now_ms: i64) {
         self.now_ms = now_ms;
         let under = self.items.get(self.selected).map(|item| item.approval.id);
         self.items = items;
@@ -141,12 +141,12 @@ impl Model {
     }
 
     /// The request that is read, if one is.
-    pub(super) fn open_id(&self) -> Option<ApprovalId> {
+    pub(in crate::commands) fn open_id(&self) -> Option<ApprovalId> {
         self.detail.as_ref().map(|detail| detail.item.approval.id)
     }
 
     /// What became of the request that is read.
-    pub(super) fn refresh(&mut self, approval: &Approval) {
+    pub(in crate::commands) fn refresh(&mut self, approval: &Approval) {
         if let Some(detail) = &mut self.detail
             && detail.item.approval.id == approval.id
             && detail.item.approval.status != approval.status
@@ -164,7 +164,7 @@ impl Model {
     }
 
     /// Shows one request. `codes` are drawn for this opening.
-    pub(super) fn open(&mut self, item: Item, codes: Vec<Code>) {
+    pub(in crate::commands) fn open(&mut self, item: Item, codes: Vec<Code>) {
         self.detail = Some(Detail {
             item,
             rows: Vec::new(),
@@ -182,18 +182,18 @@ impl Model {
     }
 
     /// Says something in the footer.
-    pub(super) fn say(&mut self, note: impl Into<String>) {
+    pub(in crate::commands) fn say(&mut self, note: impl Into<String>) {
         self.note = Some(note.into());
     }
 
     /// Goes back to the list; says whether there is something in it.
-    pub(super) fn back(&mut self) -> bool {
+    pub(in crate::commands) fn back(&mut self) -> bool {
         self.detail = None;
         self.listed && !self.items.is_empty()
     }
 
     /// A key.
-    pub(super) fn key(&mut self, key: &Key) -> Wish {
+    pub(in crate::commands) fn key(&mut self, key: &Key) -> Wish {
         if *key == Key::CtrlC {
             return Wish::Close;
         }
@@ -376,8 +376,13 @@ impl Model {
         Wish::Nothing
     }
 
-    /// The rows of the screen with their terminal codes, each shorter than the screen is wide. What was on the screen counts as seen.
-    pub(super) fn draw(&mut self) -> Vec<String> {
+    /// The rows of the screen with their terminal codes.
+    pub(in crate::commands) fn draw(&mut self) -> Vec<String> {
+        self.rows().iter().map(Row::render).collect()
+    }
+
+    /// The rows of the screen, each no longer than the screen is wide. What was on the screen counts as seen.
+    pub(in crate::commands) fn rows(&mut self) -> Vec<Row> {
         let (columns, height) = (self.columns, self.height());
         let (title, mut body) = match &mut self.detail {
             None => self.draw_list(),
@@ -407,7 +412,7 @@ impl Model {
         screen
             .iter()
             .take(self.lines)
-            .map(|row| row.cut(columns).render())
+            .map(|row| row.cut(columns))
             .collect()
     }
 
@@ -524,4 +529,4 @@ impl Detail {
 
 #[cfg(test)]
 #[path = "model_tests.rs"]
-mod tests;
+pub(in crate::commands) mod tests;

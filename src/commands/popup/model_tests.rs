@@ -7,9 +7,9 @@ use jiff::Timestamp;
 use proptest::prelude::*;
 use serde_json::json;
 
-const CODES: [Code; 3] = [['a', 'b'], ['c', 'e'], ['f', 'g']];
+pub(in crate::commands) const CODES: [Code; 3] = [['a', 'b'], ['c', 'e'], ['f', 'g']];
 
-fn approval(id: i64, presence: Presence, lines: usize) -> Approval {
+pub(in crate::commands) fn approval(id: i64, presence: Presence, lines: usize) -> Approval {
     let command = vec!["echo one"; lines].join("\n");
     Approval {
         id: ApprovalId(id),
@@ -44,7 +44,7 @@ fn approval(id: i64, presence: Presence, lines: usize) -> Approval {
     }
 }
 
-fn item(approval: Approval) -> Item {
+pub(in crate::commands) fn item(approval: Approval) -> Item {
     Item {
         approval,
         who: Some("developer in work".into()),

@@ -6,11 +6,12 @@ use crate::domain::approval::{ApprovalStatus, Scope};
 use crate::domain::ids::ApprovalId;
 use crate::error::{Failure, Result};
 use crate::fsx;
+use crate::proc;
 use crate::services::presence;
 use crate::store::{Error, Store};
 use crate::tmux::Tmux;
 
-/// A key was pressed in `client`: opens the popup there, if something waits.
+/// A key was pressed in `client`: opens the popup there, if something waits, and stays until it is closed.
 pub(in crate::commands) fn open(door: &Door<'_>, client: &str, start: Start) -> Result<()> {
     let waits = match Store::open(&door.cx.home) {
         Ok(mut store) => !store
@@ -26,13 +27,17 @@ pub(in crate::commands) fn open(door: &Door<'_>, client: &str, start: Start) -> 
             .tell(client, "nothing waits for your approval")?);
     }
     let what = if start == Start::Next { "next" } else { "list" };
-    let line = shell_line(door, &door.cx.tmux, &["answer", client, what])
+    let line = shell_line(door, &door.cx.tmux, &["menu", "answer", client, what])
         .ok_or_else(|| Failure::failed("the popup's program has no name that a shell can take"))?;
-    Ok(door.cx.tmux.open_popup(client, &line)?)
+    Err(proc::exec(door.cx.tmux.popup_command(client, &line)?))
 }
 
-/// The shell line that runs `menu` with `arguments`.
-fn shell_line(door: &Door<'_>, tmux: &Tmux, arguments: &[&str]) -> Option<String> {
+/// The shell line that runs this program with `arguments`, at the same state, about `tmux`.
+pub(in crate::commands) fn shell_line(
+    door: &Door<'_>,
+    tmux: &Tmux,
+    arguments: &[&str],
+) -> Option<String> {
     let socket = tmux.socket_text();
     let mut words = vec![
         "exec",
@@ -41,7 +46,6 @@ fn shell_line(door: &Door<'_>, tmux: &Tmux, arguments: &[&str]) -> Option<String
         door.cx.home.root().to_str()?,
         "-S",
         &socket,
-        "menu",
     ];
     words.extend(arguments);
     Some(shell_words::join(words))
@@ -104,7 +108,7 @@ pub(in crate::commands) fn from_pane(
         shell_line(
             door,
             &tmux,
-            &["answer", client, &id, scope.as_str(), &reason],
+            &["menu", "answer", client, &id, scope.as_str(), &reason],
         )
     })
     .map_err(|error| {

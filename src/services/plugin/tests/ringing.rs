@@ -172,26 +172,29 @@ fn clients_ring_and_keys_open_the_menu() {
 }
 
 #[test]
-fn popups_open_without_waiting() {
+fn pagers_open_in_popups() {
     let mut lab = Lab::named("", "ho ok'\"$(id)#{pid}", "state");
     lab.load();
     lab.attach();
     let client = lab.say(&["list-clients", "-F", "#{client_name}"]);
     let open = |name| {
-        let list = menu_commands(name, client.trim_end(), &lab.tmux, &lab.home, &lab.binary);
-        lab.tmux.run(&list.unwrap()).unwrap();
+        let line = pager_line(name, &lab.tmux, &lab.home, &lab.binary).unwrap();
+        let command = lab.tmux.popup_command(client.trim_end(), &line);
+        command.unwrap().spawn().unwrap()
     };
-    open("inbox");
+    let mut inbox = open("inbox");
     until(|| lab.events() == ["inbox|"]);
     until(|| lab.outer(&["capture-pane", "-p"]).contains("(END)"));
     lab.outer(&["send-keys", "q"]);
-    until(|| !lab.outer(&["capture-pane", "-p"]).contains("(END)"));
-    open("help");
+    assert!(inbox.wait().unwrap().success());
+    let mut help = open("help");
     until(|| {
         lab.outer(&["capture-pane", "-p"])
             .contains("Spawn an agent")
     });
-    assert!(menu_commands("spawn", "c", &lab.tmux, &lab.home, &lab.binary).is_none());
+    lab.outer(&["send-keys", "q"]);
+    assert!(help.wait().unwrap().success());
+    assert!(pager_line("spawn", &lab.tmux, &lab.home, &lab.binary).is_none());
 }
 
 #[test]
