@@ -218,6 +218,7 @@ fn spawn(door: &mut Door<'_>, profile: &str, client: &str) -> Result<()> {
             model: None,
             prompt: None,
             env: Vec::new(),
+            worktree: false,
         },
         role: "worker".to_owned(),
         split: None,

@@ -4,7 +4,7 @@ use super::Door;
 use crate::error::{Failure, Result};
 use crate::fsx;
 use crate::profiles::config;
-use crate::services::{doctor, recover};
+use crate::services::{doctor, recover, worktree};
 use serde::Serialize;
 
 /// What `init` made.
@@ -68,6 +68,7 @@ pub(super) fn recover(door: &mut Door<'_>, dry_run: bool) -> Result<()> {
     } else {
         let findings = recover::all(&door.cx, &mut store)?;
         recover::rearm(&door.cx, &mut store)?;
+        worktree::settle_ended(&door.cx, &mut store)?;
         findings
     };
     door.print(&findings, |findings| {

@@ -14,7 +14,7 @@ use std::time::Duration;
 const GRACE: Duration = Duration::from_secs(2);
 
 /// Ends one terminal: its pane, if it is still the terminal's, and every process of the agent. With `force` nothing gets time to say
-/// goodbye. A terminal that has ended is left as it is.
+/// goodbye. Then its worktree is removed, if nothing is lost with it; of a terminal that has ended only this is done.
 pub fn close(
     cx: &Context,
     store: &mut Store,
@@ -22,7 +22,8 @@ pub fn close(
     force: bool,
 ) -> Result<Terminal> {
     if !terminal.alive() {
-        return Ok(terminal.clone());
+        super::worktree::settle(cx, store, &terminal.id);
+        return known(store, terminal);
     }
     let mut family: Vec<Identity> = Vec::new();
     if let Some(root) = terminal.root {
@@ -77,9 +78,14 @@ pub fn close(
     }
     recorded?;
     aftermath.run(cx, store);
-    Ok(store
-        .read(|tx| tx.terminal(&terminal.id))?
-        .unwrap_or_else(|| terminal.clone()))
+    super::worktree::settle(cx, store, &terminal.id);
+    known(store, terminal)
+}
+
+/// The terminal as its row is now.
+fn known(store: &mut Store, terminal: &Terminal) -> Result<Terminal> {
+    let row = store.read(|tx| tx.terminal(&terminal.id))?;
+    Ok(row.unwrap_or_else(|| terminal.clone()))
 }
 
 /// Ends all terminals of one session, or of all; workers first, so that no supervisor sees them die.

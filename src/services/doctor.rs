@@ -112,6 +112,7 @@ pub fn examine(cx: &Context) -> Result<Vec<Finding>> {
             findings.push(audit_log(&mut store));
             findings.extend(gates(cx, &mut store)?);
             findings.extend(flows(cx, &mut store)?);
+            findings.extend(super::worktree::findings(&mut store)?);
             Some(store)
         }
         Err(crate::store::Error::Missing(_)) => {

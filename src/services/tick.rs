@@ -2,7 +2,7 @@
 
 use super::after::{self, Aftermath};
 use super::context::Context;
-use super::{answer, approve, audit, bounce, deliver, flow, park, prove, recover};
+use super::{answer, approve, audit, bounce, deliver, flow, park, prove, recover, worktree};
 use crate::clock;
 use crate::domain::ids::{ApprovalId, MessageId, TerminalId};
 use crate::error::Result;
@@ -98,5 +98,11 @@ fn one(cx: &Context, store: &mut Store, due: &Due) -> Result<()> {
             Err(_) => Ok(()),
         },
         DueKind::Flow => flow::due(cx, store, &due.subject),
+        DueKind::Worktree => {
+            if let Ok(id) = TerminalId::parse(&due.subject) {
+                worktree::settle(cx, store, &id);
+            }
+            Ok(())
+        }
     }
 }

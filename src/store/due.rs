@@ -21,6 +21,8 @@ pub enum DueKind {
     Approval,
     /// Start a flow whose time has come, or look after its runs (subject: its name).
     Flow,
+    /// Remove the worktree of a terminal that has ended, if nothing is lost with it (subject: the terminal's id).
+    Worktree,
 }
 
 impl DueKind {
@@ -32,6 +34,7 @@ impl DueKind {
             Self::Approval => "approval",
             Self::Flow => "flow",
             Self::Park => "park",
+            Self::Worktree => "worktree",
         }
     }
 
@@ -43,6 +46,7 @@ impl DueKind {
             Self::Approval,
             Self::Park,
             Self::Flow,
+            Self::Worktree,
         ];
         all.into_iter().find(|kind| kind.as_str() == text)
     }
