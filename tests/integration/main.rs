@@ -29,3 +29,4 @@ mod storm;
 #[path = "../support/mod.rs"]
 mod support;
 mod waiting;
+mod worktrees;
