@@ -177,13 +177,7 @@ impl Repository {
     /// The commit that a ref names, in hexadecimal digits; `None` when there is no such ref.
     pub fn tip(&self, name: &str) -> Result<Option<String>> {
         let commit = format!("{name}^{{commit}}");
-        let words = [
-            "rev-parse",
-            "--verify",
-            "--quiet",
-            "--end-of-options",
-            &commit,
-        ];
+        let words = ["rev-parse", "--verify", "--quiet", &commit];
         let answer = self.git.ask(&self.main, &words, LOOK, MOST)?;
         Ok(answer.ok().then(|| answer.text()))
     }

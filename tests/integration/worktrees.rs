@@ -204,7 +204,6 @@ fn what_could_be_lost_stays_until_it_cannot() {
         fs::write(path.join("sub/file"), "ours\n").unwrap();
         run(path, &["commit", "-q", "-am", "ours"]);
     };
-    type Step<'a> = &'a dyn Fn(&Path);
     let cases: [(&str, Step<'_>, Step<'_>); 8] = [
         (
             "changed files without a commit: 1",
@@ -240,16 +239,8 @@ fn what_could_be_lost_stays_until_it_cannot() {
         (
             "it is locked: on a stick",
             &|path| {
-                drop(run(
-                    &dir,
-                    &[
-                        "worktree",
-                        "lock",
-                        "--reason",
-                        "on a stick",
-                        &path.to_string_lossy(),
-                    ],
-                ))
+                let path = path.to_string_lossy();
+                run(&dir, &["worktree", "lock", "--reason", "on a stick", &path]);
             },
             &|path| drop(run(&dir, &["worktree", "unlock", &path.to_string_lossy()])),
         ),
@@ -729,6 +720,9 @@ fn a_removal_may_die_at_every_step() {
         gone(&world, &dir, &id);
     }
 }
+
+/// What is done in a worktree.
+type Step<'a> = &'a dyn Fn(&Path);
 
 const SCOUT: &str = "---\nname: scout\ndescription: Looks around\nrole: worker\nprovider: demo\n---\nYou look around.\n";
 

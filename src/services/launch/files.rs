@@ -97,12 +97,7 @@ fn persona(plan: &Plan, row: &Terminal) -> String {
     } else {
         String::new()
     };
-    let worktree = row.worktree.as_ref().and_then(|w| w.branch.as_ref()).map_or_else(String::new, |branch| {
-        format!(
-            " You work in a git worktree of your own, on the branch {branch}: commit your work there, whoever started you takes it over from that branch. \
-             What you leave without a commit is not taken over. Stay in this directory, and do not switch to another branch."
-        )
-    });
+    let worktree = own_worktree(row);
     format!(
         "{body}\n\n## Your place\n\nYou run in terminal {id} of the tmux session {session}, as a {role}.{reports}{limits}{worktree} Other agents and people \
          reach you through Agent Conductor. A line that begins with `[conductor #N from NAME]` is such a message, delivered for NAME. Where \
@@ -112,4 +107,36 @@ fn persona(plan: &Plan, row: &Terminal) -> String {
         id = row.id,
         session = row.session,
     )
+}
+
+/// What an agent should know about a worktree of its own.
+fn own_worktree(row: &Terminal) -> String {
+    let branch = row
+        .worktree
+        .as_ref()
+        .and_then(|worktree| worktree.branch.as_ref());
+    branch.map_or_else(String::new, |branch| {
+        format!(
+            " You work in a git worktree of your own, on the branch {branch}: commit your work there, whoever started you takes it over from that \
+             branch. What you leave without a commit is not taken over. Stay in this directory, and do not switch to another branch."
+        )
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::ids::TerminalId;
+    use crate::domain::worktree::Worktree;
+
+    #[test]
+    fn an_agent_is_told_of_its_worktree() {
+        let id = TerminalId::from_bytes([1, 2, 3, 4]);
+        let mut row = Terminal::sample(id.clone());
+        assert_eq!(own_worktree(&row), "");
+        row.worktree = Some(Worktree::planned("/r".into(), &id, String::new()));
+        assert!(
+            own_worktree(&row).contains("on the branch conductor/01020304: commit your work there")
+        );
+    }
 }
