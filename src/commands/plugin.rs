@@ -5,7 +5,9 @@ use crate::cli;
 use crate::domain::terminal::{Status, Terminal};
 use crate::error::{Failure, Result};
 use crate::services::deliver::place;
-use crate::services::{after, audit, close, plugin as service, profile, recover, tick as timer};
+use crate::services::{
+    after, audit, close, plugin as service, profile, recover, tick as timer, worktree,
+};
 use crate::store::Store;
 use crate::tmux::{CommandList, literal, quoted};
 use serde::Serialize;
@@ -128,10 +130,10 @@ pub(super) fn menu(door: &mut Door<'_>, name: &str, arguments: &[String]) -> Res
                     .as_ref()
                     .is_some_and(|server| server.socket == socket)
                 {
-                    close::close(&cx, &mut store, terminal, true)?;
+                    close::end(&cx, &mut store, terminal, true)?;
                 }
             }
-            Ok(())
+            worktree::settle_ended(&cx, &mut store)
         }
         "spawn" => match arguments.get(1) {
             None => spawn_menu(door, client),

@@ -21,9 +21,16 @@ pub fn close(
     terminal: &Terminal,
     force: bool,
 ) -> Result<Terminal> {
+    end(cx, store, terminal, force)?;
+    super::worktree::settle(cx, store, &terminal.id);
+    let row = store.read(|tx| tx.terminal(&terminal.id))?;
+    Ok(row.unwrap_or_else(|| terminal.clone()))
+}
+
+/// As [`close`], and leaves the worktree to be looked at when it is due: git may be slow, and keeps no other agent alive.
+pub fn end(cx: &Context, store: &mut Store, terminal: &Terminal, force: bool) -> Result<()> {
     if !terminal.alive() {
-        super::worktree::settle(cx, store, &terminal.id);
-        return known(store, terminal);
+        return Ok(());
     }
     let mut family: Vec<Identity> = Vec::new();
     if let Some(root) = terminal.root {
@@ -78,17 +85,10 @@ pub fn close(
     }
     recorded?;
     aftermath.run(cx, store);
-    super::worktree::settle(cx, store, &terminal.id);
-    known(store, terminal)
+    Ok(())
 }
 
-/// The terminal as its row is now.
-fn known(store: &mut Store, terminal: &Terminal) -> Result<Terminal> {
-    let row = store.read(|tx| tx.terminal(&terminal.id))?;
-    Ok(row.unwrap_or_else(|| terminal.clone()))
-}
-
-/// Ends all terminals of one session, or of all; workers first, so that no supervisor sees them die.
+/// Ends all terminals of one session, or of all; workers first, so that no supervisor sees them die. Their worktrees are looked at last.
 pub fn shutdown(
     cx: &Context,
     store: &mut Store,
@@ -101,13 +101,19 @@ pub fn shutdown(
         .filter(|t| session.is_none_or(|session| t.is_in(session, cx.tmux.socket())))
         .collect();
     living.reverse();
-    let mut closed = Vec::new();
     let mut failed = None;
-    for terminal in living {
-        match close(cx, store, &terminal, force) {
-            Ok(terminal) => closed.push(terminal),
-            Err(failure) => failed = Some(failure),
+    living.retain(|terminal| match end(cx, store, terminal, force) {
+        Ok(()) => true,
+        Err(failure) => {
+            failed = Some(failure);
+            false
         }
+    });
+    let mut closed = Vec::new();
+    for terminal in living {
+        super::worktree::settle(cx, store, &terminal.id);
+        let row = store.read(|tx| tx.terminal(&terminal.id))?;
+        closed.push(row.unwrap_or(terminal));
     }
     match failed {
         None => Ok(closed),

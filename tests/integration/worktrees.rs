@@ -138,7 +138,17 @@ fn each_agent_of_a_launch_gets_a_worktree_and_a_branch_of_its_own() {
     let ids: Vec<String> = terminals.iter().map(|t| text(&t["id"])).collect();
     let doctor = world.run(["doctor"]).done().stdout;
     assert!(doctor.contains("worktrees: 2 in use"), "{doctor}");
-    world.run(["shutdown", "--session", "work"]).ok();
+    // The supervisor's has work in it, and people are told with the rest.
+    let path = dir.join(".conductor/worktrees").join(&ids[0]);
+    fs::write(path.join("new"), "").unwrap();
+    let told = world.run(["shutdown", "--session", "work"]).ok();
+    assert!(told.contains(&format!("ended {}", ids[1])), "{told}");
+    assert!(
+        told.contains(" stays, with its branch") && told.contains("untracked files: 1"),
+        "{told}"
+    );
+    fs::remove_file(path.join("new")).unwrap();
+    world.run(["close", &ids[0]]).ok();
     for id in &ids {
         gone(&world, &dir, id);
     }

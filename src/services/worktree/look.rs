@@ -114,7 +114,7 @@ fn lock_reason(admin: &Path) -> Option<String> {
             return Some(format!("it is locked{why}"));
         }
         if deadline.passed() {
-            return Some("git was stopped while it made it".to_owned());
+            return Some("git was stopped while it made it, and left it locked".to_owned());
         }
         clock::sleep(Duration::from_millis(50), &deadline);
     }
