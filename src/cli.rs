@@ -70,7 +70,7 @@ pub enum Command {
         #[arg(long, default_value = "worker")]
         role: String,
     },
-    /// Take up an ended agent's conversation again, in its directory.
+    /// Take up an ended agent's conversation again, in its directory or worktree.
     Resume {
         /// Id, or prefix of an id.
         terminal: String,
@@ -172,7 +172,7 @@ pub enum Command {
         /// Session name, terminal id, pane id, or window name.
         target: String,
     },
-    /// End a terminal.
+    /// End a terminal; its worktree goes too, if nothing is lost with it.
     #[command(visible_alias = "rm")]
     Close {
         /// Id, prefix of an id, pane id, or window name.
@@ -334,6 +334,9 @@ pub struct Agent {
     /// Environment variable for the agent and the workers that it starts.
     #[arg(long, value_name = "KEY=VALUE", value_parser = key_value)]
     pub env: Vec<(String, String)>,
+    /// Give each agent that this starts a git worktree and branch of its own, from the directory's last commit.
+    #[arg(long)]
+    pub worktree: bool,
 }
 
 /// Arguments of `launch`.

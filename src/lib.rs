@@ -9,7 +9,7 @@
 //! |---|---|
 //! | [`commands`], [`mcp`], [`demo`] | front doors: for people and tmux, for agents, and the demo agent |
 //! | [`services`] | what the product does, one verb a file |
-//! | [`store`], [`tmux`], [`providers`], [`profiles`] | adapters: `SQLite`, tmux, agent programs, files people write |
+//! | [`store`], [`tmux`], [`providers`], [`profiles`], [`git`] | adapters: `SQLite`, tmux, agent programs, files people write, git |
 //! | [`ui`] | everything printed; imports [`domain`] alone |
 //! | [`domain`] | what things are: pure, no IO, no clock, no SQL, no tmux |
 //! | the ground: [`clock`], [`error`], [`failpoint`], [`fsx`], [`log`], [`paths`], [`proc`], [`term`] | one owner each for time, errors, crashes on cue, disk, logging, environment, processes, the terminal |
@@ -22,6 +22,7 @@ pub mod domain;
 pub mod error;
 pub mod failpoint;
 pub mod fsx;
+pub mod git;
 pub mod log;
 pub mod mcp;
 pub mod paths;

@@ -56,6 +56,18 @@ pub fn env_os(name: &str) -> Option<OsString> {
     std::env::var_os(name).filter(|value| !value.is_empty())
 }
 
+/// The names of the environment variables that begin with `prefix`.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "this is the one place that reads the environment"
+)]
+pub fn env_names(prefix: &str) -> Vec<OsString> {
+    let names = std::env::vars_os().map(|(name, _)| name);
+    names
+        .filter(|name| name.as_encoded_bytes().starts_with(prefix.as_bytes()))
+        .collect()
+}
+
 /// The user's home directory (`HOME`).
 pub fn user_home() -> Option<PathBuf> {
     env_os("HOME")
@@ -241,6 +253,11 @@ impl Home {
     /// Locks of terminals and of calls: they outlive the files of a terminal that ends while somebody holds them.
     pub fn locks(&self) -> PathBuf {
         self.run().join("locks")
+    }
+
+    /// The lock of those who make a worktree again or remove one.
+    pub fn worktree_lock(&self) -> PathBuf {
+        self.locks().join("worktrees.lock")
     }
 
     /// The lock of one terminal's deliveries.

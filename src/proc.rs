@@ -146,6 +146,17 @@ pub fn descendants(root: i32) -> Vec<Identity> {
     }
 }
 
+/// A process, not this one, whose working directory is `dir` or lies in it. Those of other users are not seen.
+pub fn working_in(dir: &Path) -> Option<i32> {
+    let own = Identity::own().map(|own| own.pid);
+    let pids = fs::read_dir("/proc").ok()?.flatten();
+    let mut pids = pids.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
+    pids.find(|pid| {
+        Some(*pid) != own
+            && fs::read_link(format!("/proc/{pid}/cwd")).is_ok_and(|cwd| cwd.starts_with(dir))
+    })
+}
+
 /// Ends `processes`: SIGTERM, then SIGKILL for what still runs after `grace`. Waits until they are gone or `grace` has passed twice.
 pub fn end(processes: &[Identity], grace: Duration) {
     use nix::sys::signal::Signal;
@@ -390,6 +401,23 @@ mod tests {
         );
         assert!(chain.len() >= 2);
         assert!(chain[0].identity.alive());
+    }
+
+    #[test]
+    fn who_works_in_a_directory_is_found() {
+        let dir = tempfile::tempdir().unwrap();
+        let dir = dir.path().canonicalize().unwrap();
+        assert_eq!(working_in(&dir), None);
+        let mut child = command("sleep")
+            .arg("60")
+            .current_dir(&dir)
+            .spawn()
+            .unwrap();
+        let found = working_in(&dir);
+        child.kill().unwrap();
+        child.wait().unwrap();
+        assert_eq!(found, i32::try_from(child.id()).ok());
+        assert_eq!(working_in(&dir), None);
     }
 
     #[test]

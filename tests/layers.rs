@@ -19,7 +19,7 @@ const GROUND: [&str; 8] = [
     "proc",
     "term",
 ];
-const ADAPTERS: [&str; 4] = ["store", "tmux", "providers", "profiles"];
+const ADAPTERS: [&str; 5] = ["store", "tmux", "providers", "profiles", "git"];
 
 /// The longest file.
 const MOST_LINES: usize = 600;

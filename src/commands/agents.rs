@@ -32,6 +32,7 @@ fn wish(agent: &cli::Agent, args: &[String]) -> Wish {
         prompt: agent.prompt.clone(),
         env: agent.env.clone(),
         extra: args.to_vec(),
+        worktree: agent.worktree,
     }
 }
 
@@ -286,9 +287,27 @@ fn print_terminal(door: &mut Door<'_>, store: &mut Store, terminal: &Terminal) -
                 t.status.as_str(),
                 &table::cut(&t.status_reason, 60),
             ]);
-            table.render()
+            table.render() + &worktree_text(terminal)
         },
     )
+}
+
+/// A terminal's worktree, for people; where it stays after its terminal's end, also what to do about it.
+fn worktree_text(terminal: &Terminal) -> String {
+    let worktree = terminal.worktree.as_ref().filter(|w| w.is_there());
+    let Some(worktree) = worktree else {
+        return String::new();
+    };
+    let mut text = format!("worktree: {}\n", worktree.line(terminal.alive()));
+    if !terminal.alive() {
+        let commands = worktree.commands();
+        text.extend(commands.iter().map(|command| format!("  {command}\n")));
+        let id = &terminal.id;
+        text.push_str(&format!(
+            "  once nothing is lost with it, `conductor-hook close {id}` removes it\n"
+        ));
+    }
+    text
 }
 
 pub(super) fn status(door: &mut Door<'_>, terminal: &str) -> Result<()> {
@@ -347,6 +366,9 @@ pub(super) fn explain(door: &mut Door<'_>, terminal: &str) -> Result<()> {
         }
         if let Some(proofs) = &e.proofs {
             text.push_str(&format!("  deliveries: {}\n", proofs.line()));
+        }
+        if let Some(worktree) = &e.worktree {
+            text.push_str(&format!("  its worktree: {worktree}\n"));
         }
         text
     })
@@ -494,9 +516,12 @@ pub(super) fn shutdown(door: &mut Door<'_>, arguments: &cli::Shutdown) -> Result
         if views.is_empty() {
             return "nothing to end\n".to_owned();
         }
-        views
+        closed
             .iter()
-            .map(|t| format!("ended {} ({})\n", t.id, one_line(&t.window)))
+            .map(|t| {
+                let window = one_line(&t.window);
+                format!("ended {} ({window})\n{}", t.id, worktree_text(t))
+            })
             .collect()
     })
 }

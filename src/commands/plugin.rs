@@ -7,7 +7,7 @@ use crate::error::{Failure, Result};
 use crate::proc;
 use crate::services::deliver::place;
 use crate::services::{
-    after, audit, clean, close, plugin as service, profile, recover, tick as timer,
+    after, audit, clean, close, plugin as service, profile, recover, tick as timer, worktree,
 };
 use crate::store::Store;
 use crate::tmux::{CommandList, literal, quoted};
@@ -133,10 +133,10 @@ pub(super) fn menu(door: &mut Door<'_>, name: &str, arguments: &[String]) -> Res
                     .as_ref()
                     .is_some_and(|server| server.socket == socket)
                 {
-                    close::close(&cx, &mut store, terminal, true)?;
+                    close::end(&cx, &mut store, terminal, true)?;
                 }
             }
-            Ok(())
+            worktree::settle_ended(&cx, &mut store)
         }
         "spawn" => match arguments.get(1) {
             None => spawn_menu(door, client),
@@ -218,6 +218,7 @@ fn spawn(door: &mut Door<'_>, profile: &str, client: &str) -> Result<()> {
             model: None,
             prompt: None,
             env: Vec::new(),
+            worktree: false,
         },
         role: "worker".to_owned(),
         split: None,

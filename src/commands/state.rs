@@ -5,7 +5,7 @@ use crate::error::{Failure, Result};
 use crate::fsx;
 use crate::profiles::config;
 use crate::services::clean::{self, Wish};
-use crate::services::{doctor, recover};
+use crate::services::{doctor, recover, worktree};
 use crate::ui::table::Table;
 use serde::Serialize;
 
@@ -70,6 +70,7 @@ pub(super) fn recover(door: &mut Door<'_>, dry_run: bool) -> Result<()> {
     } else {
         let findings = recover::all(&door.cx, &mut store)?;
         recover::rearm(&door.cx, &mut store)?;
+        worktree::settle_ended(&door.cx, &mut store)?;
         findings
     };
     door.print(&findings, |findings| {

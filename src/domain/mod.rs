@@ -14,3 +14,4 @@ pub mod redact;
 pub mod shell;
 pub mod terminal;
 pub mod text;
+pub mod worktree;

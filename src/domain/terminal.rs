@@ -2,6 +2,7 @@
 
 use super::event::{AgentEvent, DialogKind};
 use super::ids::TerminalId;
+use super::worktree::Worktree;
 use jiff::Timestamp;
 use serde::Serialize;
 use std::path::PathBuf;
@@ -254,6 +255,8 @@ pub struct Terminal {
     pub adopted: bool,
     /// Further arguments that it was started with.
     pub args: Vec<String>,
+    /// A git worktree of its own, or what is left of it.
+    pub worktree: Option<Worktree>,
 }
 
 impl Terminal {
@@ -334,6 +337,7 @@ impl Terminal {
             hooked: true,
             adopted: false,
             args: Vec::new(),
+            worktree: None,
         }
     }
 }

@@ -31,6 +31,7 @@ fn worker_arguments(more: &Value) -> Value {
         "provider": {"type": "string", "description": "The agent program (default: the profile's, else yours)."},
         "model": {"type": "string", "description": "The model (default: the profile's)."},
         "working_directory": {"type": "string", "description": "Where the worker works (default: your directory)."},
+        "use_worktree": {"type": "boolean", "default": false, "description": "Give the worker a git worktree and a branch of its own: for workers that change files at the same time. Its commits are on the branch that the result names; merge it."},
         "idempotency_key": {"type": "string", "description": "The same call with the same key returns the same worker's answer, again if need be.", "maxLength": 200},
     });
     if let (Some(all), Some(more)) = (properties.as_object_mut(), more.as_object()) {
@@ -48,6 +49,7 @@ fn handoff_result() -> Value {
             "terminal_id": {"type": "string"},
             "handoff_id": {"type": "string"},
             "message": {"type": "string"},
+            "worktree": worktree(), "branch": worktree(),
             "more": {"type": "boolean", "description": "The answer was cut; get_output has all of it."},
             "next": {"type": "integer"},
         }),
@@ -64,6 +66,10 @@ fn approval_result() -> Value {
         }),
         &["approval_id", "status", "reason"],
     )
+}
+
+fn worktree() -> Value {
+    json!({"type": ["string", "null"], "description": "Of the worker's own git worktree; null when there is none, or none any more."})
 }
 
 fn wait_seconds() -> Value {
@@ -111,7 +117,7 @@ pub(super) fn definitions() -> Vec<ToolDef> {
                 send_message; it stays until somebody closes it.",
             input_schema: object(&worker_arguments(&json!({})), &["agent_profile", "message"]),
             output_schema: result(
-                &json!({"success": {"type": "boolean"}, "terminal_id": {"type": "string"}, "message": {"type": "string"}}),
+                &json!({"success": {"type": "boolean"}, "terminal_id": {"type": "string"}, "message": {"type": "string"}, "worktree": worktree(), "branch": worktree()}),
                 &["success", "terminal_id", "message"],
             ),
             annotations: ACTS,
@@ -243,10 +249,13 @@ pub(super) fn definitions() -> Vec<ToolDef> {
         ToolDef {
             name: "close_terminal",
             title: "Close a worker",
-            description: "Ends a worker of your session and its pane. What it has not saved is lost.",
+            description: "Ends a worker of your session and its pane. What it has not saved is lost; a git worktree of its own stays while work in it is not merged.",
             input_schema: object(&json!({"terminal_id": terminal_id}), &["terminal_id"]),
             output_schema: result(
-                &json!({"success": {"type": "boolean"}, "terminal_id": {"type": "string"}, "status": {"type": "string"}}),
+                &json!({
+                    "success": {"type": "boolean"}, "terminal_id": {"type": "string"}, "status": {"type": "string"},
+                    "worktree": worktree(), "branch": worktree(), "message": {"type": "string"},
+                }),
                 &["success", "terminal_id", "status"],
             ),
             annotations: Annotations {

@@ -1,7 +1,7 @@
 //! The tools behind the server: arguments to the same services that people's commands use.
 
 use super::definitions::definitions;
-use super::pages::{PAGE_UNITS, page_end, part, result, shown};
+use super::pages::{self, PAGE_UNITS, page_end, part, result, shown};
 use super::tool::{Call, ToolDef, ToolHost, ToolResult};
 use crate::clock::{self, Deadline};
 use crate::domain::handoff::{Handoff, HandoffStatus};
@@ -132,6 +132,7 @@ impl Host {
             prompt: None,
             env: Vec::new(),
             extra: Vec::new(),
+            worktree: arguments.flag("use_worktree"),
         };
         let profile = wish.profile.clone().unwrap_or_default();
         let plan = launch::plan(&cx, store, &wish, &profile, Role::Worker)?;
@@ -148,7 +149,8 @@ impl Host {
         let cx = self.context(&own);
         let task = self.task(&mut store, &own, arguments)?;
         let handoff = delegate::handoff(&cx, &mut store, &own, &task)?;
-        Self::await_handoff(&cx, &mut store, &own, &handoff, arguments, call)
+        let result = Self::await_handoff(&cx, &mut store, &own, &handoff, arguments, call)?;
+        pages::with_worktree(&mut store, &handoff.worker, result)
     }
 
     fn wait_handoff(&self, arguments: &Arguments<'_>, call: &Call) -> Result<Value> {
@@ -161,7 +163,8 @@ impl Host {
             )));
         }
         let cx = self.context(&own);
-        Self::await_handoff(&cx, &mut store, &own, &handoff, arguments, call)
+        let result = Self::await_handoff(&cx, &mut store, &own, &handoff, arguments, call)?;
+        pages::with_worktree(&mut store, &handoff.worker, result)
     }
 
     fn await_handoff(
@@ -225,10 +228,11 @@ impl Host {
         let cx = self.context(&own);
         let task = self.task(&mut store, &own, arguments)?;
         let (worker, message) = delegate::assign(&cx, &mut store, &own, &task)?;
-        Ok(json!({
+        let result = json!({
             "success": true, "terminal_id": worker,
             "message": format!("The worker {worker} has been started and has message {} to read. It reports to you with send_message.", message.id),
-        }))
+        });
+        pages::with_worktree(&mut store, &worker, result)
     }
 
     fn send_message(&self, arguments: &Arguments<'_>) -> Result<Value> {
@@ -407,9 +411,8 @@ impl Host {
             return Err(Failure::refused("a supervisor is closed by a person only"));
         }
         let closed = close::close(&self.cx, &mut store, &terminal, false)?;
-        Ok(
-            json!({"success": true, "terminal_id": closed.id, "status": closed.state.status.as_str()}),
-        )
+        let result = json!({"success": true, "terminal_id": closed.id, "status": closed.state.status.as_str()});
+        pages::with_worktree(&mut store, &closed.id, result)
     }
 
     fn find_profiles(&self, arguments: &Arguments<'_>) -> Result<Value> {
@@ -554,7 +557,7 @@ mod tests {
     #[test]
     fn profiles_name_only_tools_that_exist() {
         let known: Vec<&str> = definitions().iter().map(|tool| tool.name).collect();
-        for word in ["ask_human", "use_worktree"] {
+        for word in ["ask_human"] {
             for (name, text) in crate::profiles::built_in::PROFILES {
                 assert!(
                     known.contains(&word) || !text.contains(word),

@@ -4,6 +4,7 @@ use crate::domain::handoff::{Handoff, HandoffStatus};
 use crate::domain::ids::{MessageId, TerminalId};
 use crate::domain::message::Message;
 use crate::domain::text;
+use crate::domain::worktree::Worktree;
 use crate::error::Result;
 use crate::services::context::Context;
 use crate::services::inbox;
@@ -82,6 +83,45 @@ pub(super) fn result(handoff: &Handoff, room: usize) -> Value {
         value["next"] = json!(end);
     }
     value
+}
+
+/// A result about a terminal, with its worktree and what its caller does about that.
+pub(super) fn with_worktree(
+    store: &mut Store,
+    id: &TerminalId,
+    mut result: Value,
+) -> Result<Value> {
+    let terminal = store.read(|tx| tx.terminal(id))?;
+    let found = terminal.and_then(|t| Some((t.alive(), t.worktree?)));
+    let (path, branch) = match &found {
+        Some((_, worktree)) => (worktree.path.as_deref(), worktree.branch.as_deref()),
+        None => (None, None),
+    };
+    result["worktree"] = json!(path.map(|path| path.to_string_lossy()));
+    result["branch"] = json!(branch);
+    if let Some((alive, worktree)) = &found {
+        let said = result["message"].as_str().map(|said| format!("{said} "));
+        let words = words(*alive, worktree);
+        result["message"] = json!(said.unwrap_or_default() + &words);
+    }
+    Ok(result)
+}
+
+fn words(alive: bool, worktree: &Worktree) -> String {
+    let branch = worktree.branch.as_deref().unwrap_or_default();
+    if alive {
+        let line = worktree.line(true);
+        return format!(
+            "It works in the git worktree {line}: merge that branch to take its commits over."
+        );
+    }
+    if !worktree.is_there() {
+        return "Its git worktree held nothing that is not elsewhere, and was removed with its branch.".to_owned();
+    }
+    let stays = worktree.stays();
+    format!(
+        "Its work is not lost: {stays}. Take commits over with `git merge {branch}`; close_terminal then removes what has become superfluous."
+    )
 }
 
 #[cfg(test)]

@@ -6,6 +6,7 @@ use super::files;
 use super::finding::{Finding, Severity};
 use super::policy_file::{self, DefaultsFile, PolicyFile};
 use super::project::{self, Project};
+use super::sources::Trust;
 use crate::domain::policy::{Decision, Policy, Presence, examples};
 use crate::domain::text::one_line;
 use crate::fsx;
@@ -229,27 +230,47 @@ fn add(
     loaded.policy.rules.extend(rules);
 }
 
-/// A project's file may tighten at once; what it allows counts when the file was accepted, and it overrides nothing.
+/// A project's file may tighten at once; what it allows counts when the file was accepted, and it overrides nothing. In a worktree of ours
+/// the main one's file goes on to tighten: what is in the worktree is its agent's.
 fn project(home: &Home, cwd: &Path, trusted: &dyn Fn(&Path, &str) -> bool, loaded: &mut Loaded) {
-    let Some(project) = Project::locate(cwd, home) else {
-        return;
-    };
-    let path = project.policy();
-    let fault = |why: String| format!("{} is ignored: {why}", one_line(&path.to_string_lossy()));
+    let own = Project::locate(cwd, home).and_then(|project| {
+        let bytes = project_file(&project, loaded)?;
+        add_project(&project, &bytes, Some(trusted), loaded);
+        Some(bytes)
+    });
+    if let Some(main) = Project::beside(cwd, home)
+        && let Some(bytes) = project_file(&main, loaded)
+        && own.as_ref() != Some(&bytes)
+    {
+        add_project(&main, &bytes, None, loaded);
+    }
+}
+
+fn fault(path: &Path, why: &str) -> String {
+    format!("{} is ignored: {why}", one_line(&path.to_string_lossy()))
+}
+
+/// The bytes of a project's policy, where there is one that can be read.
+fn project_file(project: &Project, loaded: &mut Loaded) -> Option<Vec<u8>> {
     let read = project.open(None).and_then(|dir| match dir {
         Some(dir) => dir.read(project::POLICY, MAX_BYTES).map(Some),
         None => Ok(None),
     });
-    let bytes = match read {
-        Ok(Some(bytes)) => bytes,
-        Ok(None) => return,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return,
+    match read {
+        Ok(bytes) => bytes,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => None,
         Err(error) => {
-            loaded.warnings.push(fault(files::why(&error)));
-            return;
+            let text = fault(&project.policy(), &files::why(&error));
+            loaded.warnings.push(text);
+            None
         }
-    };
-    let file = std::str::from_utf8(&bytes)
+    }
+}
+
+/// Adds a project's policy. Without `trusted` it only tightens, without a word: what it allows counts in its own directory.
+fn add_project(project: &Project, bytes: &[u8], trusted: Option<&Trust<'_>>, loaded: &mut Loaded) {
+    let path = project.policy();
+    let file = std::str::from_utf8(bytes)
         .map_err(|_| vec![Finding::error("it is not UTF-8")])
         .and_then(policy_file::parse)
         .and_then(|file| {
@@ -268,11 +289,11 @@ fn project(home: &Home, cwd: &Path, trusted: &dyn Fn(&Path, &str) -> bool, loade
         Ok(file) => file,
         Err(findings) => {
             let why: Vec<String> = findings.iter().map(ToString::to_string).collect();
-            loaded.warnings.push(fault(why.join("; ")));
+            loaded.warnings.push(fault(&path, &why.join("; ")));
             return;
         }
     };
-    let sha256 = project::sha256(&bytes);
+    let sha256 = project::sha256(bytes);
     tighten(file.defaults, loaded);
     let before = loaded.policy.rules.len();
     for (mut rule, _) in file.rules {
@@ -281,15 +302,20 @@ fn project(home: &Home, cwd: &Path, trusted: &dyn Fn(&Path, &str) -> bool, loade
             loaded.warnings.push(format!("{}: {text}", path.display()));
             rule.overrides.clear();
         }
-        if !rule.decision.tightens() && !trusted(&path, &sha256) {
-            let text = format!(
-                "{}: rule {} does not count before `conductor-hook trust {}`",
-                path.display(),
-                rule.id,
-                project.root().display()
-            );
-            loaded.warnings.push(one_line(&text));
-            continue;
+        if !rule.decision.tightens() {
+            let Some(trusted) = trusted else {
+                continue;
+            };
+            if !trusted(&path, &sha256) {
+                let text = format!(
+                    "{}: rule {} does not count before `conductor-hook trust {}`",
+                    path.display(),
+                    rule.id,
+                    project.root().display()
+                );
+                loaded.warnings.push(one_line(&text));
+                continue;
+            }
         }
         rule.id = format!("{PROJECT}{}", rule.id);
         loaded.policy.rules.push(rule);

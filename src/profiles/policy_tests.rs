@@ -192,6 +192,44 @@ fn a_project_only_tightens() {
 }
 
 #[test]
+fn in_a_worktree_of_ours_the_main_ones_policy_goes_on_to_tighten() {
+    let place = Place::new();
+    let loose = "[[rule]]\nid = \"loose\"\ndecision = \"allow\"\nprogram = \"x\"\n";
+    place.project(&format!("{RULE}{loose}"));
+    let worktree = place.cwd.join(".conductor/worktrees/0123abcd");
+    let own = worktree.join(".conductor/policy.toml");
+    fsx::create_private_dir(&worktree.join("made/here")).unwrap();
+    let ids = |cwd: &Path, trusted: bool| -> Vec<String> {
+        let loaded = load(&place.home, cwd, &|path, _| trusted && *path == own);
+        assert!(
+            loaded.warnings.len() <= usize::from(!trusted),
+            "{:?}",
+            loaded.warnings
+        );
+        let rules = loaded.policy.rules.into_iter().map(|rule| rule.id);
+        rules.filter(|id| id.starts_with(PROJECT)).collect()
+    };
+    let made = worktree.join("made/here");
+    for cwd in [&worktree, &made] {
+        assert_eq!(ids(cwd, true), ["project:mine"], "nothing of its own");
+    }
+    fsx::create_private_dir(own.parent().unwrap()).unwrap();
+    fsx::write_atomic(&own, format!("{RULE}{loose}").as_bytes()).unwrap();
+    assert_eq!(
+        ids(&made, true),
+        ["project:mine", "project:loose"],
+        "the same"
+    );
+    assert_eq!(ids(&made, false), ["project:mine"]);
+    fsx::write_atomic(&own, format!("version = 1\n{loose}").as_bytes()).unwrap();
+    assert_eq!(
+        ids(&made, false),
+        ["project:mine"],
+        "what its agent left out"
+    );
+}
+
+#[test]
 fn loading_is_cheap() {
     let place = Place::new();
     let begun = Instant::now();

@@ -3,6 +3,7 @@
 use super::effects;
 use super::files::{self, Dir};
 use crate::domain::text::one_line;
+use crate::domain::worktree;
 use crate::error::{Failure, Result};
 use crate::paths::Home;
 use sha2::{Digest, Sha256};
@@ -40,6 +41,8 @@ impl Project {
         let user = user.map(|user| user.canonicalize().unwrap_or_else(|_| user.to_owned()));
         let state = home.root().canonicalize().ok();
         let owner = cwd.metadata().ok()?.uid();
+        // Above a worktree of ours lies the main one, whether or not its agent has left the `.git` there.
+        let top = worktree::place(&cwd).map(|place| place.root());
         for dir in cwd.ancestors() {
             if Some(dir) == user.as_deref() {
                 return None;
@@ -54,11 +57,23 @@ impl Project {
                     root: dir.to_owned(),
                 });
             }
-            if dir.join(".git").symlink_metadata().is_ok() {
+            if dir.join(".git").symlink_metadata().is_ok() || top.as_deref() == Some(dir) {
                 return None;
             }
         }
         None
+    }
+
+    /// For a `cwd` in a worktree of ours: the project in which the same directory of the main worktree lies.
+    pub(super) fn beside(cwd: &Path, home: &Home) -> Option<Self> {
+        let place = worktree::place(&cwd.canonicalize().ok()?)?;
+        let there = place.counterpart();
+        // A directory that the agent has made has no counterpart; those above it have.
+        let dir = there
+            .ancestors()
+            .take_while(|dir| dir.starts_with(&place.main))
+            .find(|dir| dir.is_dir())?;
+        Self::locate(dir, home)
     }
 
     /// The project at `dir`, which holds a `.conductor/` or is one.

@@ -75,6 +75,27 @@ fn the_nearest_directory_wins_and_the_repository_and_home_are_the_ends() {
 }
 
 #[test]
+fn a_worktree_of_ours_is_an_end_too_whatever_its_agent_removes() {
+    let world = world();
+    let main = world.top.join("user/repo");
+    crate::fsx::create_private_dir(&main.join(DIR)).unwrap();
+    let below = "user/repo/.conductor/worktrees/0123abcd";
+    assert_eq!(world.locate(&format!("{below}/src")), None);
+    assert_eq!(world.locate(below), None);
+    assert_eq!(
+        world.locate("user/repo/.conductor/worktrees"),
+        Some(main.clone())
+    );
+    let own = world.top.join(below);
+    crate::fsx::create_private_dir(&own.join(DIR)).unwrap();
+    assert_eq!(world.locate(&format!("{below}/src")), Some(own.clone()));
+    let beside = |dir: &Path| Project::beside(dir, &world.home).map(|project| project.root);
+    assert_eq!(beside(&own.join("src")), Some(main.clone()));
+    assert_eq!(beside(&own), Some(main.clone()));
+    assert_eq!(beside(&main), None);
+}
+
+#[test]
 fn a_project_is_named_by_either_directory() {
     let world = world();
     let root = world.top.join("p");

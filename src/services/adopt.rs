@@ -183,6 +183,7 @@ fn row(
         settled: 0,
         hooked: super::setup::holds(cx, manifest) && started_as_needed(manifest, agent),
         adopted: true,
+        worktree: None,
         args: Vec::new(),
     })
 }

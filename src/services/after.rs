@@ -8,12 +8,16 @@ use crate::domain::handoff::HandoffStatus;
 use crate::domain::ids::{ApprovalId, TerminalId};
 use crate::domain::message::MessageStatus;
 use crate::domain::terminal::{Change, Source, Status, Terminal};
+use crate::domain::worktree::Worktree;
 use crate::failpoint;
 use crate::store::{Arm, Budget, DueKind, Durability, Error, Store, TerminalLock, Tx};
 use crate::tmux::status_line::Counts;
 use crate::tmux::{CommandList, PaneId, Tmux};
 use jiff::Timestamp;
 use std::path::PathBuf;
+
+/// When somebody looks at the worktree of an agent that has ended, in milliseconds: its last processes are gone by then.
+const WORKTREE_MS: i64 = 2_000;
 
 /// What a transaction leaves to be done.
 #[derive(Debug, Default, Clone)]
@@ -263,6 +267,17 @@ pub fn end(
         )?;
     }
     super::flow::ended(tx, terminal, at)?;
+    if terminal.worktree.as_ref().is_some_and(Worktree::is_there) {
+        let server = terminal.server.as_ref();
+        let server = server.map(|server| server.socket.to_string_lossy().into_owned());
+        let when = clock::after_ms(at, WORKTREE_MS);
+        tx.set_due(
+            DueKind::Worktree,
+            terminal.id.as_str(),
+            server.as_deref(),
+            when,
+        )?;
+    }
     tx.audit(
         at,
         "terminal.exited",

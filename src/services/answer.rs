@@ -350,8 +350,13 @@ pub fn settle(cx: &Context, store: &mut Store, id: &str) -> Result<()> {
         finish(cx, store, &handoff);
         return Ok(());
     };
+    let worktree = store.read(|tx| tx.terminal(&handoff.worker))?;
+    let worktree = worktree.and_then(|t| t.worktree).map_or_else(String::new, |w| {
+        let line = w.line(true);
+        format!(" (its git worktree {line}, goes when it is closed, unless work in it is not merged)")
+    });
     let text = format!(
-        "Answer to handoff {id} ({status}), from worker {worker}:\n{answer}",
+        "Answer to handoff {id} ({status}), from worker {worker}{worktree}:\n{answer}",
         status = handoff.status.as_str(),
         worker = handoff.worker,
         answer = cut(

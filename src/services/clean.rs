@@ -149,7 +149,7 @@ fn run(cx: &Context, store: &mut Store, wish: Wish, actor: &str) -> Result<Repor
         };
         // First: on a full disk only this makes room.
         files::remove(cx, store, &ages, &mut report)?;
-        rows::remove(store, &ages, actor, &mut report)?;
+        rows::remove(cx, store, &ages, actor, &mut report)?;
         if !wish.dry_run {
             rows::compact(store, &mut report)?;
         }

@@ -14,15 +14,23 @@ use std::time::Duration;
 const GRACE: Duration = Duration::from_secs(2);
 
 /// Ends one terminal: its pane, if it is still the terminal's, and every process of the agent. With `force` nothing gets time to say
-/// goodbye. A terminal that has ended is left as it is.
+/// goodbye. Then its worktree is removed, if nothing is lost with it; of a terminal that has ended only this is done.
 pub fn close(
     cx: &Context,
     store: &mut Store,
     terminal: &Terminal,
     force: bool,
 ) -> Result<Terminal> {
+    end(cx, store, terminal, force)?;
+    super::worktree::settle(cx, store, &terminal.id);
+    let row = store.read(|tx| tx.terminal(&terminal.id))?;
+    Ok(row.unwrap_or_else(|| terminal.clone()))
+}
+
+/// As [`close`], and leaves the worktree to be looked at when it is due: git may be slow, and keeps no other agent alive.
+pub fn end(cx: &Context, store: &mut Store, terminal: &Terminal, force: bool) -> Result<()> {
     if !terminal.alive() {
-        return Ok(terminal.clone());
+        return Ok(());
     }
     let mut family: Vec<Identity> = Vec::new();
     if let Some(root) = terminal.root {
@@ -77,12 +85,10 @@ pub fn close(
     }
     recorded?;
     aftermath.run(cx, store);
-    Ok(store
-        .read(|tx| tx.terminal(&terminal.id))?
-        .unwrap_or_else(|| terminal.clone()))
+    Ok(())
 }
 
-/// Ends all terminals of one session, or of all; workers first, so that no supervisor sees them die.
+/// Ends all terminals of one session, or of all; workers first, so that no supervisor sees them die. Their worktrees are looked at last.
 pub fn shutdown(
     cx: &Context,
     store: &mut Store,
@@ -95,13 +101,19 @@ pub fn shutdown(
         .filter(|t| session.is_none_or(|session| t.is_in(session, cx.tmux.socket())))
         .collect();
     living.reverse();
-    let mut closed = Vec::new();
     let mut failed = None;
-    for terminal in living {
-        match close(cx, store, &terminal, force) {
-            Ok(terminal) => closed.push(terminal),
-            Err(failure) => failed = Some(failure),
+    living.retain(|terminal| match end(cx, store, terminal, force) {
+        Ok(()) => true,
+        Err(failure) => {
+            failed = Some(failure);
+            false
         }
+    });
+    let mut closed = Vec::new();
+    for terminal in living {
+        super::worktree::settle(cx, store, &terminal.id);
+        let row = store.read(|tx| tx.terminal(&terminal.id))?;
+        closed.push(row.unwrap_or(terminal));
     }
     match failed {
         None => Ok(closed),

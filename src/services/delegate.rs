@@ -37,7 +37,13 @@ pub struct Task {
 
 /// The digest by which an identical call finds the worker that is already at it.
 fn fingerprint(task: &Task) -> String {
+    let worktree = if task.plan.worktree.is_some() {
+        "worktree"
+    } else {
+        ""
+    };
     let parts = [
+        worktree,
         task.plan.profile.name.as_str(),
         &task.plan.manifest.name,
         task.plan.model.as_deref().unwrap_or_default(),

@@ -129,6 +129,7 @@ pub fn examine(cx: &Context) -> Result<Vec<Finding>> {
             findings.extend(gates(cx, &mut store)?);
             findings.extend(flows(cx, &mut store)?);
             findings.extend(upkeep::examine(cx, &mut store)?);
+            findings.extend(super::worktree::findings(&mut store)?);
             Some(store)
         }
         Err(crate::store::Error::Missing(_)) => {

@@ -42,6 +42,8 @@ pub struct Explanation {
     pub oldest_seconds: Option<i64>,
     /// How well what was put to it is proven; `None` when nothing was.
     pub proofs: Option<Proofs>,
+    /// Its own git worktree, or what is left of it.
+    pub worktree: Option<String>,
 }
 
 /// One message that waits.
@@ -109,6 +111,11 @@ pub fn explain(cx: &Context, store: &mut Store, terminal: &Terminal) -> Result<E
             .map(|message| waiting(terminal, message))
             .collect(),
         proofs: queues::proofs(rates).pop(),
+        worktree: terminal
+            .worktree
+            .as_ref()
+            .filter(|worktree| worktree.is_there())
+            .map(|worktree| worktree.line(terminal.alive())),
     })
 }
 

@@ -1,5 +1,5 @@
 //! What the product does, one verb a file. May import the adapters ([`crate::store`], [`crate::tmux`], [`crate::providers`],
-//! [`crate::profiles`]), [`crate::domain`] and the ground; front doors call it.
+//! [`crate::profiles`], [`crate::git`]), [`crate::domain`] and the ground; front doors call it.
 
 pub mod adopt;
 pub mod after;
@@ -43,3 +43,4 @@ pub mod setup;
 pub mod start;
 pub mod tick;
 pub mod wait;
+pub mod worktree;

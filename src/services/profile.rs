@@ -5,6 +5,7 @@ use crate::clock;
 use crate::domain::ids::Name;
 use crate::domain::profile::Profile;
 use crate::domain::text::one_line;
+use crate::domain::worktree;
 use crate::error::{Failure, Result};
 use crate::paths::Home;
 use crate::profiles::catalogue::Catalogue;
@@ -42,12 +43,15 @@ impl Trusted {
         ))
     }
 
-    /// Whether the file at `path` with this hash was accepted.
+    /// Whether the file at `path` with this hash was accepted, there or, for one in a worktree of ours, at the same place of the main
+    /// worktree.
     pub fn holds(&self, path: &Path, sha256: &str) -> bool {
-        let path = path.to_string_lossy();
-        self.0
-            .iter()
-            .any(|(trusted, hash)| *trusted == path && hash == sha256)
+        let accepted = |path: &Path| {
+            let path = path.to_string_lossy();
+            let mut all = self.0.iter();
+            all.any(|(trusted, hash)| *trusted == path && hash == sha256)
+        };
+        accepted(path) || worktree::place(path).is_some_and(|place| accepted(&place.counterpart()))
     }
 }
 
@@ -156,4 +160,23 @@ pub fn untrust(store: &mut Store, dir: &Path, actor: &str) -> Result<usize> {
         )?;
         Ok::<_, crate::store::Error>(count)
     })?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_accepted_counts_for_the_same_bytes_in_a_worktree_of_ours() {
+        let file = ".conductor/agent-context/x.md";
+        let trusted = Trusted(vec![(format!("/r/{file}"), "aa".to_owned())]);
+        let holds = |path: &str, sha256: &str| trusted.holds(Path::new(path), sha256);
+        let copy = format!("/r/.conductor/worktrees/0123abcd/{file}");
+        assert!(holds(&format!("/r/{file}"), "aa"));
+        assert!(holds(&copy, "aa"));
+        assert!(!holds(&copy, "bb"), "its agent changed it");
+        let moved = "/r/.conductor/worktrees/0123abcd/sub/.conductor/agent-context/x.md";
+        assert!(!holds(moved, "aa"));
+        assert!(!holds(&format!("/other/{file}"), "aa"));
+    }
 }

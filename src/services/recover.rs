@@ -52,7 +52,9 @@ fn judge(
         (&terminal.server, terminal.pane.as_deref(), terminal.root)
     else {
         let waited = now_ms - terminal.state.since.as_millisecond();
-        return if waited > START_LIMIT_MS {
+        let worktree = terminal.worktree.as_ref();
+        let limit = START_LIMIT_MS + worktree.map_or(0, |_| super::worktree::MAKING_MS);
+        return if waited > limit {
             Truth::Ended("it never started".to_owned())
         } else {
             Truth::NotYet

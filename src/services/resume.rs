@@ -52,8 +52,9 @@ fn without_profile() -> Result<Profile> {
     })
 }
 
-/// Starts the agent of an ended terminal again, in its directory, in a window of its session.
+/// Starts the agent of an ended terminal again, in its directory or worktree, in a window of its session.
 pub fn resume(cx: &Context, store: &mut Store, terminal: &Terminal) -> Result<Terminal> {
+    let mut terminal = terminal.clone();
     if terminal.alive() {
         return Err(
             Failure::refused(format!("terminal {} has not ended", terminal.id)).hint(format!(
@@ -72,6 +73,9 @@ pub fn resume(cx: &Context, store: &mut Store, terminal: &Terminal) -> Result<Te
         ))
         .hint("start a new agent with `conductor-hook worker SESSION`"));
     }
+    // Until the row says that it lives again, nobody removes its worktree.
+    let revival = super::worktree::revive(cx, store, &mut terminal)?;
+    let terminal = &terminal;
     if !terminal.cwd.is_dir() {
         return Err(Failure::refused(format!(
             "the directory of terminal {} is gone: {}",
@@ -91,7 +95,12 @@ pub fn resume(cx: &Context, store: &mut Store, terminal: &Terminal) -> Result<Te
     let profile = if terminal.profile == super::adopt::PROFILE {
         without_profile()?
     } else {
-        super::profile::load(cx, store, &terminal.cwd, &terminal.profile)?
+        super::profile::load(
+            cx,
+            store,
+            &super::worktree::profiles_from(terminal),
+            &terminal.profile,
+        )?
     };
     let plan = Plan {
         profile,
@@ -105,6 +114,7 @@ pub fn resume(cx: &Context, store: &mut Store, terminal: &Terminal) -> Result<Te
         author,
         extra: terminal.args.clone(),
         warnings: Vec::new(),
+        worktree: None,
     };
     until_gone(cx, terminal);
     let window = launch::window_name(store, &terminal.session, &plan.profile.name)?;
@@ -133,6 +143,7 @@ pub fn resume(cx: &Context, store: &mut Store, terminal: &Terminal) -> Result<Te
         }
         Ok::<_, crate::store::Error>(revived)
     })?;
+    drop(revival);
     if !revived {
         return Err(Failure::refused(format!(
             "terminal {} is being resumed",
@@ -140,6 +151,9 @@ pub fn resume(cx: &Context, store: &mut Store, terminal: &Terminal) -> Result<Te
         )));
     }
     let row = find::terminal(cx, store, terminal.id.as_str())?;
-    launch::start(cx, store, &plan, &row, (&placement, &window), true)?;
+    if let Err(failure) = launch::start(cx, store, &plan, &row, (&placement, &window), true) {
+        super::worktree::settle(cx, store, &row.id);
+        return Err(failure);
+    }
     find::terminal(cx, store, terminal.id.as_str())
 }

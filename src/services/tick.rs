@@ -2,7 +2,7 @@
 
 use super::after::{self, Aftermath};
 use super::context::Context;
-use super::{answer, approve, audit, bounce, clean, deliver, flow, park, prove, recover};
+use super::{answer, approve, audit, bounce, clean, deliver, flow, park, prove, recover, worktree};
 use crate::clock;
 use crate::domain::ids::{ApprovalId, MessageId, TerminalId};
 use crate::error::Result;
@@ -101,6 +101,12 @@ fn one(cx: &Context, store: &mut Store, due: &Due) -> Result<()> {
         DueKind::Flow => flow::due(cx, store, &due.subject),
         DueKind::Clean => {
             clean::by_itself(cx, store);
+            Ok(())
+        }
+        DueKind::Worktree => {
+            if let Ok(id) = TerminalId::parse(&due.subject) {
+                worktree::settle(cx, store, &id);
+            }
             Ok(())
         }
     }

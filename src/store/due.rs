@@ -23,6 +23,8 @@ pub enum DueKind {
     Flow,
     /// Remove what is old (no subject).
     Clean,
+    /// Remove the worktree of a terminal that has ended, if nothing is lost with it (subject: the terminal's id).
+    Worktree,
 }
 
 impl DueKind {
@@ -35,6 +37,7 @@ impl DueKind {
             Self::Flow => "flow",
             Self::Park => "park",
             Self::Clean => "clean",
+            Self::Worktree => "worktree",
         }
     }
 
@@ -47,6 +50,7 @@ impl DueKind {
             Self::Park,
             Self::Flow,
             Self::Clean,
+            Self::Worktree,
         ];
         all.into_iter().find(|kind| kind.as_str() == text)
     }

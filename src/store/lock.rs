@@ -1,5 +1,5 @@
-//! The locks: of all writers, of one terminal's deliveries, and of the audit log. Order: a terminal's lock first, then the log's, then the
-//! writers'.
+//! The locks: of all writers, of one terminal's deliveries, of worktrees, and of the audit log. Order: a terminal's lock or that of worktrees
+//! first, then the log's, then the writers'.
 //!
 //! fs2's methods are called by their full path: std has methods of the same names with other error types.
 
@@ -89,6 +89,23 @@ impl TerminalLock {
         {
             let _ = std::fs::remove_file(path);
         }
+    }
+}
+
+/// The lock of those who make a worktree again or remove one: two that are looked at together would each be taken for the safe place of what
+/// they share.
+#[derive(Debug)]
+pub struct WorktreeLock {
+    _file: File,
+}
+
+impl WorktreeLock {
+    /// Takes the lock if it is free within `budget`.
+    pub fn acquire(home: &Home, budget: Duration) -> Result<Option<Self>, Error> {
+        fsx::create_private_dir(&home.locks()).map_err(Error::io("create the locks' directory"))?;
+        let file = open(&home.worktree_lock())?;
+        let held = lock_within(&file, budget).map_err(Error::io("lock the worktrees"))?;
+        Ok(held.then_some(Self { _file: file }))
     }
 }
 

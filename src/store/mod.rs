@@ -26,13 +26,14 @@ mod spool;
 mod terminals;
 mod traffic;
 mod trust;
+mod worktrees;
 
 pub use approvals::{By, NewApproval};
 pub use audit::AuditFilter;
 pub use db::{Budget, Durability, Store, Syncing, Tx};
 pub use due::{Arm, Due, DueKind};
 pub use error::Error;
-pub use lock::TerminalLock;
+pub use lock::{TerminalLock, WorktreeLock};
 pub use messages::{Attempt, NewMessage};
 pub use proofs::ProofRate;
 pub use retention::{OldTerminal, Room, Stale};

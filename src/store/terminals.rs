@@ -9,10 +9,10 @@ use rusqlite::types::FromSql;
 use rusqlite::{OptionalExtension, Row, params};
 use std::path::PathBuf;
 
-const COLUMNS: &str = "id, session, window, pane, server_socket, server_pid, server_start, pane_pid, root_pid, root_start, tty,
+pub(super) const COLUMNS: &str = "id, session, window, pane, server_socket, server_pid, server_start, pane_pid, root_pid, root_start, tty,
   provider, profile, role, status, status_reason, status_source, status_since, caller, cwd, model, created_at, ended_at,
   exit_code, agent_session, program, last_event_at, last_answer, gate_seen_at, gate_silent_at, session_owned, env, settled, hooked,
-  adopted, args";
+  adopted, args, worktree, branch, worktree_base, repository, worktree_kept";
 
 pub(super) fn time(ms: i64) -> Timestamp {
     Timestamp::from_millisecond(ms).unwrap_or(Timestamp::UNIX_EPOCH)
@@ -49,7 +49,7 @@ impl<'r> Cells<'r> {
 }
 
 /// A terminal from [`COLUMNS`]; the fields are read in their order.
-fn terminal(row: &Row<'_>) -> rusqlite::Result<Terminal> {
+pub(super) fn terminal(row: &Row<'_>) -> rusqlite::Result<Terminal> {
     let mut cells = Cells::of(row);
     let word = |name: &str, value: &str| {
         rusqlite::Error::FromSqlConversionFailure(
@@ -115,6 +115,7 @@ fn terminal(row: &Row<'_>) -> rusqlite::Result<Terminal> {
         hooked: cells.take()?,
         adopted: cells.take()?,
         args: serde_json::from_str(&cells.text()?).unwrap_or_default(),
+        worktree: super::worktrees::worktree(&mut cells)?,
     })
 }
 
@@ -178,6 +179,9 @@ impl Tx<'_> {
                 serde_json::to_string(&t.args).unwrap_or_default(),
             ],
         )?;
+        if let (1, Some(worktree)) = (inserted, &t.worktree) {
+            self.note_worktree(&t.id, worktree)?;
+        }
         Ok(inserted == 1)
     }
 

@@ -52,12 +52,23 @@ pub struct TerminalView {
     pub unread: i64,
     /// Whether its tool calls pass our gate.
     pub gated: Gated,
+    /// Its own git worktree.
+    pub worktree: Option<String>,
+    /// The branch of that worktree.
+    pub branch: Option<String>,
+    /// Why they stay although it has ended.
+    pub worktree_kept: Option<String>,
 }
 
 impl TerminalView {
     /// The shape of `terminal`, for which `unread` messages wait, and whose calls are `gated`.
     pub fn new(terminal: &Terminal, unread: i64, gated: Gated) -> Self {
+        let worktree = terminal.worktree.as_ref();
+        let path = worktree.and_then(|worktree| worktree.path.as_deref());
         Self {
+            worktree: path.map(|path| path.to_string_lossy().into_owned()),
+            branch: worktree.and_then(|worktree| worktree.branch.clone()),
+            worktree_kept: worktree.and_then(|worktree| worktree.kept.clone()),
             id: terminal.id.clone(),
             session: terminal.session.clone(),
             window: terminal.window.clone(),
@@ -319,6 +330,7 @@ pub fn schemas() -> serde_json::Value {
         "status": {"enum": statuses}, "status_reason": text, "status_since": time, "caller": maybe_text, "cwd": text,
         "model": maybe_text, "created_at": time, "ended_at": maybe_time, "exit_code": {"type": ["integer", "null"]},
         "agent_session": maybe_text, "unread": count, "gated": {"enum": ["yes", "no", "silent"]},
+        "worktree": maybe_text, "branch": maybe_text, "worktree_kept": maybe_text,
     }));
     let message = object(json!({
         "id": text, "sender": text, "receiver": text, "body": text, "status": {"enum": message_statuses},

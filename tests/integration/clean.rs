@@ -395,3 +395,37 @@ fn the_doctor_mends_what_is_safe_to_mend() {
     ]);
     assert!(fixable(&world).is_empty());
 }
+
+#[test]
+fn a_terminal_whose_worktree_has_work_in_it_stays() {
+    let world = World::new();
+    let git = |arguments: &str| {
+        world
+            .run_shell(&format!("git -c user.name=x -c user.email=x@x {arguments}"))
+            .ok()
+    };
+    git("init -q .");
+    git("commit -q --allow-empty -m first");
+    let launched = world
+        .run(["launch", "-p", "demo", "--session", "work", "--worktree"])
+        .json();
+    let id = text(&launched["terminals"][0]["id"]);
+    world.wait(&id, "idle");
+    let tree = text(&world.status(&id)["worktree"]);
+    fs::write(format!("{tree}/unsaved"), "work").unwrap();
+    world.run(["close", &id]).ok();
+    for arguments in [&["clean", "--dry-run"][..], &["clean"]] {
+        let report = later(&world, 20, arguments).json();
+        let kept = &report["kept"][0];
+        assert_eq!(kept["name"], id.as_str(), "{report}");
+        assert!(text(&kept["why"]).contains("the worktree"), "{report}");
+    }
+    assert!(fs::read_to_string(format!("{tree}/unsaved")).is_ok());
+    fs::remove_file(format!("{tree}/unsaved")).unwrap();
+    later(&world, 20, &["clean"]).json();
+    assert!(
+        !std::path::Path::new(&tree).exists(),
+        "nothing is lost with it now"
+    );
+    assert!(world.status(&id)["worktree"].is_null());
+}

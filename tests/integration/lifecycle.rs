@@ -6,7 +6,7 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
-const TERMINAL_FIELDS: [&str; 20] = [
+const TERMINAL_FIELDS: [&str; 23] = [
     "id",
     "session",
     "window",
@@ -27,6 +27,9 @@ const TERMINAL_FIELDS: [&str; 20] = [
     "agent_session",
     "unread",
     "gated",
+    "worktree",
+    "branch",
+    "worktree_kept",
 ];
 const MESSAGE_FIELDS: [&str; 15] = [
     "id",

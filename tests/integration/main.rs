@@ -32,3 +32,4 @@ mod storm;
 #[path = "../support/mod.rs"]
 mod support;
 mod waiting;
+mod worktrees;

@@ -1,7 +1,9 @@
 //! Where paths lead, and patterns for them.
 
 use super::Policy;
+use crate::domain::ids::TerminalId;
 use crate::domain::shell::Word;
+use crate::domain::worktree;
 use std::path::{Component, Path, PathBuf};
 
 /// What a ruling has to know of the disk. Every path is absolute.
@@ -47,6 +49,8 @@ pub struct View<'a> {
     homes: Vec<PathBuf>,
     /// The state directory, as named and without links.
     states: Vec<PathBuf>,
+    /// The terminal in whose own git worktree the working directory lies.
+    worktree: Option<TerminalId>,
 }
 
 /// Most files that a pattern in a command is looked up for.
@@ -64,6 +68,7 @@ impl<'a> View<'a> {
         Self {
             homes: both(&policy.home),
             states: both(&policy.state),
+            worktree: worktree::place(&root).map(|place| place.id),
             policy,
             sight,
             cwds: vec![root.clone()],
@@ -181,6 +186,16 @@ impl PathPattern {
         }
         if let Some(rest) = pattern.strip_prefix("~/") {
             return view.homes.iter().any(|home| below(home, rest));
+        }
+        // A worktree of ours lies below the `.conductor` of the main one; what is in it is taken for what it would be there.
+        if pattern.starts_with("**/")
+            && let Some(place) = worktree::place(path)
+            && view.worktree.as_ref() == Some(&place.id)
+        {
+            let there = place.counterpart();
+            return there.to_str().map_or(loose, |text| {
+                path_glob(pattern, text.trim_start_matches('/'), loose)
+            });
         }
         if pattern.starts_with('/') || pattern.starts_with("**/") {
             return path_glob(

@@ -178,6 +178,54 @@ fn reading_and_editing_here_is_the_agents_business() {
 }
 
 #[test]
+fn a_worktree_of_ours_is_no_settings_directory_of_the_project() {
+    let rule = Rule {
+        paths_write: vec![
+            paths::PathPattern::new("**/.conductor/**"),
+            paths::PathPattern::new("**/.git/**"),
+        ],
+        ..Rule::new("settings", Decision::Ask)
+    };
+    let policy = policy(vec![rule]);
+    let own = "/r/.conductor/worktrees/0123abcd";
+    for (path, wanted) in [
+        ("src/x.rs", Decision::Defer),
+        ("/r/.conductor/worktrees/0123abcd/x", Decision::Defer),
+        (".conductor/policy.toml", Decision::Ask),
+        (".git", Decision::Ask),
+        ("../ffffffff/x", Decision::Ask),
+        ("../.gitignore", Decision::Ask),
+        ("../../policy.toml", Decision::Ask),
+        ("/r/.git/config", Decision::Ask),
+    ] {
+        let action = Action::Write {
+            paths: vec![path.to_owned()],
+        };
+        let call = Call {
+            cwd: Path::new(own),
+            ..call(&action)
+        };
+        assert_eq!(judge(&policy, &call, &Nowhere).decision, wanted, "{path}");
+        let line = Action::Shell {
+            command: format!("touch {path}"),
+        };
+        let asked = judge(
+            &policy,
+            &Call {
+                action: &line,
+                ..call
+            },
+            &Nowhere,
+        );
+        assert_eq!(
+            asked.rule.is_some(),
+            wanted == Decision::Ask,
+            "touch {path}"
+        );
+    }
+}
+
+#[test]
 fn paths_are_found_in_every_kind_of_call() {
     let gate = Rule {
         paths_write: vec![paths::PathPattern::new("{state}/**")],

@@ -1,6 +1,10 @@
 //! What is old in the database.
 
+use super::super::context::Context;
+use super::super::worktree::{self, Fate};
 use super::{Ages, Item, Report};
+use crate::domain::ids::TerminalId;
+use crate::domain::worktree::Worktree;
 use crate::error::Result;
 use crate::failpoint;
 use crate::store::{Budget, Durability, Stale, Store};
@@ -19,12 +23,13 @@ const fn words(kind: Stale) -> (&'static str, &'static str) {
 }
 
 pub(super) fn remove(
+    cx: &Context,
     store: &mut Store,
     ages: &Ages,
     actor: &str,
     report: &mut Report,
 ) -> Result<()> {
-    terminals(store, ages, actor, report)?;
+    terminals(cx, store, ages, actor, report)?;
     for kind in Stale::ALL {
         let before = match kind {
             Stale::Approvals | Stale::Handoffs | Stale::Messages => ages.messages,
@@ -60,7 +65,13 @@ pub(super) fn remove(
 }
 
 /// Of an old terminal only who it was and its last answer stays, unless something waits for it.
-fn terminals(store: &mut Store, ages: &Ages, actor: &str, report: &mut Report) -> Result<()> {
+fn terminals(
+    cx: &Context,
+    store: &mut Store,
+    ages: &Ages,
+    actor: &str,
+    report: &mut Report,
+) -> Result<()> {
     for old in store.read(|tx| tx.old_terminals(ages.terminals))? {
         let mut item = Item {
             what: "terminal",
@@ -76,6 +87,11 @@ fn terminals(store: &mut Store, ages: &Ages, actor: &str, report: &mut Report) -
         }
         if old.unanswered {
             "its answer has not been given yet".clone_into(&mut item.why);
+            report.kept.push(item);
+            continue;
+        }
+        if let Some(why) = worktree_stays(cx, store, &old.id, report.dry_run)? {
+            item.why = why;
             report.kept.push(item);
             continue;
         }
@@ -99,6 +115,35 @@ fn terminals(store: &mut Store, ages: &Ages, actor: &str, report: &mut Report) -
         }
     }
     Ok(())
+}
+
+/// Why a terminal's worktree stays, after trying to remove it.
+fn worktree_stays(
+    cx: &Context,
+    store: &mut Store,
+    id: &TerminalId,
+    dry_run: bool,
+) -> Result<Option<String>> {
+    let Some(terminal) = store.read(|tx| tx.terminal(id))? else {
+        return Ok(None);
+    };
+    let Some(worktree) = terminal.worktree.as_ref().filter(|w| w.is_there()) else {
+        return Ok(None);
+    };
+    Ok(match &worktree.kept {
+        Some(_) if dry_run => Some(worktree.stays()),
+        None if dry_run => None,
+        _ => match worktree::remove_if_safe(cx, store, &terminal)? {
+            Fate::Kept(why) => Some(
+                Worktree {
+                    kept: Some(why),
+                    ..worktree.clone()
+                }
+                .stays(),
+            ),
+            Fate::Nothing | Fate::Removed => None,
+        },
+    })
 }
 
 /// Gives the room that was freed back to the disk.

@@ -63,7 +63,7 @@ pub(super) fn write(cx: &Context, plan: &Plan, row: &Terminal, resume: bool) -> 
         argv0: files.argv0,
         args: files.args,
         env: launch_env,
-        cwd: plan.cwd.clone(),
+        cwd: row.cwd.clone(),
     };
     let failed =
         |e: std::io::Error| Failure::state(format!("write the files of terminal {}: {e}", row.id));
@@ -97,8 +97,9 @@ fn persona(plan: &Plan, row: &Terminal) -> String {
     } else {
         String::new()
     };
+    let worktree = own_worktree(row);
     format!(
-        "{body}\n\n## Your place\n\nYou run in terminal {id} of the tmux session {session}, as a {role}.{reports}{limits} Other agents and people \
+        "{body}\n\n## Your place\n\nYou run in terminal {id} of the tmux session {session}, as a {role}.{reports}{limits}{worktree} Other agents and people \
          reach you through Agent Conductor. A line that begins with `[conductor #N from NAME]` is such a message, delivered for NAME. Where \
          the line says that the text is in the context added to the prompt, it stands there between two lines with the same tag. Where it says that the \
          message is long, read it with the MCP tool read_inbox of the server conductor. `(peer)` marks a note from a peer, `(again)` a message that you may have seen before.\n",
@@ -106,4 +107,36 @@ fn persona(plan: &Plan, row: &Terminal) -> String {
         id = row.id,
         session = row.session,
     )
+}
+
+/// What an agent should know about a worktree of its own.
+fn own_worktree(row: &Terminal) -> String {
+    let branch = row
+        .worktree
+        .as_ref()
+        .and_then(|worktree| worktree.branch.as_ref());
+    branch.map_or_else(String::new, |branch| {
+        format!(
+            " You work in a git worktree of your own, on the branch {branch}: commit your work there, whoever started you takes it over from that \
+             branch. What you leave without a commit is not taken over. Stay in this directory, and do not switch to another branch."
+        )
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::ids::TerminalId;
+    use crate::domain::worktree::Worktree;
+
+    #[test]
+    fn an_agent_is_told_of_its_worktree() {
+        let id = TerminalId::from_bytes([1, 2, 3, 4]);
+        let mut row = Terminal::sample(id.clone());
+        assert_eq!(own_worktree(&row), "");
+        row.worktree = Some(Worktree::planned("/r".into(), &id, String::new()));
+        assert!(
+            own_worktree(&row).contains("on the branch conductor/01020304: commit your work there")
+        );
+    }
 }
