@@ -36,6 +36,8 @@ pub mod name {
     pub const FAILPOINT_FILE: &str = "CONDUCTOR_FAILPOINT_FILE";
     /// Milliseconds by which this process's clock is wrong (debug builds only).
     pub const CLOCK_SKEW: &str = "CONDUCTOR_CLOCK_SKEW";
+    /// Milliseconds that this process believes the machine to have been awake for longer than it was (debug builds only).
+    pub const AWAKE_SKEW: &str = "CONDUCTOR_AWAKE_SKEW";
 }
 
 /// An environment variable as text; unset, empty, and not UTF-8 are all `None`.

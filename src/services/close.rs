@@ -3,9 +3,11 @@
 use super::after::{self, Aftermath};
 use super::context::Context;
 use super::deliver::place;
+use super::recover;
 use crate::clock;
 use crate::domain::terminal::{Source, Terminal};
 use crate::error::Result;
+use crate::failpoint;
 use crate::proc::{self, Identity};
 use crate::store::{Budget, Durability, Store};
 use std::time::Duration;
@@ -14,14 +16,14 @@ use std::time::Duration;
 const GRACE: Duration = Duration::from_secs(2);
 
 /// Ends one terminal: its pane, if it is still the terminal's, and every process of the agent. With `force` nothing gets time to say
-/// goodbye. A terminal that has ended is left as it is.
+/// goodbye. A terminal that has ended is left as it is, unless its agent outlived the helper that ended it.
 pub fn close(
     cx: &Context,
     store: &mut Store,
     terminal: &Terminal,
     force: bool,
 ) -> Result<Terminal> {
-    if !terminal.alive() {
+    if !terminal.alive() && (terminal.adopted || !recover::runs(terminal)) {
         return Ok(terminal.clone());
     }
     let mut family: Vec<Identity> = Vec::new();
@@ -51,6 +53,7 @@ pub fn close(
             &mut aftermath,
         )
     });
+    failpoint::hit("close.recorded");
     // The pane of an agent that a person started stays with the person.
     if terminal.adopted {
         proc::end(

@@ -3,6 +3,7 @@
 //! Each due time is one row of the ledger; whoever inserts it has it, and what was begun is never begun again: a flow acts on the world.
 //! Nothing waits in a process. The due table knows each flow's next time, and when its runs are looked after.
 
+mod clear;
 mod driver;
 mod due;
 mod fate;
@@ -36,6 +37,9 @@ const LOOK_MS: i64 = 30_000;
 
 /// A flow whose times cannot be told is looked at again after this time, in milliseconds.
 const PUT_OFF_MS: i64 = 60_000;
+
+/// Why a run that waited for a flow that is gone did not run.
+const REMOVED: &str = "the flow was removed";
 
 /// What `flow add` did.
 #[derive(Debug)]
@@ -186,7 +190,7 @@ pub fn remove(cx: &Context, store: &mut Store, name: &str, actor: &str) -> Resul
     let mut aftermath = Aftermath::default();
     store.write(Durability::Power, Budget::Call, |tx| {
         let now = clock::now();
-        skip_waiting(tx, name, "the flow was removed", now)?;
+        skip_waiting(tx, name, REMOVED, now)?;
         tx.remove_flow(name)?;
         tx.audit(
             now,
@@ -281,9 +285,8 @@ fn arm_in(
     aftermath: &mut Aftermath,
 ) -> std::result::Result<(), crate::store::Error> {
     let flow = tx.flow(name)?;
-    let open = tx.open_runs(name)?;
     let server = flow.as_ref().map(server_text);
-    match due::wanted(flow.as_ref(), &open, now) {
+    match wanted(tx, name, flow.as_ref())? {
         Some(at) => tx.reset_due(DueKind::Flow, name, server.as_deref(), at)?,
         None => tx.clear_due(DueKind::Flow, name)?,
     }
@@ -291,6 +294,23 @@ fn arm_in(
         aftermath.arm_at(tx, flow.server, now)?;
     }
     Ok(())
+}
+
+/// When the flow `name` is to be looked at next.
+fn wanted(
+    tx: &Tx<'_>,
+    name: &str,
+    flow: Option<&Flow>,
+) -> std::result::Result<Option<Timestamp>, crate::store::Error> {
+    let open = tx.open_runs(name)?;
+    let closing = !tx.closing_runs(name)?.is_empty();
+    // Its end may have been told while this flow was looked after.
+    let ended = match open.first().and_then(|run| run.terminal.as_ref()) {
+        Some(id) => tx.terminal(id)?.is_none_or(|terminal| !terminal.alive()),
+        None => false,
+    };
+    let clocks = fate::moment();
+    Ok(due::wanted(flow, &open, (closing, ended), &clocks))
 }
 
 fn arm(cx: &Context, store: &mut Store, name: &str) -> Result<()> {
@@ -372,14 +392,14 @@ pub fn heal(store: &mut Store) -> Result<()> {
             }
         }
         for (name, flow) in names {
-            let open = tx.open_runs(&name)?;
+            let wanted = wanted(tx, &name, flow.as_ref())?;
             let due = tx.due_at(DueKind::Flow, &name)?;
-            found.push((name, flow, open, due));
+            found.push((name, flow, wanted, due));
         }
         Ok::<_, crate::store::Error>(found)
     })?;
     let mut late = Vec::new();
-    for (name, flow, open, due) in found {
+    for (name, flow, wanted, due) in found {
         let back = flow.as_ref().and_then(|flow| {
             let (schedule, zone) = times(flow).ok()?;
             Some(plan::set_back(&schedule, &zone, flow.next_slot?, now))
@@ -387,7 +407,7 @@ pub fn heal(store: &mut Store) -> Result<()> {
         let wanted = if back == Some(true) {
             Some(now)
         } else {
-            due::wanted(flow.as_ref(), &open, now)
+            wanted
         };
         if let Some(at) = wanted
             && due.is_none_or(|due| due > clock::after_ms(at, LOOK_MS))

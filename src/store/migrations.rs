@@ -8,6 +8,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("migrations/0002_approvals.sql"),
     include_str!("migrations/0003_providers.sql"),
     include_str!("migrations/0004_flows.sql"),
+    include_str!("migrations/0007_flow_runs.sql"),
 ];
 
 /// Newest schema of this program.

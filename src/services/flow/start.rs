@@ -1,28 +1,22 @@
 //! Starting the agent of a run: the file as it was accepted, the script, a terminal, and the prompt.
 
 use super::super::after::Aftermath;
-use super::super::close;
 use super::super::context::Context;
 use super::super::launch::{self, Plan, Wish};
 use super::super::send::{self, Order};
+use super::clear::{RUN, clear_away, close_terminal, close_unnoted};
 use super::gate::{self, Answer};
-use super::{file, server_text};
+use super::{fate, file, server_text};
 use crate::clock;
 use crate::domain::flow::{Flow, Outcome, Run};
 use crate::domain::ids::TerminalId;
 use crate::domain::message::Sender;
-use crate::domain::terminal::{Role, Status, Terminal};
+use crate::domain::terminal::Role;
 use crate::error::{Failure, Result};
 use crate::failpoint;
 use crate::profiles::flow_file;
 use crate::store::{Budget, DueKind, Durability, Store};
 use crate::tmux::Tmux;
-
-/// The variable by which the terminal of a run is known before the ledger knows it.
-const RUN: &str = "CONDUCTOR_RUN";
-
-/// A terminal that has been used this long after its run was over belongs to whoever uses it, in milliseconds.
-const USED_MS: i64 = 5_000;
 
 /// What a run would give to an agent.
 #[derive(Debug)]
@@ -156,14 +150,15 @@ fn give(
     let sender = Sender::Flow(flow.name.clone());
     let mut aftermath = Aftermath::default();
     let begun = store.write(Durability::Power, Budget::Call, |tx| {
-        let now = clock::now();
+        let clocks = fate::moment();
+        let now = clocks.wall;
         let message = send::accept(tx, sender, &order, tag, trace, None)?;
-        let deadline = clock::after_ms(now, flow.timeout_ms);
-        let begun = tx.begin_run(run.id, terminal, message.id, deadline)?;
+        let deadline = clocks.after_ms(flow.timeout_ms);
+        let begun = tx.begin_run(run.id, terminal, message.id, &deadline)?;
         if begun {
             let detail = serde_json::json!({"due_at": run.due_at, "terminal": terminal, "message": message.id});
             tx.audit(now, "flow.started", &flow.name, &format!("flow:{}", flow.name), "flow", detail)?;
-            let at = clock::after_ms(now, super::LOOK_MS).min(deadline);
+            let at = clock::after_ms(now, super::LOOK_MS).min(deadline.wall);
             tx.set_due(DueKind::Flow, &flow.name, Some(&server_text(flow)), at)?;
             aftermath.arm_at(tx, flow.server.clone(), now)?;
         }
@@ -171,48 +166,4 @@ fn give(
     })?;
     aftermath.run(cx, store);
     Ok(begun)
-}
-
-/// Closes what earlier runs left at their prompts, unless somebody has used it since.
-fn clear_away(cx: &Context, store: &mut Store, flow: &Flow) -> Result<()> {
-    let left = store.read(|tx| {
-        let mut left = Vec::new();
-        for (id, ended_at) in tx.ended_run_terminals(&flow.name)? {
-            left.extend(tx.terminal(&id)?.map(|terminal| (terminal, ended_at)));
-        }
-        Ok::<_, crate::store::Error>(left)
-    })?;
-    for (terminal, ended_at) in left {
-        let busy = matches!(terminal.state.status, Status::Working | Status::Waiting);
-        let used = terminal.state.since > clock::after_ms(ended_at, USED_MS);
-        if !busy && !used {
-            close::close(cx, store, &terminal, false)?;
-        }
-    }
-    Ok(())
-}
-
-/// Closes a run's terminal, if it is there.
-pub(super) fn close_terminal(cx: &Context, store: &mut Store, id: &TerminalId) {
-    if let Ok(Some(terminal)) = store.read(|tx| tx.terminal(id))
-        && let Err(failure) = close::close(cx, store, &terminal, false)
-    {
-        tracing::warn!(%failure, terminal = %id, "close the terminal of a flow");
-    }
-}
-
-/// Closes what a killed helper had launched for a run without noting it.
-pub(super) fn close_unnoted(cx: &Context, store: &mut Store, run: &Run) -> Result<()> {
-    let mark = (RUN.to_owned(), run.id.to_string());
-    let author = |t: &Terminal| t.caller.is_none() && t.env.contains(&mark);
-    let found: Vec<TerminalId> = store
-        .read(|tx| tx.live_terminals())?
-        .into_iter()
-        .filter(author)
-        .map(|t| t.id)
-        .collect();
-    for id in found {
-        close_terminal(cx, store, &id);
-    }
-    Ok(())
 }
