@@ -238,6 +238,19 @@ impl Tx<'_> {
         Ok(rows.collect::<Result<_, _>>()?)
     }
 
+    /// How many due times of the ledger ended how, by flow.
+    pub fn run_counts(&self) -> Result<Vec<(String, Outcome, i64)>, Error> {
+        let mut statement = self.prepare_cached(
+            "SELECT flow, outcome, count(*) FROM runs GROUP BY flow, outcome ORDER BY flow, outcome",
+        )?;
+        let rows = statement.query_map([], |row| {
+            let outcome = row.get::<_, String>(1)?;
+            let outcome = Outcome::parse(&outcome).unwrap_or(Outcome::Failed);
+            Ok((row.get(0)?, outcome, row.get(2)?))
+        })?;
+        Ok(rows.collect::<Result<_, _>>()?)
+    }
+
     /// Forgets times of the future that are entered as missed: the clock was wrong when they were.
     pub fn forget_future(&self, flow: &str, now: Timestamp) -> Result<(), Error> {
         self.execute(
@@ -302,6 +315,13 @@ mod tests {
                 let history = tx.run_history(Some("f"), 10)?;
                 let outcomes: Vec<_> = history.iter().map(|run| run.outcome).collect();
                 assert_eq!(outcomes, [Outcome::Missed, Outcome::Ran]);
+                assert_eq!(
+                    tx.run_counts()?,
+                    [
+                        ("f".to_owned(), Outcome::Missed, 1),
+                        ("f".to_owned(), Outcome::Ran, 1)
+                    ]
+                );
                 tx.forget_future("f", at(1))?;
                 assert_eq!(tx.run_history(None, 10)?.len(), 1);
                 Ok::<_, Error>(())
