@@ -439,8 +439,9 @@ pub(super) fn unwatched(
     let mut found = Vec::new();
     for socket in tx.flow_servers()? {
         let armed = tx.armed_at(&socket.to_string_lossy())?;
-        // A timer that should have fired two seconds ago is lost.
-        if armed.is_none_or(|at| clock::after_ms(at, 2_000) < now) {
+        // A timer that should have fired two seconds ago is lost, or was never armed.
+        let lost = |at: Timestamp| clock::after_ms(at, 2_000) < now;
+        if armed.is_none_or(lost) || tx.next_due(&socket.to_string_lossy())?.is_some_and(lost) {
             found.push(socket);
         }
     }

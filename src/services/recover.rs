@@ -286,7 +286,7 @@ pub fn rearm(cx: &Context, store: &mut Store) -> Result<()> {
     let (needed, flows, left) = store.read(|tx| {
         let living = tx.live_terminals()?;
         let flows = super::flow::unwatched(tx, now)?;
-        let mut needed = tx.is_due_too_late(now)? || !flows.is_empty();
+        let mut needed = tx.is_due_too_late(now)?;
         for server in living.iter().filter_map(|t| t.server.as_ref()) {
             needed |= tx
                 .next_due(&server.socket.to_string_lossy())?
@@ -296,11 +296,15 @@ pub fn rearm(cx: &Context, store: &mut Store) -> Result<()> {
         left.extend(forgotten(tx, now)?);
         Ok::<_, crate::store::Error>((needed, flows, left))
     })?;
-    if !needed && left.is_empty() {
+    // A server that is gone gets no timer, however often somebody looks.
+    let flows: Vec<PathBuf> = flows
+        .into_iter()
+        .filter(|socket| Tmux::at(socket).listens())
+        .collect();
+    if !needed && left.is_empty() && flows.is_empty() {
         return Ok(());
     }
     let mut aftermath = Aftermath::default();
-
     store.write(Durability::Process, Budget::Call, |tx| {
         tx.pull_in(now)?;
         for (kind, subject, terminal) in &left {

@@ -4,7 +4,7 @@ use super::super::answer::own;
 use super::super::context::Context;
 use super::clear;
 use super::fate::{self, Fate};
-use super::{LOOK_MS, REMOVED, arm, put_off, settle, start, times};
+use super::{LOOK_MS, REMOVED, arm, put_off, server_text, settle, start, times};
 use crate::clock;
 use crate::domain::flow::{CatchUp, Flow, Moment, Outcome, Overlap, Run, plan};
 use crate::domain::terminal::Root;
@@ -325,6 +325,9 @@ pub(super) fn run_now(cx: &Context, store: &mut Store, flow: &Flow, actor: &str)
         if flow.overlap == Overlap::Replace {
             replace(tx, &open, due_at, now)?;
         }
+        // Who is killed from here on leaves the rest to a tick.
+        let again = clock::after_ms(now, STARTING_MS);
+        tx.set_due(DueKind::Flow, &flow.name, Some(&server_text(flow)), again)?;
         let detail = serde_json::json!({"due_at": due_at});
         tx.audit(now, "flow.run", &flow.name, actor, "cli", detail)?;
         Ok(id)
