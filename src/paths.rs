@@ -22,6 +22,8 @@ pub mod name {
     pub const AGENT: [&str; 5] = [TERMINAL_ID, SESSION, HOOK, HOME, TMUX_SOCKET];
     /// Set for the script of a flow, and for nothing else: the time that is due.
     pub const FLOW_DUE: &str = "CONDUCTOR_FLOW_DUE";
+    /// Set for the script of a flow: the directory of the flow's file.
+    pub const FLOW_DIR: &str = "CONDUCTOR_FLOW_DIR";
     /// Set by the hooks that stand in an agent's user settings.
     pub const SETUP: &str = "CONDUCTOR_SETUP";
     /// Log filter.
@@ -228,6 +230,11 @@ impl Home {
     /// Generated files of all terminals.
     pub fn run(&self) -> PathBuf {
         self.root.join("run")
+    }
+
+    /// Copies of scripts of flows, while they run.
+    pub fn scripts(&self) -> PathBuf {
+        self.run().join("scripts")
     }
 
     /// Generated files of one terminal.

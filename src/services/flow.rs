@@ -9,6 +9,8 @@ mod due;
 mod fate;
 mod file;
 mod gate;
+mod held;
+mod origin;
 mod start;
 mod units;
 
@@ -40,6 +42,12 @@ const PUT_OFF_MS: i64 = 60_000;
 
 /// Why a run that waited for a flow that is gone did not run.
 const REMOVED: &str = "the flow was removed";
+
+/// Becomes the script of a flow, whose file and arguments are `words`; `held`: the program is the file that is standard input. It ends with
+/// the helper `parent`. Returns only when that fails.
+pub fn become_script(parent: i32, held: bool, words: &[String]) -> Failure {
+    held::become_script(parent, held, words)
+}
 
 /// What `flow add` did.
 #[derive(Debug)]
@@ -216,7 +224,7 @@ pub fn run(cx: &Context, store: &mut Store, name: &str, actor: &str) -> Result<R
 /// What a run now would do. The script is asked; nothing else is started.
 pub fn preview(cx: &Context, store: &mut Store, name: &str) -> Result<(Flow, Preview)> {
     let flow = known(store, name)?;
-    let filled = start::fill(store, &flow, clock::now())?;
+    let filled = start::fill(cx, store, &flow, (clock::now(), None))?;
     let (plan, new_session) = start::plan(&start::place(cx, &flow), store, &flow, None)?;
     let (prompt, reason) = match filled {
         start::Filled::Prompt(prompt) => (Some(prompt), None),

@@ -6,10 +6,10 @@ use serde_json::Value;
 use std::fs;
 use std::time::{Duration, Instant};
 
-const HOUR_MS: i64 = 3_600_000;
+pub(crate) const HOUR_MS: i64 = 3_600_000;
 
 /// A world whose agents log what they receive.
-fn world() -> World {
+pub(crate) fn world() -> World {
     let world = World::new();
     for (name, file) in [
         ("CONDUCTOR_DEMO_LOG", "demo.log"),
@@ -22,33 +22,38 @@ fn world() -> World {
 }
 
 /// Writes a flow that runs at noon on New Year's Day unless `keys` say something else.
-fn write(world: &World, name: &str, keys: &str, body: &str) -> String {
+pub(crate) fn write(world: &World, name: &str, keys: &str, body: &str) -> String {
     let schedule = if keys.contains("schedule:") {
         ""
     } else {
         "schedule: \"0 12 1 1 *\"\n"
     };
+    let provider = if keys.contains("provider:") {
+        ""
+    } else {
+        "provider: demo\n"
+    };
     let text = format!(
-        "---\nname: {name}\n{schedule}agent_profile: developer\nprovider: demo\ntimezone: UTC\n{keys}\n---\n\n{body}\n"
+        "---\nname: {name}\n{schedule}agent_profile: developer\n{provider}timezone: UTC\n{keys}\n---\n\n{body}\n"
     );
     let path = world.write(&format!("flows/{name}.md"), text);
     path.to_string_lossy().into_owned()
 }
 
-fn add(world: &World, name: &str, keys: &str, body: &str) -> Value {
+pub(crate) fn add(world: &World, name: &str, keys: &str, body: &str) -> Value {
     let path = write(world, name, keys, body);
     world.run(["flow", "add", &path]).json()
 }
 
 /// The ledger of a flow, newest first.
-fn history(world: &World, name: &str) -> Vec<Value> {
+pub(crate) fn history(world: &World, name: &str) -> Vec<Value> {
     let list = world
         .run(["flow", "history", name, "--limit", "2000"])
         .json();
     list.as_array().unwrap().clone()
 }
 
-fn outcomes(world: &World, name: &str) -> Vec<String> {
+pub(crate) fn outcomes(world: &World, name: &str) -> Vec<String> {
     history(world, name)
         .iter()
         .map(|run| text(&run["outcome"]))
@@ -56,7 +61,7 @@ fn outcomes(world: &World, name: &str) -> Vec<String> {
 }
 
 /// A tick `ms` milliseconds from now.
-fn tick_at(world: &World, ms: i64) {
+pub(crate) fn tick_at(world: &World, ms: i64) {
     world
         .run(["tick"])
         .env("CONDUCTOR_CLOCK_SKEW", ms.to_string())
@@ -64,7 +69,7 @@ fn tick_at(world: &World, ms: i64) {
 }
 
 /// Waits until the newest time of a flow is no more `running`.
-fn settled(world: &World, name: &str) -> Value {
+pub(crate) fn settled(world: &World, name: &str) -> Value {
     eventually("the run is over", || {
         let newest = history(world, name).first().cloned()?;
         (newest["outcome"] != "running").then_some(newest)
@@ -72,7 +77,7 @@ fn settled(world: &World, name: &str) -> Value {
 }
 
 /// Texts of the prompts that all agents together received.
-fn prompts(world: &World) -> Vec<String> {
+pub(crate) fn prompts(world: &World) -> Vec<String> {
     let log = fs::read_to_string(world.at("demo.log")).unwrap_or_default();
     log.lines()
         .filter_map(|line| serde_json::from_str::<Value>(line).ok())
@@ -82,7 +87,7 @@ fn prompts(world: &World) -> Vec<String> {
 }
 
 /// How many agents were started.
-fn starts(world: &World) -> usize {
+pub(crate) fn starts(world: &World) -> usize {
     let log = fs::read_to_string(world.at("demo.log")).unwrap_or_default();
     log.matches("\"event\":\"start\"").count()
 }

@@ -7,8 +7,10 @@ use super::fate;
 use crate::clock;
 use crate::domain::flow::{Flow, Moment, Run};
 use crate::domain::ids::TerminalId;
-use crate::domain::terminal::{Status, Terminal};
+use crate::domain::terminal::{Root, Status, Terminal};
 use crate::error::Result;
+use crate::paths;
+use crate::proc::{self, Identity};
 use crate::providers::{self, Catalogue, Seen};
 use crate::store::Store;
 use jiff::Timestamp;
@@ -83,18 +85,22 @@ pub(super) fn close_terminal(cx: &Context, store: &mut Store, id: &TerminalId) -
     closed.is_ok()
 }
 
-/// Closes what a killed helper had launched for a run without noting it.
+/// Ends what a helper that was killed, or hangs, had started for a run without noting it: its script, and its agent.
 pub(super) fn close_unnoted(cx: &Context, store: &mut Store, run: &Run) -> Result<()> {
-    let mark = (RUN.to_owned(), run.id.to_string());
-    let author = |t: &Terminal| t.caller.is_none() && t.env.contains(&mark);
-    let found: Vec<TerminalId> = store
-        .read(|tx| tx.live_terminals())?
-        .into_iter()
-        .filter(author)
-        .map(|t| t.id)
-        .collect();
-    for id in found {
+    if let Some(Root { pid, start }) = run.script {
+        let due = run.due_at.to_string();
+        proc::end_left_group(Identity { pid, start }, (paths::name::FLOW_DUE, &due));
+    }
+    for id in unnoted(store, run)? {
         close_terminal(cx, store, &id);
     }
     Ok(())
+}
+
+/// Living terminals that were launched for a run, whether it knows them or not.
+pub(super) fn unnoted(store: &mut Store, run: &Run) -> Result<Vec<TerminalId>> {
+    let mark = (RUN.to_owned(), run.id.to_string());
+    let author = |t: &Terminal| t.caller.is_none() && t.env.contains(&mark);
+    let living = store.read(|tx| tx.live_terminals())?;
+    Ok(living.into_iter().filter(author).map(|t| t.id).collect())
 }
