@@ -32,6 +32,110 @@ fn exists(world: &World, file: &str) {
 }
 
 #[test]
+fn whatever_step_a_tick_dies_at_a_time_starts_at_most_once_and_is_in_the_ledger() {
+    let world = world();
+    add(&world, "deadly", "schedule: \"0 * * * *\"", "SAY alive");
+    let points = [
+        "tick.taken",
+        "tick.armed",
+        "flow.entered",
+        "flow.claimed",
+        "flow.launch",
+        "flow.launched",
+        "flow.begun",
+        "tick.worked",
+        "db.committed:2",
+        "db.committed:4",
+        "db.committed:6",
+        "db.committed:8",
+    ];
+    let mut hours = 0;
+    for point in points {
+        hours += 1;
+        let skew = (hours * HOUR_MS).to_string();
+        let before = starts(&world);
+        let killed = world
+            .run(["tick"])
+            .env("CONDUCTOR_CLOCK_SKEW", &skew)
+            .env("CONDUCTOR_FAILPOINT", point)
+            .done();
+        assert!(
+            killed.code == 137 || point.contains("db."),
+            "{point}: {killed:?}"
+        );
+        one_start(&world, "deadly", hours, before, point);
+    }
+}
+
+/// Lets ticks come by until the newest of `hours` hourly times is over: it was started at most once, and the ledger says what became of it.
+fn one_start(world: &World, name: &str, hours: i64, before: usize, point: &str) {
+    let end = Instant::now() + Duration::from_mins(1);
+    let run = loop {
+        // Later, so that what was put off for some seconds is due.
+        tick_at(world, hours * HOUR_MS + 20_000);
+        let runs = history(world, name);
+        let open = runs.iter().any(|run| run["outcome"] == "running");
+        if runs.len() == usize::try_from(hours).unwrap() && !open {
+            break runs[0].clone();
+        }
+        assert!(Instant::now() < end, "{point}: {runs:?}");
+        std::thread::sleep(Duration::from_millis(300));
+    };
+    let started = starts(world) - before;
+    assert!(started <= 1, "{point}: started {started} times");
+    assert!(
+        run["outcome"] == "ran" || text(&run["reason"]).contains("was killed"),
+        "{point}: {run}"
+    );
+    // What was launched without being noted is closed.
+    let sessions = world.run(["sessions"]).json();
+    let living: usize = sessions
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|session| session["terminals"].as_array().unwrap().len())
+        .sum();
+    assert!(living <= 1, "{point}: {living} terminals live");
+}
+
+/// `CONDUCTOR_CAMPAIGN_KILLS=N` kills so many (`scripts/campaign-flows`: a thousand).
+#[test]
+fn ticks_that_are_killed_at_random_start_each_time_at_most_once() {
+    let world = world();
+    world.script("flows/yes.sh", "sleep 0.1\necho '{\"execute\": true}'");
+    let keys = "schedule: \"0 * * * *\"\nscript: ./yes.sh";
+    add(&world, "chaos", keys, "SAY alive");
+    let rounds = std::env::var("CONDUCTOR_CAMPAIGN_KILLS").map_or(10, |n| n.parse().unwrap());
+    let (mut ran, mut started) = (0, 0);
+    for hours in 1..=rounds {
+        let before = starts(&world);
+        let tick = world
+            .run(["tick"])
+            .env("CONDUCTOR_CLOCK_SKEW", (hours * HOUR_MS).to_string())
+            .start();
+        // Mixed up, and the same each time.
+        let wait = (u64::try_from(hours).unwrap() * 7_919) % 600;
+        std::thread::sleep(Duration::from_millis(wait));
+        tick.kill();
+        one_start(
+            &world,
+            "chaos",
+            hours,
+            before,
+            &format!("{hours} after {wait} ms"),
+        );
+        ran += usize::from(history(&world, "chaos")[0]["outcome"] == "ran");
+        started += starts(&world) - before;
+    }
+    eprintln!(
+        "{rounds} ticks killed: {started} agents started, {ran} runs ran, the others are in the ledger as killed; none twice, none lost"
+    );
+    assert!(ran > 0, "nothing ever ran");
+    let copies = fs::read_dir(world.at("state/run/scripts")).unwrap();
+    assert!(copies.count() <= 1, "copies of the script are left");
+}
+
+#[test]
 fn a_run_that_was_replaced_loses_its_terminal_whoever_dies_meanwhile() {
     for point in ["flow.entered", "close.recorded"] {
         let world = world();
