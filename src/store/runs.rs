@@ -125,6 +125,13 @@ impl Tx<'_> {
         Ok(())
     }
 
+    /// Notes the terminal that was launched for a run by a helper that could not.
+    pub fn note_terminal(&self, id: i64, terminal: &TerminalId) -> Result<(), Error> {
+        self.prepare_cached("UPDATE runs SET terminal = ?2 WHERE id = ?1 AND terminal IS NULL")?
+            .execute(params![id, terminal.as_str()])?;
+        Ok(())
+    }
+
     /// Notes whether the terminal of a run that is over is still to be closed.
     pub fn set_closing(&self, id: i64, closing: bool) -> Result<(), Error> {
         self.prepare_cached("UPDATE runs SET closing = ?2 WHERE id = ?1")?

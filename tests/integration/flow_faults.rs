@@ -162,6 +162,42 @@ fn a_run_that_was_replaced_loses_its_terminal_whoever_dies_meanwhile() {
 }
 
 #[test]
+fn what_is_cleared_away_is_gone_whoever_dies_meanwhile() {
+    let world = world();
+    add(&world, "daily", "", "SAY x");
+    let first = text(&world.run(["flow", "run", "daily"]).json()["terminal"]);
+    settled(&world, "daily");
+    let pid = world.pane_pid(&first);
+    let killed = world
+        .run(["flow", "run", "daily"])
+        .env("CONDUCTOR_FAILPOINT", "close.recorded")
+        .done();
+    assert_eq!(killed.code, 137, "{killed:?}");
+    assert_eq!(world.status(&first)["status"], "exited");
+    ends("its agent is ended by the next look", pid);
+    assert!(text(&settled(&world, "daily")["reason"]).contains("was killed"));
+    // What a killed helper had launched, and the next look began to close.
+    let killed = world
+        .run(["flow", "run", "daily"])
+        .env("CONDUCTOR_FAILPOINT", "flow.launched")
+        .done();
+    assert_eq!(killed.code, 137, "{killed:?}");
+    let session = world.run(["session", "flow-daily"]).json();
+    let mut launched = session["terminals"].as_array().unwrap().iter();
+    let left = launched.rfind(|t| t["status"] != "exited").unwrap();
+    let left = text(&left["id"]);
+    let pid = world.pane_pid(&left);
+    let killed = world
+        .run(["tick"])
+        .env("CONDUCTOR_CLOCK_SKEW", "60000")
+        .env("CONDUCTOR_FAILPOINT", "close.recorded")
+        .done();
+    assert_eq!(killed.code, 137, "{killed:?}");
+    ends("it is ended by the look after that", pid);
+    assert!(text(&settled(&world, "daily")["reason"]).contains("was killed"));
+}
+
+#[test]
 fn a_run_whose_time_was_up_loses_its_terminal_though_the_tick_dies() {
     let world = world();
     add(&world, "slow", "timeout: 2s", "SLEEP 120");
@@ -425,11 +461,11 @@ fn an_agent_that_does_not_tell_is_not_closed_at_its_work() {
     };
     let busy = run("60");
     let short = run("0");
-    assert_eq!(world.status(&busy)["status"], "working", "it is at work");
+    assert_ne!(world.status(&busy)["status"], "exited", "it is at work");
     world.wait(&short, "idle");
     let last = run("0");
     assert_eq!(world.status(&short)["status"], "exited");
-    assert_eq!(world.status(&busy)["status"], "working", "it is at work");
+    assert_ne!(world.status(&busy)["status"], "exited", "it is at work");
     // Its time is up: whatever it does, the next run closes it.
     let skew = (2 * HOUR_MS).to_string();
     let next = world

@@ -12,7 +12,7 @@ use crate::error::Result;
 use crate::paths;
 use crate::proc::{self, Identity};
 use crate::providers::{self, Catalogue, Seen};
-use crate::store::Store;
+use crate::store::{Budget, Durability, Store};
 use jiff::Timestamp;
 
 /// The variable by which the terminal of a run is known before the ledger knows it.
@@ -37,6 +37,7 @@ pub(super) fn clear_away(cx: &Context, store: &mut Store, flow: &Flow) -> Result
         Ok::<_, crate::store::Error>(left)
     })?;
     let now = fate::moment();
+    let mut free_ones = Vec::new();
     for (run, terminal, addressed) in left {
         let free = if terminal.hooked {
             let busy = matches!(terminal.state.status, Status::Working | Status::Waiting);
@@ -46,7 +47,48 @@ pub(super) fn clear_away(cx: &Context, store: &mut Store, flow: &Flow) -> Result
             !addressed && (at_prompt(cx, &terminal) || is_late(&run, &now))
         };
         if free {
-            close::close(cx, store, &terminal, false)?;
+            free_ones.push(run.id);
+        }
+    }
+    if free_ones.is_empty() {
+        return Ok(());
+    }
+    store.write(Durability::Process, Budget::Call, |tx| {
+        for id in &free_ones {
+            tx.set_closing(*id, true)?;
+        }
+        Ok::<_, crate::store::Error>(())
+    })?;
+    close_asked(cx, store, &flow.name)
+}
+
+/// Whether exactly this process runs.
+pub(super) fn lives(process: Root) -> bool {
+    identity(process).alive()
+}
+
+const fn identity(process: Root) -> Identity {
+    Identity {
+        pid: process.pid,
+        start: process.start,
+    }
+}
+
+/// Closes the terminals of runs that are over and asked for it. That they did is stored first: whoever looks after this one was killed
+/// closes them.
+pub(super) fn close_asked(cx: &Context, store: &mut Store, name: &str) -> Result<()> {
+    for run in store.read(|tx| tx.closing_runs(name))? {
+        let closed = if let Some(id) = &run.terminal {
+            close_terminal(cx, store, id)
+        } else {
+            close_unnoted(cx, store, &run)?;
+            // Who starts it may be about to: it closes what it starts, unless it is killed.
+            !run.lease.is_some_and(lives)
+        };
+        if closed {
+            store.write(Durability::Process, Budget::Call, |tx| {
+                tx.set_closing(run.id, false)
+            })?;
         }
     }
     Ok(())
@@ -87,11 +129,19 @@ pub(super) fn close_terminal(cx: &Context, store: &mut Store, id: &TerminalId) -
 
 /// Ends what a helper that was killed, or hangs, had started for a run without noting it: its script, and its agent.
 pub(super) fn close_unnoted(cx: &Context, store: &mut Store, run: &Run) -> Result<()> {
-    if let Some(Root { pid, start }) = run.script {
+    if let Some(leader) = run.script {
         let due = run.due_at.to_string();
-        proc::end_left_group(Identity { pid, start }, (paths::name::FLOW_DUE, &due));
+        proc::end_left_group(identity(leader), (paths::name::FLOW_DUE, &due));
     }
+    // An earlier look may have been killed in the middle of closing it.
+    let mut found: Vec<TerminalId> = run.terminal.iter().cloned().collect();
     for id in unnoted(store, run)? {
+        store.write(Durability::Process, Budget::Call, |tx| {
+            tx.note_terminal(run.id, &id)
+        })?;
+        found.push(id);
+    }
+    for id in found {
         close_terminal(cx, store, &id);
     }
     Ok(())

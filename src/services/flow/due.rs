@@ -7,10 +7,8 @@ use super::fate::{self, Fate};
 use super::{LOOK_MS, REMOVED, arm, put_off, server_text, settle, start, times};
 use crate::clock;
 use crate::domain::flow::{CatchUp, Flow, Moment, Outcome, Overlap, Run, plan};
-use crate::domain::terminal::Root;
 use crate::error::{Failure, Result};
 use crate::failpoint;
-use crate::proc::Identity;
 use crate::store::{Budget, DueKind, Durability, Store, Tx};
 use jiff::Timestamp;
 
@@ -29,7 +27,7 @@ const TOLD_MS: i64 = 5_000;
 /// Does what is due about the flow `name`. Of two ticks at once, whoever enters a time into the ledger, and then claims it, has it.
 pub fn due(cx: &Context, store: &mut Store, name: &str) -> Result<()> {
     look_after(cx, store, name)?;
-    close_asked(cx, store, name)?;
+    clear::close_asked(cx, store, name)?;
     if let Some(flow) = store.read(|tx| tx.flow(name))? {
         let taken = take_times(cx, store, &flow);
         start_waiting(cx, store, &flow)?;
@@ -39,14 +37,6 @@ pub fn due(cx: &Context, store: &mut Store, name: &str) -> Result<()> {
         }
     }
     arm(cx, store, name)
-}
-
-fn lives(process: Root) -> bool {
-    Identity {
-        pid: process.pid,
-        start: process.start,
-    }
-    .alive()
 }
 
 /// Settles the runs that are over, and those that wait for a flow that is gone.
@@ -75,7 +65,7 @@ fn look_after(cx: &Context, store: &mut Store, name: &str) -> Result<()> {
             }
             continue;
         }
-        let starting = run.lease.is_some_and(lives);
+        let starting = run.lease.is_some_and(clear::lives);
         // The one that started it ended after it was read: it may have noted the terminal before it did.
         if !starting
             && run.message.is_none()
@@ -103,7 +93,7 @@ fn look_after(cx: &Context, store: &mut Store, name: &str) -> Result<()> {
     Ok(())
 }
 
-/// Fails a run, and asks for the end of its terminal, which [`close_asked`] does, now or after whoever asks was killed.
+/// Fails a run, and asks for the end of its terminal, which [`clear::close_asked`] does, now or after whoever asks was killed.
 fn end_in(
     tx: &Tx<'_>,
     run: &Run,
@@ -117,25 +107,6 @@ fn end_in(
         tx.set_due(DueKind::Flow, &run.flow, None, at)?;
     }
     Ok(settled)
-}
-
-/// Closes the terminals of runs that are over and asked for it.
-fn close_asked(cx: &Context, store: &mut Store, name: &str) -> Result<()> {
-    for run in store.read(|tx| tx.closing_runs(name))? {
-        let closed = if let Some(id) = &run.terminal {
-            clear::close_terminal(cx, store, id)
-        } else {
-            clear::close_unnoted(cx, store, &run)?;
-            // Who starts it may be about to: it closes what it starts, unless it is killed.
-            !run.lease.is_some_and(lives)
-        };
-        if closed {
-            store.write(Durability::Process, Budget::Call, |tx| {
-                tx.set_closing(run.id, false)
-            })?;
-        }
-    }
-    Ok(())
 }
 
 /// Enters the times that have come into the ledger, and the next one into the flow.
@@ -167,7 +138,7 @@ fn take_times(cx: &Context, store: &mut Store, flow: &Flow) -> Result<()> {
         tx.set_flow_next(&flow.name, true, verdict.next)
     })?;
     failpoint::hit("flow.entered");
-    close_asked(cx, store, &flow.name)
+    clear::close_asked(cx, store, &flow.name)
 }
 
 fn enter(
@@ -333,7 +304,7 @@ pub(super) fn run_now(cx: &Context, store: &mut Store, flow: &Flow, actor: &str)
         Ok(id)
     })?;
     failpoint::hit("flow.entered");
-    close_asked(cx, store, &flow.name)?;
+    clear::close_asked(cx, store, &flow.name)?;
     start_waiting(cx, store, flow)?;
     arm(cx, store, &flow.name)?;
     store
