@@ -96,6 +96,18 @@ fn one_start(world: &World, name: &str, hours: i64, before: usize, point: &str) 
         .map(|session| session["terminals"].as_array().unwrap().len())
         .sum();
     assert!(living <= 1, "{point}: {living} terminals live");
+    // Nor does one live that the records believe closed.
+    let agents = || {
+        let processes = world.processes();
+        let agents = processes
+            .iter()
+            .filter(|process| process.command.starts_with("conductor-demo"));
+        agents.count()
+    };
+    eventually("no agent is left over", || {
+        tick_at(world, hours * HOUR_MS + 20_000);
+        (agents() <= 1).then_some(())
+    });
 }
 
 /// `CONDUCTOR_CAMPAIGN_KILLS=N` kills so many (`scripts/campaign-flows`: a thousand).
