@@ -66,8 +66,7 @@ pub fn tick(cx: &Context, store: &mut Store) -> Result<()> {
     failpoint::hit("tick.worked");
     audit::catch_up(store);
     recover::all(cx, store)?;
-    // Another tick may have died when it had taken something out of the table.
-    recover::rearm(cx, store)?;
+    recover::rearm_later(cx, store)?;
     // A hook leaves what it changed last to the timer.
     if let Err(failure) = after::show_counts(store, &cx.tmux) {
         tracing::debug!(%failure, "show the counts");
