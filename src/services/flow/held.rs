@@ -16,8 +16,17 @@ use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-/// What a file says that asks for its own place, by which it would find the copy.
-const PLACE: [&str; 5] = ["$0", "${0", "BASH_SOURCE", "__file__", "__dir__"];
+/// What a file says that asks for its own place, by which it would find the copy. A bare `$0` is a record of awk, too.
+const PLACE: [&str; 8] = [
+    "\"$0\"",
+    "${0",
+    "dirname $0",
+    "realpath $0",
+    "readlink -f $0",
+    "BASH_SOURCE",
+    "__file__",
+    "__dir__",
+];
 
 /// Whether a program of these bytes is run from a copy.
 pub(super) fn is_copied(bytes: &[u8]) -> bool {
@@ -176,4 +185,45 @@ pub(super) fn become_script(parent: i32, held: bool, words: &[String]) -> Failur
     };
     command.arg0(program).args(&words[1..]).stdin(Stdio::null());
     proc::exec_bound(command, parent)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whoever_asks_for_its_own_place_is_known() {
+        let asks = |text: &str| asks_place(Path::new("/x.sh"), text.as_bytes()).is_some();
+        for text in [
+            "cd \"$(dirname \"$0\")\"",
+            "cd $(dirname $0)/..",
+            "here=${0%/*}",
+            "here=${BASH_SOURCE[0]}",
+            "os.path.dirname(__file__)",
+        ] {
+            assert!(asks(text), "{text}");
+        }
+        for text in ["awk '{print $0}'", "awk '$0 ~ /x/'", "echo $01"] {
+            assert!(!asks(text), "{text}");
+        }
+    }
+
+    #[test]
+    fn copies_of_those_that_are_gone_are_removed() {
+        let dir = tempfile::tempdir().unwrap();
+        let home = Home::at(dir.path().join("s")).unwrap();
+        let left = home.scripts().join("999999999-1");
+        fsx::create_private_dir(&left).unwrap();
+        let mut copies = Copies::new(&home).unwrap();
+        assert!(!left.exists());
+        let copy = copies.add(Path::new("/a/x.sh"), b"#!/bin/sh\n").unwrap();
+        let other = copies.add(Path::new("/b/x.sh"), b"other").unwrap();
+        assert_ne!(copy, other);
+        assert_eq!(fsx::read_file_limited(&copy, 100).unwrap(), b"#!/bin/sh\n");
+        // Another helper leaves the copies of one that lives.
+        sweep(&home.scripts());
+        assert!(copy.exists());
+        drop(copies);
+        assert!(!copy.exists());
+    }
 }
