@@ -311,6 +311,23 @@ pub enum Command {
         /// The terminal's id.
         id: String,
     },
+    /// Become the script of a flow, which ends when the process that asks it does (called by the helper that starts a run).
+    #[command(hide = true)]
+    RunScript(RunScript),
+}
+
+/// A script of a flow, as its helper starts it.
+#[derive(Debug, Clone, Args)]
+pub struct RunScript {
+    /// The helper's process.
+    #[arg(long, value_name = "PID")]
+    pub parent: i32,
+    /// The program is the file that is standard input, whatever lies at its path now.
+    #[arg(long)]
+    pub held: bool,
+    /// The program's file, and its arguments.
+    #[arg(last = true, required = true, value_name = "WORD")]
+    pub words: Vec<String>,
 }
 
 /// Who is started, and where.

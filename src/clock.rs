@@ -10,21 +10,34 @@ use std::time::{Duration, Instant};
     reason = "this is the one place that reads the wall clock"
 )]
 pub fn now() -> Timestamp {
-    let now = skewed(Timestamp::now());
+    let now = after_ms(Timestamp::now(), skew_ms(crate::paths::name::CLOCK_SKEW));
     Timestamp::from_millisecond(now.as_millisecond()).unwrap_or(now)
 }
 
-/// A test may set the clock of one process wrong (debug builds only).
+/// A test may set the clocks of one process wrong (debug builds only).
 #[cfg(debug_assertions)]
-fn skewed(at: Timestamp) -> Timestamp {
-    crate::paths::env(crate::paths::name::CLOCK_SKEW)
+fn skew_ms(name: &str) -> i64 {
+    crate::paths::env(name)
         .and_then(|ms| ms.parse().ok())
-        .map_or(at, |ms| after_ms(at, ms))
+        .unwrap_or(0)
 }
 
 #[cfg(not(debug_assertions))]
-const fn skewed(at: Timestamp) -> Timestamp {
-    at
+const fn skew_ms(_name: &str) -> i64 {
+    0
+}
+
+/// The clock that stands still while the machine sleeps and that nobody sets: the boot that it belongs to, and milliseconds. All processes
+/// read the same one. `None` where it cannot be told which boot this is.
+pub fn awake() -> Option<(String, i64)> {
+    let boot = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").ok()?;
+    let at = nix::time::clock_gettime(nix::time::ClockId::CLOCK_MONOTONIC).ok()?;
+    let at = Duration::from(at);
+    let ms = i64::try_from(at.as_millis()).unwrap_or(i64::MAX);
+    Some((
+        boot.trim().to_owned(),
+        ms.saturating_add(skew_ms(crate::paths::name::AWAKE_SKEW)),
+    ))
 }
 
 /// `at` plus `ms` milliseconds; saturates at the end of time.

@@ -22,6 +22,8 @@ pub mod name {
     pub const AGENT: [&str; 5] = [TERMINAL_ID, SESSION, HOOK, HOME, TMUX_SOCKET];
     /// Set for the script of a flow, and for nothing else: the time that is due.
     pub const FLOW_DUE: &str = "CONDUCTOR_FLOW_DUE";
+    /// Set for the script of a flow: the directory of the flow's file.
+    pub const FLOW_DIR: &str = "CONDUCTOR_FLOW_DIR";
     /// Set by the hooks that stand in an agent's user settings.
     pub const SETUP: &str = "CONDUCTOR_SETUP";
     /// Log filter.
@@ -36,6 +38,8 @@ pub mod name {
     pub const FAILPOINT_FILE: &str = "CONDUCTOR_FAILPOINT_FILE";
     /// Milliseconds by which this process's clock is wrong (debug builds only).
     pub const CLOCK_SKEW: &str = "CONDUCTOR_CLOCK_SKEW";
+    /// Milliseconds that this process believes the machine to have been awake for longer than it was (debug builds only).
+    pub const AWAKE_SKEW: &str = "CONDUCTOR_AWAKE_SKEW";
 }
 
 /// An environment variable as text; unset, empty, and not UTF-8 are all `None`.
@@ -238,6 +242,11 @@ impl Home {
     /// Generated files of all terminals.
     pub fn run(&self) -> PathBuf {
         self.root.join("run")
+    }
+
+    /// Copies of scripts of flows, while they run.
+    pub fn scripts(&self) -> PathBuf {
+        self.run().join("scripts")
     }
 
     /// Generated files of one terminal.

@@ -4,7 +4,7 @@
 
 mod group;
 
-pub use group::{End, Said, run_group};
+pub use group::{End, Said, end_left_group, exec_bound, run_group};
 
 use crate::error::{Failure, Kind, Result};
 use std::ffi::OsStr;
@@ -116,8 +116,8 @@ impl Identity {
     }
 }
 
-/// Every process that descends from `root`, without `root`, in the order of the process table.
-pub fn descendants(root: i32) -> Vec<Identity> {
+/// Every process.
+fn all() -> Vec<Process> {
     let mut table: Vec<Process> = Vec::new();
     if let Ok(entries) = fs::read_dir("/proc") {
         for entry in entries.flatten() {
@@ -130,6 +130,12 @@ pub fn descendants(root: i32) -> Vec<Identity> {
             }
         }
     }
+    table
+}
+
+/// Every process that descends from `root`, without `root`, in the order of the process table.
+pub fn descendants(root: i32) -> Vec<Identity> {
+    let table = all();
     let mut members = vec![root];
     let mut found = Vec::new();
     loop {

@@ -311,6 +311,14 @@ fn dispatch(cli: Cli, out: &mut dyn Write) -> Result<u8> {
             tracing::error!(terminal = %id, %failure, "start an agent");
             return Err(failure);
         }
+        Command::RunScript(arguments) => {
+            let cli::RunScript {
+                parent,
+                held,
+                words,
+            } = arguments;
+            return Err(crate::services::flow::become_script(parent, held, &words));
+        }
         Command::Hook { .. } => {}
     }
     Ok(0)

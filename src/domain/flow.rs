@@ -184,6 +184,48 @@ impl Flow {
     }
 }
 
+/// A point on the clock that stands still while the machine sleeps, and that nobody sets. It means something within one boot only.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Awake {
+    /// Which boot.
+    pub boot: String,
+    /// Milliseconds.
+    pub ms: i64,
+}
+
+/// What the clocks say.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Moment {
+    /// The wall clock.
+    pub wall: Timestamp,
+    /// The clock of the machine's waking hours, where it can be read.
+    pub awake: Option<Awake>,
+}
+
+impl Moment {
+    /// The moment `ms` milliseconds later, if the machine does not sleep.
+    #[must_use]
+    pub fn after_ms(&self, ms: i64) -> Self {
+        let wall = self.wall.as_millisecond().saturating_add(ms);
+        Self {
+            wall: Timestamp::from_millisecond(wall).unwrap_or(Timestamp::MAX),
+            awake: self.awake.as_ref().map(|awake| Awake {
+                boot: awake.boot.clone(),
+                ms: awake.ms.saturating_add(ms),
+            }),
+        }
+    }
+
+    /// Milliseconds from `now` until this moment, negative when it has passed. A sleep of the machine does not count, nor does a clock that
+    /// is set, unless the machine was booted in between.
+    pub fn left_ms(&self, now: &Self) -> i64 {
+        match (&self.awake, &now.awake) {
+            (Some(end), Some(now)) if end.boot == now.boot => end.ms.saturating_sub(now.ms),
+            _ => self.wall.as_millisecond() - now.wall.as_millisecond(),
+        }
+    }
+}
+
 /// One due time in the ledger.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Run {
@@ -205,14 +247,18 @@ pub struct Run {
     pub terminal: Option<TerminalId>,
     /// Its prompt.
     pub message: Option<MessageId>,
-    /// When its time is up.
-    pub deadline_at: Option<Timestamp>,
+    /// When its time is up; while it is started, when that has taken too long.
+    pub deadline: Option<Moment>,
     /// When its agent's turn ended, or last ended.
     pub turn_ended_at: Option<Timestamp>,
     /// Why that turn failed.
     pub turn_failed: Option<String>,
     /// The process that starts it.
     pub lease: Option<Root>,
+    /// It is over, and its terminal is still to be closed.
+    pub closing: bool,
+    /// The leader of its script's process group.
+    pub script: Option<Root>,
 }
 
 impl Run {

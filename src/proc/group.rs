@@ -1,5 +1,7 @@
 //! A child in a process group of its own, with a limit for its time and for what it says: nothing of it is left when this returns.
 
+use super::{Identity, Process};
+use crate::error::Failure;
 use nix::sys::signal::{Signal, killpg};
 use nix::unistd::Pid;
 use std::io::{self, Read};
@@ -38,15 +40,23 @@ const GRACE: Duration = Duration::from_millis(500);
 /// Most of its standard error that is kept, in bytes.
 const MAX_ERR: usize = 16 * 1024;
 
-/// Runs `command` without input, in a process group of its own, for at most `limit`; it may print `most` bytes. When it is over, whatever
-/// is left of its group is killed.
-pub fn run_group(mut command: Command, limit: Duration, most: usize) -> io::Result<Said> {
+/// Runs `command`, whose standard input the caller has set, in a process group of its own, for at most `limit`; it may print `most` bytes.
+/// `started` is told its leader. When it is over, whatever is left of its group is killed.
+pub fn run_group(
+    mut command: Command,
+    limit: Duration,
+    most: usize,
+    started: impl FnOnce(Identity),
+) -> io::Result<Said> {
     let mut child = command
-        .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .process_group(0)
         .spawn()?;
+    let leader = i32::try_from(child.id()).ok().and_then(Process::of);
+    if let Some(leader) = leader {
+        started(leader.identity);
+    }
     let too_much = Arc::new(AtomicBool::new(false));
     let out = child
         .stdout
@@ -90,6 +100,45 @@ fn end_group(child: &mut Child, gone: bool) {
     }
     let _ = killpg(group, Signal::SIGKILL);
     let _ = child.wait();
+}
+
+/// Replaces this process by `command`, which is killed when `parent`, its parent, ends, however that happens; returns only on failure.
+pub fn exec_bound(command: Command, parent: i32) -> Failure {
+    #[cfg(target_os = "linux")]
+    if let Err(error) = nix::sys::prctl::set_pdeathsig(Signal::SIGKILL) {
+        return Failure::failed(format!("bind a process to its parent: {error}"));
+    }
+    // It may have ended before.
+    if nix::unistd::getppid().as_raw() != parent {
+        return Failure::failed("the helper that wanted this has ended");
+    }
+    super::exec(command)
+}
+
+/// Kills what is left of a group that [`run_group`] made, in a process that was killed meanwhile: its leader, and those of its members that
+/// were started with `mark`, name and value, in their environment. A number that has come back means nobody else.
+pub fn end_left_group(leader: Identity, mark: (&str, &str)) {
+    let member = |process: &Process| {
+        let pid = process.identity.pid;
+        let group = nix::unistd::getpgid(Some(Pid::from_raw(pid)));
+        group.is_ok_and(|group| group.as_raw() == leader.pid)
+            && (process.identity == leader
+                || process.initial_env(mark.0).as_deref() == Some(mark.1))
+    };
+    // What is started while we look is found by the next look.
+    for _ in 0..3 {
+        let found: Vec<Identity> = super::all()
+            .into_iter()
+            .filter(|process| !process.zombie && member(process))
+            .map(|process| process.identity)
+            .collect();
+        if found.is_empty() {
+            return;
+        }
+        for process in found {
+            process.signal(Signal::SIGKILL);
+        }
+    }
 }
 
 /// Reads a pipe beside the child, so that it never waits for us. A process that left the group may keep the pipe open for ever: then what
@@ -143,8 +192,8 @@ mod tests {
 
     fn sh(script: &str, ms: u64, most: usize) -> Said {
         let mut child = command("/bin/sh");
-        child.args(["-c", script]);
-        run_group(child, Duration::from_millis(ms), most).unwrap()
+        child.args(["-c", script]).stdin(Stdio::null());
+        run_group(child, Duration::from_millis(ms), most, |_| ()).unwrap()
     }
 
     #[test]

@@ -3,9 +3,11 @@
 use super::after::{self, Aftermath};
 use super::context::Context;
 use super::deliver::place;
+use super::recover;
 use crate::clock;
 use crate::domain::terminal::{Source, Terminal};
 use crate::error::Result;
+use crate::failpoint;
 use crate::proc::{self, Identity};
 use crate::store::{Budget, Durability, Store};
 use std::time::Duration;
@@ -14,7 +16,8 @@ use std::time::Duration;
 const GRACE: Duration = Duration::from_secs(2);
 
 /// Ends one terminal: its pane, if it is still the terminal's, and every process of the agent. With `force` nothing gets time to say
-/// goodbye. Then its worktree is removed, if nothing is lost with it; of a terminal that has ended only this is done.
+/// goodbye. Then its worktree is removed, if nothing is lost with it; of a terminal that has ended only this is done, unless its agent
+/// outlived the helper that ended it.
 pub fn close(
     cx: &Context,
     store: &mut Store,
@@ -29,7 +32,7 @@ pub fn close(
 
 /// As [`close`], and leaves the worktree to be looked at when it is due: git may be slow, and keeps no other agent alive.
 pub fn end(cx: &Context, store: &mut Store, terminal: &Terminal, force: bool) -> Result<()> {
-    if !terminal.alive() {
+    if !terminal.alive() && (terminal.adopted || !recover::runs(terminal)) {
         return Ok(());
     }
     let mut family: Vec<Identity> = Vec::new();
@@ -59,6 +62,7 @@ pub fn end(cx: &Context, store: &mut Store, terminal: &Terminal, force: bool) ->
             &mut aftermath,
         )
     });
+    failpoint::hit("close.recorded");
     // The pane of an agent that a person started stays with the person.
     if terminal.adopted {
         proc::end(

@@ -3,11 +3,14 @@
 //! Each due time is one row of the ledger; whoever inserts it has it, and what was begun is never begun again: a flow acts on the world.
 //! Nothing waits in a process. The due table knows each flow's next time, and when its runs are looked after.
 
+mod clear;
 mod driver;
 mod due;
 mod fate;
 mod file;
 mod gate;
+mod held;
+mod origin;
 mod start;
 mod units;
 
@@ -36,6 +39,15 @@ const LOOK_MS: i64 = 30_000;
 
 /// A flow whose times cannot be told is looked at again after this time, in milliseconds.
 const PUT_OFF_MS: i64 = 60_000;
+
+/// Why a run that waited for a flow that is gone did not run.
+const REMOVED: &str = "the flow was removed";
+
+/// Becomes the script of a flow, whose file and arguments are `words`; `held`: the program is the file that is standard input. It ends with
+/// the helper `parent`. Returns only when that fails.
+pub fn become_script(parent: i32, held: bool, words: &[String]) -> Failure {
+    held::become_script(parent, held, words)
+}
 
 /// What `flow add` did.
 #[derive(Debug)]
@@ -186,7 +198,7 @@ pub fn remove(cx: &Context, store: &mut Store, name: &str, actor: &str) -> Resul
     let mut aftermath = Aftermath::default();
     store.write(Durability::Power, Budget::Call, |tx| {
         let now = clock::now();
-        skip_waiting(tx, name, "the flow was removed", now)?;
+        skip_waiting(tx, name, REMOVED, now)?;
         tx.remove_flow(name)?;
         tx.audit(
             now,
@@ -212,7 +224,7 @@ pub fn run(cx: &Context, store: &mut Store, name: &str, actor: &str) -> Result<R
 /// What a run now would do. The script is asked; nothing else is started.
 pub fn preview(cx: &Context, store: &mut Store, name: &str) -> Result<(Flow, Preview)> {
     let flow = known(store, name)?;
-    let filled = start::fill(store, &flow, clock::now())?;
+    let filled = start::fill(cx, store, &flow, (clock::now(), None))?;
     let (plan, new_session) = start::plan(&start::place(cx, &flow), store, &flow, None)?;
     let (prompt, reason) = match filled {
         start::Filled::Prompt(prompt) => (Some(prompt), None),
@@ -281,9 +293,8 @@ fn arm_in(
     aftermath: &mut Aftermath,
 ) -> std::result::Result<(), crate::store::Error> {
     let flow = tx.flow(name)?;
-    let open = tx.open_runs(name)?;
     let server = flow.as_ref().map(server_text);
-    match due::wanted(flow.as_ref(), &open, now) {
+    match wanted(tx, name, flow.as_ref())? {
         Some(at) => tx.reset_due(DueKind::Flow, name, server.as_deref(), at)?,
         None => tx.clear_due(DueKind::Flow, name)?,
     }
@@ -291,6 +302,23 @@ fn arm_in(
         aftermath.arm_at(tx, flow.server, now)?;
     }
     Ok(())
+}
+
+/// When the flow `name` is to be looked at next.
+fn wanted(
+    tx: &Tx<'_>,
+    name: &str,
+    flow: Option<&Flow>,
+) -> std::result::Result<Option<Timestamp>, crate::store::Error> {
+    let open = tx.open_runs(name)?;
+    let closing = !tx.closing_runs(name)?.is_empty();
+    // Its end may have been told while this flow was looked after.
+    let ended = match open.first().and_then(|run| run.terminal.as_ref()) {
+        Some(id) => tx.terminal(id)?.is_none_or(|terminal| !terminal.alive()),
+        None => false,
+    };
+    let clocks = fate::moment();
+    Ok(due::wanted(flow, &open, (closing, ended), &clocks))
 }
 
 fn arm(cx: &Context, store: &mut Store, name: &str) -> Result<()> {
@@ -372,14 +400,14 @@ pub fn heal(store: &mut Store) -> Result<()> {
             }
         }
         for (name, flow) in names {
-            let open = tx.open_runs(&name)?;
+            let wanted = wanted(tx, &name, flow.as_ref())?;
             let due = tx.due_at(DueKind::Flow, &name)?;
-            found.push((name, flow, open, due));
+            found.push((name, flow, wanted, due));
         }
         Ok::<_, crate::store::Error>(found)
     })?;
     let mut late = Vec::new();
-    for (name, flow, open, due) in found {
+    for (name, flow, wanted, due) in found {
         let back = flow.as_ref().and_then(|flow| {
             let (schedule, zone) = times(flow).ok()?;
             Some(plan::set_back(&schedule, &zone, flow.next_slot?, now))
@@ -387,7 +415,7 @@ pub fn heal(store: &mut Store) -> Result<()> {
         let wanted = if back == Some(true) {
             Some(now)
         } else {
-            due::wanted(flow.as_ref(), &open, now)
+            wanted
         };
         if let Some(at) = wanted
             && due.is_none_or(|due| due > clock::after_ms(at, LOOK_MS))
@@ -419,8 +447,9 @@ pub(super) fn unwatched(
     let mut found = Vec::new();
     for socket in tx.flow_servers()? {
         let armed = tx.armed_at(&socket.to_string_lossy())?;
-        // A timer that should have fired two seconds ago is lost.
-        if armed.is_none_or(|at| clock::after_ms(at, 2_000) < now) {
+        // A timer that should have fired two seconds ago is lost, or was never armed.
+        let lost = |at: Timestamp| clock::after_ms(at, 2_000) < now;
+        if armed.is_none_or(lost) || tx.next_due(&socket.to_string_lossy())?.is_some_and(lost) {
             found.push(socket);
         }
     }

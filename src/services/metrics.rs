@@ -2,6 +2,8 @@
 
 use super::context::Context;
 use super::queues;
+use crate::clock;
+use crate::domain::flow::Flow;
 use crate::error::Result;
 use crate::store::Store;
 use serde::Serialize;
@@ -48,6 +50,48 @@ const fn gauge(name: &'static str, help: &'static str, samples: Vec<Sample>) -> 
     }
 }
 
+/// The figures of flows.
+fn flows(store: &mut Store) -> Result<Vec<Metric>> {
+    let (flows, counts) =
+        store.read(|tx| Ok::<_, crate::store::Error>((tx.flows()?, tx.run_counts()?)))?;
+    let now = clock::now();
+    let late = |flow: &Flow| {
+        let next = flow.next_run()?;
+        let ms = now.as_millisecond() - next.as_millisecond();
+        let labels = [("flow", flow.name.as_str())];
+        Some(sample(&labels, ms.max(0) / 1_000))
+    };
+    let known = |enabled: bool| {
+        let count = flows.iter().filter(|flow| flow.enabled == enabled).count();
+        i64::try_from(count).unwrap_or(i64::MAX)
+    };
+    Ok(vec![
+        gauge(
+            "conductor_flows",
+            "Flows, by whether they run at their times.",
+            vec![
+                sample(&[("enabled", "no")], known(false)),
+                sample(&[("enabled", "yes")], known(true)),
+            ],
+        ),
+        gauge(
+            "conductor_flow_runs",
+            "Due times in the ledger of flows, by what became of them.",
+            counts
+                .iter()
+                .map(|(flow, outcome, n)| {
+                    sample(&[("flow", flow), ("outcome", outcome.as_str())], *n)
+                })
+                .collect(),
+        ),
+        gauge(
+            "conductor_flow_late_seconds",
+            "How long the next time of an enabled flow has come and is not told yet.",
+            flows.iter().filter_map(late).collect(),
+        ),
+    ])
+}
+
 /// All figures; none where there is no state.
 pub fn metrics(cx: &Context) -> Result<Vec<Metric>> {
     let mut store = match Store::open(&cx.home) {
@@ -86,7 +130,7 @@ pub fn metrics(cx: &Context) -> Result<Vec<Metric>> {
         let file = cx.home.db_dir().join(name);
         std::fs::metadata(file).map_or(0, |file| count(file.len()))
     };
-    Ok(vec![
+    let mut metrics = vec![
         gauge(
             "conductor_terminals",
             "Living terminals.",
@@ -152,5 +196,7 @@ pub fn metrics(cx: &Context) -> Result<Vec<Metric>> {
                 sample(&[("file", "wal")], bytes("conductor.db-wal")),
             ],
         ),
-    ])
+    ];
+    metrics.extend(flows(&mut store)?);
+    Ok(metrics)
 }

@@ -281,6 +281,16 @@ fn forgotten(
 
 /// What is overdue because a timer was lost is due now, and so is what a killed helper left behind: arms the timers of all servers again.
 pub fn rearm(cx: &Context, store: &mut Store) -> Result<()> {
+    rearm_after(cx, store, 0)
+}
+
+/// As [`rearm`], for a tick: another may have died when it had taken a delivery out of the table. What is left is due a while later, so that
+/// ticks never chase each other.
+pub(super) fn rearm_later(cx: &Context, store: &mut Store) -> Result<()> {
+    rearm_after(cx, store, UNATTENDED_MS)
+}
+
+fn rearm_after(cx: &Context, store: &mut Store, pause_ms: i64) -> Result<()> {
     let now = clock::now();
     if let Err(failure) = super::flow::heal(store) {
         tracing::warn!(%failure, "look after flows");
@@ -288,26 +298,33 @@ pub fn rearm(cx: &Context, store: &mut Store) -> Result<()> {
     let (needed, flows, left) = store.read(|tx| {
         let living = tx.live_terminals()?;
         let flows = super::flow::unwatched(tx, now)?;
-        let mut needed = tx.is_due_too_late(now)? || !flows.is_empty();
+        let mut needed = tx.is_due_too_late(now)?;
         for server in living.iter().filter_map(|t| t.server.as_ref()) {
             needed |= tx
                 .next_due(&server.socket.to_string_lossy())?
                 .is_some_and(|at| at.as_millisecond() + 2_000 < now.as_millisecond());
         }
         let mut left = unattended(tx, &living, now)?;
-        left.extend(forgotten(tx, now)?);
+        if pause_ms == 0 {
+            left.extend(forgotten(tx, now)?);
+        }
         Ok::<_, crate::store::Error>((needed, flows, left))
     })?;
-    if !needed && left.is_empty() {
+    // A server that is gone gets no timer, however often somebody looks.
+    let flows: Vec<PathBuf> = flows
+        .into_iter()
+        .filter(|socket| Tmux::at(socket).listens())
+        .collect();
+    if !needed && left.is_empty() && flows.is_empty() {
         return Ok(());
     }
     let mut aftermath = Aftermath::default();
-
     store.write(Durability::Process, Budget::Call, |tx| {
         tx.pull_in(now)?;
         for (kind, subject, terminal) in &left {
             let socket = super::deliver::socket(terminal);
-            tx.set_due(*kind, subject, socket.as_deref(), now)?;
+            let at = clock::after_ms(now, pause_ms);
+            tx.set_due(*kind, subject, socket.as_deref(), at)?;
         }
         for terminal in tx.live_terminals()? {
             aftermath.arm(tx, &terminal, now)?;

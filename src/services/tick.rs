@@ -66,6 +66,7 @@ pub fn tick(cx: &Context, store: &mut Store) -> Result<()> {
     failpoint::hit("tick.worked");
     audit::catch_up(store);
     recover::all(cx, store)?;
+    recover::rearm_later(cx, store)?;
     clean::ride(cx, store);
     // A hook leaves what it changed last to the timer.
     if let Err(failure) = after::show_counts(store, &cx.tmux) {

@@ -139,10 +139,11 @@ impl Tx<'_> {
             .collect::<Result<_, _>>()?)
     }
 
-    /// Names of the flows, known or removed, whose runs go on.
+    /// Names of the flows, known or removed, whose runs go on or leave something to be closed.
     pub fn flows_with_open_runs(&self) -> Result<Vec<String>, Error> {
-        let mut statement =
-            self.prepare_cached("SELECT DISTINCT flow FROM runs WHERE outcome = 'running'")?;
+        let mut statement = self.prepare_cached(
+            "SELECT flow FROM runs WHERE outcome = 'running' UNION SELECT flow FROM runs WHERE closing = 1",
+        )?;
         let rows = statement.query_map([], |row| row.get(0))?;
         Ok(rows.collect::<Result<_, _>>()?)
     }

@@ -10,6 +10,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("migrations/0004_flows.sql"),
     include_str!("migrations/0005_retention.sql"),
     include_str!("migrations/0006_worktrees.sql"),
+    include_str!("migrations/0007_flow_runs.sql"),
 ];
 
 /// Newest schema of this program.

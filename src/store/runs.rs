@@ -2,15 +2,15 @@
 
 use super::db::Tx;
 use super::error::Error;
-use super::terminals::{Cells, time};
-use crate::domain::flow::{Outcome, Run};
+use super::terminals::Cells;
+use crate::domain::flow::{Awake, Moment, Outcome, Run};
 use crate::domain::ids::{MessageId, TerminalId};
 use crate::domain::terminal::Root;
 use jiff::Timestamp;
 use rusqlite::{OptionalExtension, Row, params};
 
-const COLUMNS: &str = "id, flow, due_at, started_at, ended_at, outcome, reason, terminal, message, deadline_at, turn_ended_at,
-  turn_failed, lease_pid, lease_start";
+const COLUMNS: &str = "id, flow, due_at, started_at, ended_at, outcome, reason, terminal, message, deadline_at, deadline_boot,
+  deadline_awake, turn_ended_at, turn_failed, lease_pid, lease_start, closing, script_pid, script_start";
 
 /// Times of one flow that are kept.
 const KEPT: i64 = 5_000;
@@ -30,13 +30,26 @@ fn run(row: &Row<'_>) -> rusqlite::Result<Run> {
             .take::<Option<String>>()?
             .and_then(|text| TerminalId::parse(&text).ok()),
         message: cells.take::<Option<i64>>()?.map(MessageId),
-        deadline_at: cells.maybe_time()?,
-        turn_ended_at: cells.maybe_time()?,
-        turn_failed: cells.take()?,
-        lease: match (cells.take()?, cells.take()?) {
-            (Some(pid), Some(start)) => Some(Root { pid, start }),
+        deadline: match (cells.maybe_time()?, cells.take()?, cells.take()?) {
+            (Some(wall), Some(boot), Some(ms)) => Some(Moment {
+                wall,
+                awake: Some(Awake { boot, ms }),
+            }),
+            (Some(wall), _, _) => Some(Moment { wall, awake: None }),
             _ => None,
         },
+        turn_ended_at: cells.maybe_time()?,
+        turn_failed: cells.take()?,
+        lease: process(&mut cells)?,
+        closing: cells.take()?,
+        script: process(&mut cells)?,
+    })
+}
+
+fn process(cells: &mut Cells<'_>) -> rusqlite::Result<Option<Root>> {
+    Ok(match (cells.take()?, cells.take()?) {
+        (Some(pid), Some(start)) => Some(Root { pid, start }),
+        _ => None,
     })
 }
 
@@ -79,20 +92,59 @@ impl Tx<'_> {
         Ok((entered == 1).then(|| self.last_insert_rowid()))
     }
 
-    /// Takes a run that waits, for the process `lease`; `false` when somebody has it.
-    pub fn claim_run(&self, id: i64, lease: Option<Root>, now: Timestamp) -> Result<bool, Error> {
+    /// Takes a run that waits, for the process `lease`, which is to have started it by `deadline`; `false` when somebody has it.
+    pub fn claim_run(
+        &self,
+        id: i64,
+        lease: Option<Root>,
+        now: Timestamp,
+        deadline: &Moment,
+    ) -> Result<bool, Error> {
         let claimed = self
             .prepare_cached(
-                "UPDATE runs SET started_at = ?2, lease_pid = ?3, lease_start = ?4, reason = NULL
+                "UPDATE runs SET started_at = ?2, lease_pid = ?3, lease_start = ?4, reason = NULL, deadline_at = ?5, deadline_boot = ?6,
+                   deadline_awake = ?7
                  WHERE id = ?1 AND outcome = 'running' AND started_at IS NULL",
             )?
             .execute(params![
                 id,
                 now.as_millisecond(),
                 lease.map(|lease| lease.pid),
-                lease.map(|lease| lease.start)
+                lease.map(|lease| lease.start),
+                deadline.wall.as_millisecond(),
+                deadline.awake.as_ref().map(|awake| &awake.boot),
+                deadline.awake.as_ref().map(|awake| awake.ms)
             ])?;
         Ok(claimed == 1)
+    }
+
+    /// The script of a run has been started: the leader of its process group.
+    pub fn note_script(&self, id: i64, leader: Root) -> Result<(), Error> {
+        self.prepare_cached("UPDATE runs SET script_pid = ?2, script_start = ?3 WHERE id = ?1")?
+            .execute(params![id, leader.pid, leader.start])?;
+        Ok(())
+    }
+
+    /// Notes the terminal that was launched for a run by a helper that could not.
+    pub fn note_terminal(&self, id: i64, terminal: &TerminalId) -> Result<(), Error> {
+        self.prepare_cached("UPDATE runs SET terminal = ?2 WHERE id = ?1 AND terminal IS NULL")?
+            .execute(params![id, terminal.as_str()])?;
+        Ok(())
+    }
+
+    /// Notes whether the terminal of a run that is over is still to be closed.
+    pub fn set_closing(&self, id: i64, closing: bool) -> Result<(), Error> {
+        self.prepare_cached("UPDATE runs SET closing = ?2 WHERE id = ?1")?
+            .execute(params![id, closing])?;
+        Ok(())
+    }
+
+    /// Runs of a flow that are over and whose terminals are still to be closed.
+    pub fn closing_runs(&self, flow: &str) -> Result<Vec<Run>, Error> {
+        let sql = format!("SELECT {COLUMNS} FROM runs WHERE flow = ?1 AND closing = 1");
+        let mut statement = self.prepare_cached(&sql)?;
+        let rows = statement.query_map([flow], run)?;
+        Ok(rows.collect::<Result<_, _>>()?)
     }
 
     /// The agent of a run has been started, and its prompt accepted; `false` when the run is over.
@@ -101,17 +153,20 @@ impl Tx<'_> {
         id: i64,
         terminal: &TerminalId,
         message: MessageId,
-        deadline: Timestamp,
+        deadline: &Moment,
     ) -> Result<bool, Error> {
         let begun = self
             .prepare_cached(
-                "UPDATE runs SET terminal = ?2, message = ?3, deadline_at = ?4 WHERE id = ?1 AND outcome = 'running'",
+                "UPDATE runs SET terminal = ?2, message = ?3, deadline_at = ?4, deadline_boot = ?5, deadline_awake = ?6
+                 WHERE id = ?1 AND outcome = 'running'",
             )?
             .execute(params![
                 id,
                 terminal.as_str(),
                 message.0,
-                deadline.as_millisecond()
+                deadline.wall.as_millisecond(),
+                deadline.awake.as_ref().map(|awake| &awake.boot),
+                deadline.awake.as_ref().map(|awake| awake.ms)
             ])?;
         Ok(begun == 1)
     }
@@ -169,24 +224,15 @@ impl Tx<'_> {
             .optional()?)
     }
 
-    /// Living terminals of a flow's runs that are over, and since when they are.
-    pub fn ended_run_terminals(&self, flow: &str) -> Result<Vec<(TerminalId, Timestamp)>, Error> {
-        let mut statement = self.prepare_cached(
-            "SELECT runs.terminal, runs.ended_at FROM runs JOIN terminals ON terminals.id = runs.terminal
-             WHERE runs.flow = ?1 AND runs.outcome <> 'running' AND terminals.status <> 'exited'",
-        )?;
-        let rows = statement.query_map([flow], |row| {
-            Ok((
-                row.get::<_, String>(0)?,
-                row.get::<_, Option<i64>>(1)?.unwrap_or(0),
-            ))
-        })?;
-        let mut found = Vec::new();
-        for row in rows {
-            let (id, ended_at) = row?;
-            found.extend(TerminalId::parse(&id).map(|id| (id, time(ended_at))));
-        }
-        Ok(found)
+    /// Runs of a flow that are over and whose terminals live.
+    pub fn runs_left(&self, flow: &str) -> Result<Vec<Run>, Error> {
+        let sql = format!(
+            "SELECT {COLUMNS} FROM runs WHERE flow = ?1 AND outcome <> 'running' AND terminal IN
+               (SELECT id FROM terminals WHERE status <> 'exited')"
+        );
+        let mut statement = self.prepare_cached(&sql)?;
+        let rows = statement.query_map([flow], run)?;
+        Ok(rows.collect::<Result<_, _>>()?)
     }
 
     /// The newest `limit` due times, of one flow or of all, newest first.
@@ -196,6 +242,19 @@ impl Tx<'_> {
         );
         let mut statement = self.prepare_cached(&sql)?;
         let rows = statement.query_map(params![flow, limit], run)?;
+        Ok(rows.collect::<Result<_, _>>()?)
+    }
+
+    /// How many due times of the ledger ended how, by flow.
+    pub fn run_counts(&self) -> Result<Vec<(String, Outcome, i64)>, Error> {
+        let mut statement = self.prepare_cached(
+            "SELECT flow, outcome, count(*) FROM runs GROUP BY flow, outcome ORDER BY flow, outcome",
+        )?;
+        let rows = statement.query_map([], |row| {
+            let outcome = row.get::<_, String>(1)?;
+            let outcome = Outcome::parse(&outcome).unwrap_or(Outcome::Failed);
+            Ok((row.get(0)?, outcome, row.get(2)?))
+        })?;
         Ok(rows.collect::<Result<_, _>>()?)
     }
 
@@ -211,7 +270,7 @@ impl Tx<'_> {
     /// Forgets the oldest times of a flow that has very many.
     pub fn trim_runs(&self, flow: &str) -> Result<(), Error> {
         self.prepare_cached(
-            "DELETE FROM runs WHERE flow = ?1 AND outcome <> 'running' AND due_at <
+            "DELETE FROM runs WHERE flow = ?1 AND outcome <> 'running' AND closing = 0 AND due_at <
                (SELECT due_at FROM runs WHERE flow = ?1 ORDER BY due_at DESC LIMIT 1 OFFSET ?2)",
         )?
         .execute(params![flow, KEPT])?;
@@ -237,18 +296,39 @@ mod tests {
                 assert!(!tx.enter_slot("f", at(1), Outcome::Missed, "x", at(2))?);
                 assert!(tx.enter_slot("f", at(2), Outcome::Missed, "x", at(2))?);
                 assert!(tx.open_runs("f")?[0].waits());
-                assert!(tx.claim_run(id, None, at(3))?);
-                assert!(!tx.claim_run(id, None, at(3))?);
+                let deadline = |ms: i64| Moment {
+                    wall: at(ms),
+                    awake: Some(Awake {
+                        boot: "b".to_owned(),
+                        ms,
+                    }),
+                };
+                assert!(tx.claim_run(id, None, at(3), &deadline(8))?);
+                assert!(!tx.claim_run(id, None, at(3), &deadline(8))?);
+                assert_eq!(tx.open_runs("f")?[0].deadline, Some(deadline(8)));
                 let terminal = TerminalId::from_bytes([1; 4]);
-                assert!(tx.begin_run(id, &terminal, MessageId(7), at(9))?);
+                assert!(tx.begin_run(id, &terminal, MessageId(7), &deadline(9))?);
+                assert_eq!(tx.open_runs("f")?[0].deadline, Some(deadline(9)));
                 assert_eq!(tx.run_of_terminal(&terminal)?.map(|run| run.id), Some(id));
                 tx.note_turn_end(id, None, at(5))?;
                 assert!(tx.settle_run(id, Outcome::Ran, None, at(6))?);
                 assert!(!tx.settle_run(id, Outcome::Failed, None, at(7))?);
                 assert_eq!(tx.run_of_terminal(&terminal)?, None);
+                tx.set_closing(id, true)?;
+                assert_eq!(tx.closing_runs("f")?.len(), 1);
+                assert_eq!(tx.flows_with_open_runs()?, ["f"]);
+                tx.set_closing(id, false)?;
+                assert_eq!(tx.flows_with_open_runs()?.len(), 0);
                 let history = tx.run_history(Some("f"), 10)?;
                 let outcomes: Vec<_> = history.iter().map(|run| run.outcome).collect();
                 assert_eq!(outcomes, [Outcome::Missed, Outcome::Ran]);
+                assert_eq!(
+                    tx.run_counts()?,
+                    [
+                        ("f".to_owned(), Outcome::Missed, 1),
+                        ("f".to_owned(), Outcome::Ran, 1)
+                    ]
+                );
                 tx.forget_future("f", at(1))?;
                 assert_eq!(tx.run_history(None, 10)?.len(), 1);
                 Ok::<_, Error>(())

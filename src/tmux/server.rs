@@ -104,6 +104,11 @@ pub(super) fn peer_pid(socket: &Path) -> Option<i32> {
 }
 
 impl Tmux {
+    /// Whether anybody listens at the socket: nothing is asked, and where no server runs the answer costs nothing.
+    pub fn listens(&self) -> bool {
+        UnixStream::connect(self.socket()).is_ok()
+    }
+
     /// Who the server is, and which version it runs; an error when there is none or it is too old.
     pub fn identify(&self) -> std::result::Result<(Server, Version), Error> {
         let text = self.display(None, "#{pid}\t#{start_time}\t#{version}")?;

@@ -481,6 +481,7 @@ fn every_failpoint_is_in_a_table() {
         include_str!("clean.rs"),
         include_str!("flows.rs"),
         include_str!("worktrees.rs"),
+        include_str!("flow_faults.rs"),
     ]
     .concat();
     let found = points();

@@ -111,6 +111,7 @@ fn figures_are_given_in_the_text_format_of_prometheus() {
         "conductor_terminals{provider=\"demo\",status=\"idle\"} 1",
         "conductor_messages_proven{provider=\"demo\",transport=\"paste\"} 1",
         "conductor_approvals_pending 0",
+        "conductor_flows{enabled=\"yes\"} 0",
     ] {
         assert!(told.lines().any(|told| told == line), "{line} in {told}");
     }

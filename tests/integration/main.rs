@@ -18,6 +18,7 @@ mod delivery;
 mod ends;
 mod errors;
 mod failpoints;
+mod flow_faults;
 mod flows;
 mod handoffs;
 mod identity;

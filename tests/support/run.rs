@@ -171,6 +171,11 @@ pub(crate) struct Running {
 }
 
 impl Running {
+    /// Its pid.
+    pub(crate) fn pid(&self) -> i32 {
+        i32::try_from(self.child.id()).unwrap()
+    }
+
     /// Kills it, without a chance to say anything.
     pub(crate) fn kill(mut self) -> Done {
         let _ = self.child.kill();

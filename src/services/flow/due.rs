@@ -2,15 +2,14 @@
 
 use super::super::answer::own;
 use super::super::context::Context;
+use super::clear;
 use super::fate::{self, Fate};
-use super::{LOOK_MS, arm, put_off, settle, start, times};
+use super::{LOOK_MS, REMOVED, arm, put_off, server_text, settle, start, times};
 use crate::clock;
-use crate::domain::flow::{CatchUp, Flow, Outcome, Overlap, Run, plan};
-use crate::domain::ids::TerminalId;
+use crate::domain::flow::{CatchUp, Flow, Moment, Outcome, Overlap, Run, plan};
 use crate::error::{Failure, Result};
 use crate::failpoint;
-use crate::proc::Identity;
-use crate::store::{Budget, Durability, Store, Tx};
+use crate::store::{Budget, DueKind, Durability, Store, Tx};
 use jiff::Timestamp;
 
 /// Most runs of one flow that wait.
@@ -19,7 +18,7 @@ const MOST_WAITING: usize = 100;
 /// After this time one call begins no further run.
 const MOST_STARTING: std::time::Duration = std::time::Duration::from_secs(20);
 
-/// A process that starts a run is looked for again after this time, in milliseconds.
+/// A process that starts a run, or a terminal that is to be closed, is looked for again after this time, in milliseconds.
 const STARTING_MS: i64 = 5_000;
 
 /// How long the end of a turn is looked at again and again, in milliseconds.
@@ -28,6 +27,7 @@ const TOLD_MS: i64 = 5_000;
 /// Does what is due about the flow `name`. Of two ticks at once, whoever enters a time into the ledger, and then claims it, has it.
 pub fn due(cx: &Context, store: &mut Store, name: &str) -> Result<()> {
     look_after(cx, store, name)?;
+    clear::close_asked(cx, store, name)?;
     if let Some(flow) = store.read(|tx| tx.flow(name))? {
         let taken = take_times(cx, store, &flow);
         start_waiting(cx, store, &flow)?;
@@ -39,10 +39,10 @@ pub fn due(cx: &Context, store: &mut Store, name: &str) -> Result<()> {
     arm(cx, store, name)
 }
 
-/// Settles the runs that are over.
+/// Settles the runs that are over, and those that wait for a flow that is gone.
 fn look_after(cx: &Context, store: &mut Store, name: &str) -> Result<()> {
-    let now = clock::now();
-    let runs = store.read(|tx| {
+    let now = fate::moment();
+    let (flow, runs) = store.read(|tx| {
         let mut found = Vec::new();
         for run in tx.open_runs(name)? {
             let terminal = match &run.terminal {
@@ -55,17 +55,17 @@ fn look_after(cx: &Context, store: &mut Store, name: &str) -> Result<()> {
             };
             found.push((run, terminal, prompt));
         }
-        Ok::<_, crate::store::Error>(found)
+        Ok::<_, crate::store::Error>((tx.flow(name)?, found))
     })?;
-    for (run, terminal, prompt) in runs.iter().filter(|(run, ..)| !run.waits()) {
-        // A terminal is closed before its run is settled: who is killed in between leaves nothing that nobody looks after.
-        let starting = run.lease.is_some_and(|lease| {
-            Identity {
-                pid: lease.pid,
-                start: lease.start,
+    for (run, terminal, prompt) in &runs {
+        if run.waits() {
+            // Whoever entered it had read the flow before it was removed.
+            if flow.is_none() {
+                settle(store, run, Outcome::Skipped, Some(REMOVED))?;
             }
-            .alive()
-        });
+            continue;
+        }
+        let starting = run.lease.is_some_and(clear::lives);
         // The one that started it ended after it was read: it may have noted the terminal before it did.
         if !starting
             && run.message.is_none()
@@ -73,23 +73,40 @@ fn look_after(cx: &Context, store: &mut Store, name: &str) -> Result<()> {
         {
             continue;
         }
-        match fate::of(run, terminal.as_ref(), prompt.as_ref(), starting, now) {
+        match fate::of(run, terminal.as_ref(), prompt.as_ref(), starting, &now) {
             Fate::GoesOn => {}
             Fate::Over(outcome, reason) => {
+                // What is closed is closed before its run is settled: who is killed in between leaves nothing that nobody looks after.
                 if run.message.is_none() {
-                    start::close_unnoted(cx, store, run)?;
+                    clear::close_unnoted(cx, store, run)?;
                 }
                 settle(store, run, outcome, reason.as_deref())?;
             }
             Fate::Late(reason) => {
-                if let Some(id) = &run.terminal {
-                    start::close_terminal(cx, store, id);
-                }
-                settle(store, run, Outcome::Failed, Some(&reason))?;
+                store.write(Durability::Process, Budget::Call, |tx| {
+                    end_in(tx, run, &reason, now.wall)
+                })?;
+                failpoint::hit("flow.late");
             }
         }
     }
     Ok(())
+}
+
+/// Fails a run, and asks for the end of its terminal, which [`clear::close_asked`] does, now or after whoever asks was killed.
+fn end_in(
+    tx: &Tx<'_>,
+    run: &Run,
+    reason: &str,
+    now: Timestamp,
+) -> std::result::Result<bool, crate::store::Error> {
+    let settled = super::settle_in(tx, run, Outcome::Failed, Some(reason), now)?;
+    if settled && !run.waits() {
+        tx.set_closing(run.id, true)?;
+        let at = clock::after_ms(now, STARTING_MS);
+        tx.set_due(DueKind::Flow, &run.flow, None, at)?;
+    }
+    Ok(settled)
 }
 
 /// Enters the times that have come into the ledger, and the next one into the flow.
@@ -105,7 +122,6 @@ fn take_times(cx: &Context, store: &mut Store, flow: &Flow) -> Result<()> {
     if verdict.is_none() && !set_back {
         return Ok(());
     }
-    let mut replaced = Vec::new();
     store.write(Durability::Power, Budget::Call, |tx| {
         // Another tick was here, or somebody changed the flow.
         if tx.flow(&flow.name)?.as_ref() != Some(flow) {
@@ -117,15 +133,12 @@ fn take_times(cx: &Context, store: &mut Store, flow: &Flow) -> Result<()> {
             let next = crate::domain::flow::next::next(&schedule, &zone, now);
             return tx.set_flow_next(&flow.name, true, next);
         };
-        enter(tx, flow, verdict, now, &mut replaced)?;
+        enter(tx, flow, verdict, now)?;
         tx.trim_runs(&flow.name)?;
         tx.set_flow_next(&flow.name, true, verdict.next)
     })?;
     failpoint::hit("flow.entered");
-    for id in &replaced {
-        start::close_terminal(cx, store, id);
-    }
-    Ok(())
+    clear::close_asked(cx, store, &flow.name)
 }
 
 fn enter(
@@ -133,7 +146,6 @@ fn enter(
     flow: &Flow,
     verdict: &plan::Verdict,
     now: Timestamp,
-    replaced: &mut Vec<TerminalId>,
 ) -> std::result::Result<(), crate::store::Error> {
     for (index, slot) in verdict.missed.iter().enumerate() {
         let mut reason = match (flow.catch_up, verdict.run.last()) {
@@ -173,7 +185,7 @@ fn enter(
             }
             (Some(_), Overlap::Replace) => {
                 if tx.enter_run(&flow.name, *slot, None)?.is_some() {
-                    replaced.extend(replace(tx, &open, *slot, now)?);
+                    replace(tx, &open, *slot, now)?;
                 }
             }
         }
@@ -181,21 +193,18 @@ fn enter(
     Ok(())
 }
 
-/// Ends `open` for the run due at `slot`; returns the terminals to be closed.
-pub(super) fn replace(
+/// Ends `open` for the run due at `slot`.
+fn replace(
     tx: &Tx<'_>,
     open: &[Run],
     slot: Timestamp,
     now: Timestamp,
-) -> std::result::Result<Vec<TerminalId>, crate::store::Error> {
+) -> std::result::Result<(), crate::store::Error> {
     let reason = format!("replaced by the run due at {slot}");
-    let mut terminals = Vec::new();
     for run in open {
-        if super::settle_in(tx, run, Outcome::Failed, Some(&reason), now)? {
-            terminals.extend(run.terminal.clone());
-        }
+        end_in(tx, run, &reason, now)?;
     }
-    Ok(terminals)
+    Ok(())
 }
 
 /// Starts the run that waits longest, if none goes on; and the one after it, if that was over at once.
@@ -214,10 +223,12 @@ fn start_waiting(cx: &Context, store: &mut Store, flow: &Flow) -> Result<()> {
 
 fn claim(store: &mut Store, flow: &Flow) -> Result<Option<Run>> {
     let lease = own();
+    let now = fate::moment();
+    let deadline = now.after_ms(fate::START_MS);
     Ok(store.write(Durability::Power, Budget::Call, |tx| {
         let open = tx.open_runs(&flow.name)?;
         match open.first() {
-            Some(run) if run.waits() && tx.claim_run(run.id, lease, clock::now())? => {
+            Some(run) if run.waits() && tx.claim_run(run.id, lease, now.wall, &deadline)? => {
                 tx.run(run.id)
             }
             _ => Ok(None),
@@ -225,11 +236,17 @@ fn claim(store: &mut Store, flow: &Flow) -> Result<Option<Run>> {
     })?)
 }
 
-/// When a flow is to be looked at next.
-pub(super) fn wanted(flow: Option<&Flow>, open: &[Run], now: Timestamp) -> Option<Timestamp> {
+/// When a flow is to be looked at next; `ended`: the terminal of its first run has ended.
+pub(super) fn wanted(
+    flow: Option<&Flow>,
+    open: &[Run],
+    (closing, ended): (bool, bool),
+    clocks: &Moment,
+) -> Option<Timestamp> {
+    let now = clocks.wall;
     let slot = flow.filter(|flow| flow.enabled).and_then(Flow::next_run);
     let run = open.first().map(|run| {
-        if run.waits() {
+        if run.waits() || ended {
             return now;
         }
         let look = clock::after_ms(now, LOOK_MS);
@@ -241,22 +258,22 @@ pub(super) fn wanted(flow: Option<&Flow>, open: &[Run], now: Timestamp) -> Optio
         match (run.message, told) {
             (None, _) => clock::after_ms(now, STARTING_MS),
             (_, Some(told)) => told.min(look),
-            _ => run
-                .deadline_at
-                .map_or(look, |deadline| look.min(deadline.max(now))),
+            _ => run.deadline.as_ref().map_or(look, |end| {
+                look.min(clock::after_ms(now, end.left_ms(clocks).max(0)))
+            }),
         }
     });
-    match (slot, run) {
-        (Some(slot), Some(run)) => Some(slot.min(run)),
-        (slot, run) => slot.or(run),
-    }
+    let closing = closing.then(|| clock::after_ms(now, STARTING_MS));
+    [slot, run, closing].into_iter().flatten().min()
 }
 
 /// Runs a flow now, because a person says so; returns the run as it is then.
 pub(super) fn run_now(cx: &Context, store: &mut Store, flow: &Flow, actor: &str) -> Result<Run> {
-    let mut replaced = Vec::new();
     let run = store.write(Durability::Power, Budget::Call, |tx| {
         let now = clock::now();
+        if tx.flow(&flow.name)?.is_none() {
+            return Err(Failure::not_found(format!("the flow {} was removed", flow.name)));
+        }
         let open = tx.open_runs(&flow.name)?;
         let reason = match (open.first(), flow.overlap) {
             (Some(first), Overlap::Skip) => {
@@ -277,18 +294,24 @@ pub(super) fn run_now(cx: &Context, store: &mut Store, flow: &Flow, actor: &str)
             due_at = clock::after_ms(due_at, 1);
         };
         if flow.overlap == Overlap::Replace {
-            replaced = replace(tx, &open, due_at, now)?;
+            replace(tx, &open, due_at, now)?;
         }
+        // Who is killed from here on leaves the rest to a tick.
+        let again = clock::after_ms(now, STARTING_MS);
+        tx.set_due(DueKind::Flow, &flow.name, Some(&server_text(flow)), again)?;
         let detail = serde_json::json!({"due_at": due_at});
         tx.audit(now, "flow.run", &flow.name, actor, "cli", detail)?;
         Ok(id)
     })?;
-    for id in &replaced {
-        start::close_terminal(cx, store, id);
-    }
+    failpoint::hit("flow.entered");
+    clear::close_asked(cx, store, &flow.name)?;
     start_waiting(cx, store, flow)?;
     arm(cx, store, &flow.name)?;
     store
         .read(|tx| tx.run(run))?
         .ok_or_else(|| Failure::failed("the run is gone"))
 }
+
+#[cfg(test)]
+#[path = "due_tests.rs"]
+mod tests;

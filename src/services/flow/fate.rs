@@ -1,7 +1,7 @@
 //! What becomes of a run that is going on: read off the records of its terminal and its prompt.
 
 use crate::clock;
-use crate::domain::flow::{Outcome, Run, span};
+use crate::domain::flow::{Awake, Moment, Outcome, Run, span};
 use crate::domain::message::{Message, MessageStatus};
 use crate::domain::terminal::{Source, Status, Terminal};
 use jiff::Timestamp;
@@ -15,6 +15,17 @@ const UNTOLD_MS: i64 = 3_000;
 /// After this time a prompt that lies in the pane of an agent without hooks counts as given, in milliseconds.
 const PLACED_MS: i64 = 5_000;
 
+/// How long starting a run may take, its script included, in milliseconds.
+pub(super) const START_MS: i64 = 180_000;
+
+/// What the clocks say now.
+pub(super) fn moment() -> Moment {
+    Moment {
+        wall: clock::now(),
+        awake: clock::awake().map(|(boot, ms)| Awake { boot, ms }),
+    }
+}
+
 /// What becomes of a run.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum Fate {
@@ -22,7 +33,7 @@ pub(super) enum Fate {
     GoesOn,
     /// It is over.
     Over(Outcome, Option<String>),
-    /// Its time is up: it is over, and its terminal is closed.
+    /// Its time is up: it is over, and its terminal is to be closed.
     Late(String),
 }
 
@@ -36,10 +47,18 @@ pub(super) fn of(
     terminal: Option<&Terminal>,
     prompt: Option<&Message>,
     starting: bool,
-    now: Timestamp,
+    clocks: &Moment,
 ) -> Fate {
+    let now = clocks.wall;
+    let left = run.deadline.as_ref().map(|end| end.left_ms(clocks));
+    let late = left.is_some_and(|ms| ms <= 0);
     let Some(message) = run.message else {
-        return if starting {
+        return if starting && late {
+            Fate::Late(format!(
+                "it was not started within {}",
+                span::show(START_MS)
+            ))
+        } else if starting {
             Fate::GoesOn
         } else {
             let why = "the helper that started it was killed; it may have begun, so it is not tried again";
@@ -93,13 +112,14 @@ pub(super) fn of(
             _ => {}
         }
     }
-    let (Some(deadline), Some(started)) = (run.deadline_at, run.started_at) else {
-        return Fate::GoesOn;
-    };
-    if now < deadline {
+    if !late {
         return Fate::GoesOn;
     }
-    let limit = span::show(deadline.as_millisecond() - started.as_millisecond());
+    let limit = run.deadline.as_ref().zip(run.started_at);
+    let limit = limit.map_or(0, |(end, started)| {
+        end.wall.as_millisecond() - started.as_millisecond()
+    });
+    let limit = span::show(limit);
     if state.status == Status::Parked {
         // What it has begun waits in its terminal for a person.
         return failed(format!(

@@ -19,10 +19,23 @@ fn run() -> Run {
         reason: None,
         terminal: Some(TerminalId::from_bytes([1; 4])),
         message: Some(MessageId(7)),
-        deadline_at: Some(at(60_000)),
+        deadline: Some(moment_at(60_000, 60_000)),
         turn_ended_at: None,
         turn_failed: None,
         lease: None,
+        closing: false,
+        script: None,
+    }
+}
+
+/// The wall clock says `wall`, and the machine has been awake for `awake` milliseconds.
+fn moment_at(wall: i64, awake: i64) -> Moment {
+    Moment {
+        wall: at(wall),
+        awake: Some(Awake {
+            boot: "b".to_owned(),
+            ms: awake,
+        }),
     }
 }
 
@@ -63,7 +76,8 @@ fn prompt(status: MessageStatus) -> Message {
 }
 
 fn fate(run: &Run, terminal: &Terminal, prompt: &Message, now: i64) -> Fate {
-    of(run, Some(terminal), Some(prompt), false, at(now))
+    let now = moment_at(now, now);
+    of(run, Some(terminal), Some(prompt), false, &now)
 }
 
 #[test]
@@ -143,12 +157,40 @@ fn what_cannot_come_to_an_end_fails() {
     assert!(reason(ended).contains("its terminal has ended: why"));
     let dead = fate(&run(), &idle, &prompt(MessageStatus::Dead), 500);
     assert!(reason(dead).contains("not delivered: no room"));
-    assert!(reason(of(&run(), None, Some(&queued), false, at(500))).contains("gone"));
-    assert!(reason(of(&run(), Some(&idle), None, false, at(500))).contains("gone"));
+    assert!(reason(of(&run(), None, Some(&queued), false, &moment_at(500, 500))).contains("gone"));
+    assert!(reason(of(&run(), Some(&idle), None, false, &moment_at(500, 500))).contains("gone"));
+}
+
+#[test]
+fn a_start_that_dies_or_hangs_fails_the_run() {
     let mut starting = run();
     starting.message = None;
-    assert_eq!(of(&starting, None, None, true, at(90_000)), Fate::GoesOn);
-    assert!(reason(of(&starting, None, None, false, at(500))).contains("was killed"));
+    let fate = |alive: bool, ms: i64| of(&starting, None, None, alive, &moment_at(ms, ms));
+    assert_eq!(fate(true, 59_000), Fate::GoesOn);
+    assert!(matches!(fate(true, 60_000), Fate::Late(why) if why.contains("not started within")));
+    assert!(
+        matches!(fate(false, 500), Fate::Over(Outcome::Failed, Some(why)) if why.contains("was killed"))
+    );
+}
+
+#[test]
+fn a_sleep_of_the_machine_and_a_clock_that_is_set_take_no_time_from_a_run() {
+    let queued = prompt(MessageStatus::Queued);
+    let idle = terminal(Status::Idle, 0);
+    let fate = |now: &Moment| of(&run(), Some(&idle), Some(&queued), false, now);
+    let goes_on = |wall: i64, awake: i64| fate(&moment_at(wall, awake)) == Fate::GoesOn;
+    assert!(goes_on(7_200_000, 59_000), "it slept, or the clock was set");
+    assert!(!goes_on(7_200_000, 60_000));
+    assert!(!goes_on(-500_000, 60_000), "the clock was set back");
+    let other = |wall: i64| {
+        let mut now = moment_at(wall, 5);
+        now.awake.as_mut().unwrap().boot = "c".to_owned();
+        fate(&now) == Fate::GoesOn
+    };
+    assert!(
+        other(59_000) && !other(60_000),
+        "after a boot the wall clock decides"
+    );
 }
 
 #[test]

@@ -3,23 +3,36 @@
 use super::super::context::Context;
 use super::super::policy;
 use super::super::profile::{self, Trusted};
+use super::{held, origin};
 use crate::clock;
 use crate::domain::flow::{CatchUp, Flow, Overlap, Script};
 use crate::domain::policy::{Action, Call};
 use crate::domain::text::one_line;
 use crate::error::{Failure, Result};
 use crate::fsx;
-use crate::paths;
+use crate::paths::{self, Home};
 use crate::profiles::finding;
 use crate::profiles::flow_file::{self, FlowFile};
 use crate::profiles::front_matter;
-use crate::profiles::project::{DIR, FLOWS, sha256};
+use crate::profiles::project::sha256;
 use crate::providers::Catalogue;
 use crate::store::Store;
+use std::fs::File;
 use std::path::{Path, PathBuf};
 
 /// Largest script, in bytes.
 const MAX_SCRIPT: usize = 64 * 1024 * 1024;
+
+/// A flow as it was accepted, with what its script runs: the very bytes that were compared.
+#[derive(Debug)]
+pub(super) struct Accepted {
+    /// The prompt before it is filled.
+    pub(super) prompt: String,
+    /// The program of its script, where that is held: the file, open, and what is in it.
+    pub(super) program: Option<(File, Vec<u8>)>,
+    /// What an interpreter runs for it.
+    pub(super) files: Vec<(PathBuf, Vec<u8>)>,
+}
 
 /// A file that can be added.
 #[derive(Debug)]
@@ -31,19 +44,26 @@ pub(super) struct Read {
 }
 
 fn bytes(path: &Path, limit: usize) -> Result<Vec<u8>> {
+    opened(path, limit).map(|(_, bytes)| bytes)
+}
+
+/// A regular file, and what is in it.
+fn opened(path: &Path, limit: usize) -> Result<(File, Vec<u8>)> {
     let shown = one_line(&path.to_string_lossy());
     let failed = |e: std::io::Error| Failure::failed(format!("read {shown}: {e}"));
     let mut file = fsx::open_regular(path)
         .map_err(failed)?
         .ok_or_else(|| Failure::not_found(format!("there is no file {shown}")))?;
-    fsx::read_limited(&mut file, limit)
+    let bytes = fsx::read_limited(&mut file, limit)
         .map_err(failed)?
-        .ok_or_else(|| Failure::failed(format!("read {shown}: it is larger than {limit} bytes")))
+        .ok_or_else(|| Failure::failed(format!("read {shown}: it is larger than {limit} bytes")))?;
+    Ok((file, bytes))
 }
 
 /// Reads the flow at `path` and checks all that it names.
 pub(super) fn read(cx: &Context, store: &mut Store, path: &Path) -> Result<Read> {
     let shown = one_line(&path.to_string_lossy());
+    let given = std::path::absolute(path).unwrap_or_else(|_| path.to_path_buf());
     let path = std::fs::canonicalize(path).map_err(|e| {
         Failure::not_found(format!("read the flow {shown}: {e}"))
             .hint("name its file: `conductor-hook flow add FILE`")
@@ -55,18 +75,24 @@ pub(super) fn read(cx: &Context, store: &mut Store, path: &Path) -> Result<Read>
         return Err(failure);
     }
     let sha256 = sha256(&bytes);
-    let project = project_of(cx, &path);
+    let project = origin::project_of(&cx.home, &given, &path)?;
     let trusted = Trusted::of(store)?;
-    if project.is_some() && !trusted.holds(&path, &sha256) {
-        return Err(untrusted(&path, project.as_deref()));
+    if let Some(root) = &project
+        && !trusted.holds(&path, &sha256)
+    {
+        return Err(origin::untrusted(&path, root));
     }
+    let mut strange = Vec::new();
     let mut script = match &file.script {
-        Some(argv) => Some(script(argv, &path, project.as_deref(), &trusted)?),
+        Some(argv) => {
+            let origins = (&cx.home, project.as_deref(), &trusted);
+            Some(script(argv, &path, origins, &mut strange)?)
+        }
         None => None,
     };
     let cwd = directory(&file, &path, project.as_deref())?;
     if let Some(script) = &mut script {
-        script.files = interpreted(cx, script, &cwd)?;
+        script.files = interpreted(cx, script, &cwd, &trusted, &mut strange)?;
     }
     let flow = flow(cx, file, path, sha256, project, cwd, script)?;
     let what = |failure: Failure| failure.context(format!("add the flow {}", flow.name));
@@ -74,7 +100,8 @@ pub(super) fn read(cx: &Context, store: &mut Store, path: &Path) -> Result<Read>
     if let Some(provider) = &flow.provider {
         Catalogue::of(&cx.home).get(provider).map_err(what)?;
     }
-    let warnings = findings.iter().map(ToString::to_string).collect();
+    let mut warnings: Vec<String> = findings.iter().map(ToString::to_string).collect();
+    warnings.extend(strange);
     Ok(Read { flow, warnings })
 }
 
@@ -127,67 +154,60 @@ fn flow(
     })
 }
 
-/// Reads the file of an accepted flow again, for a run: nothing that was accepted may have changed. Returns the prompt before it is filled.
-pub(super) fn accepted(store: &mut Store, flow: &Flow) -> Result<String> {
+/// Reads the file of an accepted flow again, for a run: nothing that was accepted may have changed.
+pub(super) fn accepted(store: &mut Store, flow: &Flow) -> Result<Accepted> {
     let again = format!(
         "look at it, then `conductor-hook flow add {}`",
         one_line(&flow.path.to_string_lossy())
     );
+    let changed = |what: &str| {
+        Failure::refused(format!("its {what} was changed since `flow add`")).hint(again.clone())
+    };
     let bytes = bytes(&flow.path, flow_file::MAX_BYTES)?;
     if sha256(&bytes) != flow.sha256 {
-        return Err(Failure::refused("its file was changed since `flow add`").hint(again));
+        return Err(changed("file"));
     }
     let trusted = Trusted::of(store)?;
-    if flow.project.is_some() && !trusted.holds(&flow.path, &flow.sha256) {
-        return Err(untrusted(&flow.path, flow.project.as_deref()));
-    }
-    if let Some(script) = &flow.script
-        && let Some(accepted) = &script.sha256
-        && sha256(&self::bytes(&script.program, MAX_SCRIPT)?) != *accepted
+    if let Some(root) = &flow.project
+        && !trusted.holds(&flow.path, &flow.sha256)
     {
-        return Err(Failure::refused("its script was changed since `flow add`").hint(again));
+        return Err(origin::untrusted(&flow.path, root));
     }
-    for (path, accepted) in flow.script.iter().flat_map(|script| &script.files) {
-        if sha256(&self::bytes(path, MAX_SCRIPT)?) != *accepted {
-            let shown = one_line(&path.to_string_lossy());
-            return Err(Failure::refused(format!(
-                "its script {shown} was changed since `flow add`"
-            ))
-            .hint(again));
+    let mut program = None;
+    let mut files = Vec::new();
+    if let Some(script) = &flow.script {
+        if let Some(accepted) = &script.sha256 {
+            let found = opened(&script.program, MAX_SCRIPT)?;
+            if sha256(&found.1) != *accepted {
+                return Err(changed("script"));
+            }
+            program = Some(found);
+        }
+        for (path, accepted) in &script.files {
+            let found = self::bytes(path, MAX_SCRIPT)?;
+            if sha256(&found) != *accepted {
+                let shown = one_line(&path.to_string_lossy());
+                return Err(changed(&format!("script {shown}")));
+            }
+            files.push((path.clone(), found));
         }
     }
     // These bytes were looked at when they were accepted.
     let document = front_matter::parse(&bytes)
         .map_err(|fault| Failure::failed(format!("read its file: {fault}")))?;
-    Ok(document.body)
-}
-
-fn untrusted(path: &Path, project: Option<&Path>) -> Failure {
-    let shown = |path: &Path| one_line(&path.to_string_lossy());
-    let root = project.map(shown).unwrap_or_default();
-    Failure::refused(format!("{} is not trusted", shown(path))).hint(format!(
-        "`conductor-hook trust {root}` shows what the project holds"
-    ))
-}
-
-/// The root of the project whose flow this is.
-fn project_of(cx: &Context, path: &Path) -> Option<PathBuf> {
-    let flows = path.parent()?;
-    let dir = flows.parent()?;
-    let state = cx.home.root().canonicalize().ok();
-    let project =
-        flows.file_name()? == FLOWS && dir.file_name()? == DIR && Some(dir) != state.as_deref();
-    project
-        .then(|| dir.parent().map(Path::to_path_buf))
-        .flatten()
+    Ok(Accepted {
+        prompt: document.body,
+        program,
+        files,
+    })
 }
 
 /// Finds the program of a script: a path, relative to the flow's file; a name beside that file; else a program along `PATH`.
 fn script(
     argv: &[String],
     flow: &Path,
-    project: Option<&Path>,
-    trusted: &Trusted,
+    (home, project, trusted): (&Home, Option<&Path>, &Trusted),
+    strange: &mut Vec<String>,
 ) -> Result<Script> {
     let word = argv.first().map_or("", String::as_str);
     let shown = one_line(word);
@@ -213,13 +233,18 @@ fn script(
                 .hint(format!("chmod +x {text}")),
         );
     }
-    let hash = sha256(&bytes(&program, MAX_SCRIPT)?);
-    if let Some(root) = project
-        && program.starts_with(root)
+    let bytes = bytes(&program, MAX_SCRIPT)?;
+    let hash = sha256(&bytes);
+    let own = origin::project_of(home, &beside, &program)?;
+    let theirs = own.or_else(|| project.map(Path::to_path_buf));
+    if let Some(root) = theirs
+        && program.starts_with(&root)
         && !trusted.holds(&program, &hash)
     {
-        return Err(untrusted(&program, project)
-            .hint("trust reaches the files in .conductor/flows: put the script there"));
+        return Err(origin::untrusted(&program, &root));
+    }
+    if held::is_copied(&bytes) {
+        strange.extend(held::asks_place(&program, &bytes));
     }
     Ok(Script {
         argv: argv.to_vec(),
@@ -230,7 +255,13 @@ fn script(
 }
 
 /// The files besides its program that the script runs, as in `python3 check.py`, by what the policy knows of interpreters.
-fn interpreted(cx: &Context, script: &Script, cwd: &Path) -> Result<Vec<(PathBuf, String)>> {
+fn interpreted(
+    cx: &Context,
+    script: &Script,
+    cwd: &Path,
+    trusted: &Trusted,
+    strange: &mut Vec<String>,
+) -> Result<Vec<(PathBuf, String)>> {
     let action = Action::Shell {
         command: shell_words::join(&script.argv),
     };
@@ -248,8 +279,16 @@ fn interpreted(cx: &Context, script: &Script, cwd: &Path) -> Result<Vec<(PathBuf
         .scripts
         .into_iter()
         .filter(|path| *path != script.program)
-        .map(|path| {
-            let hash = sha256(&bytes(&path, MAX_SCRIPT)?);
+        .map(|given| {
+            let path = std::fs::canonicalize(&given).unwrap_or_else(|_| given.clone());
+            let bytes = bytes(&path, MAX_SCRIPT)?;
+            let hash = sha256(&bytes);
+            if let Some(root) = origin::project_of(&cx.home, &given, &path)?
+                && !trusted.holds(&path, &hash)
+            {
+                return Err(origin::untrusted(&path, &root));
+            }
+            strange.extend(held::asks_place(&path, &bytes));
             Ok((path, hash))
         })
         .collect()

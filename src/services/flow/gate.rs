@@ -1,13 +1,17 @@
 //! The script of a flow: it says whether the flow runs, and fills its prompt. It is started without a shell, in a process group of its
 //! own, with little of the environment, and ended when it takes or says too much.
 
-use crate::domain::flow::{Flow, Script};
+use super::super::context::Context;
+use super::file::Accepted;
+use super::held;
+use crate::domain::flow::Flow;
 use crate::domain::text::one_line;
 use crate::error::{Failure, Result};
 use crate::paths;
-use crate::proc::{self, End};
+use crate::proc::{self, End, Identity};
 use jiff::Timestamp;
 use serde_json::{Map, Value};
+use std::process::Command;
 use std::time::Duration;
 
 /// How long a script may take.
@@ -41,13 +45,24 @@ pub(super) enum Answer {
     Skip(String),
 }
 
-/// Asks the flow's script; a flow without one always runs.
-pub(super) fn ask(flow: &Flow, due_at: Timestamp) -> Result<Answer> {
+/// Asks the script of an accepted flow, and tells `started` its process; a flow without one always runs.
+pub(super) fn ask(
+    cx: &Context,
+    flow: &Flow,
+    due_at: Timestamp,
+    accepted: &Accepted,
+    started: impl FnOnce(Identity),
+) -> Result<Answer> {
     let Some(script) = &flow.script else {
         return Ok(Answer::Run(Map::new()));
     };
     let limit = LIMIT.min(Duration::from_millis(flow.timeout_ms.unsigned_abs()));
-    let said = run(flow, script, due_at, limit)?;
+    let mut held = held::ready((&cx.home, &cx.binary), script, &flow.cwd, accepted)?;
+    surround(&mut held.command, flow, due_at);
+    let said = proc::run_group(held.command, limit, MAX_OUTPUT, started).map_err(|e| {
+        let shown = one_line(&script.program.to_string_lossy());
+        Failure::failed(format!("its script {shown} could not be started: {e}"))
+    })?;
     let failed = |why: String| Failure::failed(format!("its script {why}"));
     match said.end {
         End::TooSlow => Err(failed(format!(
@@ -73,23 +88,21 @@ pub(super) fn ask(flow: &Flow, due_at: Timestamp) -> Result<Answer> {
     }
 }
 
-fn run(flow: &Flow, script: &Script, due_at: Timestamp, limit: Duration) -> Result<proc::Said> {
-    let mut command = proc::command(&script.program);
+/// Gives a script its directory and its environment.
+fn surround(command: &mut Command, flow: &Flow, due_at: Timestamp) {
     command
-        .args(script.argv.iter().skip(1))
         .current_dir(&flow.cwd)
         .env_clear()
         .env("CONDUCTOR_FLOW", &flow.name)
         .env(paths::name::FLOW_DUE, due_at.to_string());
+    if let Some(dir) = flow.path.parent() {
+        command.env(paths::name::FLOW_DIR, dir);
+    }
     for name in PASSED {
         if let Some(value) = paths::env_os(name) {
             command.env(name, value);
         }
     }
-    proc::run_group(command, limit, MAX_OUTPUT).map_err(|e| {
-        let shown = one_line(&script.program.to_string_lossy());
-        Failure::failed(format!("its script {shown} could not be started: {e}"))
-    })
 }
 
 /// Reads `{"execute": bool, "output": {…}}`, with `reason` where somebody says why not.

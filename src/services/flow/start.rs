@@ -1,28 +1,27 @@
 //! Starting the agent of a run: the file as it was accepted, the script, a terminal, and the prompt.
 
 use super::super::after::Aftermath;
-use super::super::close;
 use super::super::context::Context;
 use super::super::launch::{self, Plan, Wish};
 use super::super::send::{self, Order};
+use super::clear::{self, RUN, clear_away, close_terminal, close_unnoted};
 use super::gate::{self, Answer};
-use super::{file, server_text};
+use super::{fate, file, server_text};
 use crate::clock;
 use crate::domain::flow::{Flow, Outcome, Run};
 use crate::domain::ids::TerminalId;
 use crate::domain::message::Sender;
-use crate::domain::terminal::{Role, Status, Terminal};
+use crate::domain::terminal::{Role, Root};
 use crate::error::{Failure, Result};
 use crate::failpoint;
+use crate::proc::Identity;
 use crate::profiles::flow_file;
 use crate::store::{Budget, DueKind, Durability, Store};
 use crate::tmux::Tmux;
+use jiff::Timestamp;
 
-/// The variable by which the terminal of a run is known before the ledger knows it.
-const RUN: &str = "CONDUCTOR_RUN";
-
-/// A terminal that has been used this long after its run was over belongs to whoever uses it, in milliseconds.
-const USED_MS: i64 = 5_000;
+/// How often a place for an agent is looked for: a session that several flows share comes and goes.
+const MOST_TRIES: usize = 5;
 
 /// What a run would give to an agent.
 #[derive(Debug)]
@@ -34,12 +33,31 @@ pub(super) enum Filled {
 }
 
 /// Asks the script and fills the prompt; starts nothing else.
-pub(super) fn fill(store: &mut Store, flow: &Flow, due_at: jiff::Timestamp) -> Result<Filled> {
-    let prompt = file::accepted(store, flow)?;
-    match gate::ask(flow, due_at)? {
+/// `run`: the run that is to know its script's processes.
+pub(super) fn fill(
+    cx: &Context,
+    store: &mut Store,
+    flow: &Flow,
+    (due_at, run): (Timestamp, Option<i64>),
+) -> Result<Filled> {
+    let accepted = file::accepted(store, flow)?;
+    let started = |leader: Identity| {
+        let Some(run) = run else {
+            return;
+        };
+        let (pid, start) = (leader.pid, leader.start);
+        let noted = store.write(Durability::Process, Budget::Call, |tx| {
+            tx.note_script(run, Root { pid, start })
+        });
+        if let Err(failure) = noted {
+            tracing::warn!(flow = %flow.name, %failure, "note the processes of a script");
+        }
+        failpoint::hit("flow.script");
+    };
+    match gate::ask(cx, flow, due_at, &accepted, started)? {
         Answer::Skip(reason) => Ok(Filled::Skip(reason)),
         Answer::Run(values) => {
-            let prompt = flow_file::fill(&prompt, &values).map_err(Failure::failed)?;
+            let prompt = flow_file::fill(&accepted.prompt, &values).map_err(Failure::failed)?;
             Ok(Filled::Prompt(send::body(prompt.into_bytes())?))
         }
     }
@@ -108,22 +126,13 @@ pub(super) fn start(cx: &Context, store: &mut Store, flow: &Flow, run: &Run) -> 
 
 /// `Ok(Some(reason))`: the script does not want it.
 fn begin(cx: &Context, store: &mut Store, flow: &Flow, run: &Run) -> Result<Option<String>> {
-    let prompt = match fill(store, flow, run.due_at)? {
+    let prompt = match fill(cx, store, flow, (run.due_at, Some(run.id)))? {
         Filled::Prompt(prompt) => prompt,
         Filled::Skip(reason) => return Ok(Some(reason)),
     };
     let cx = &place(cx, flow);
     clear_away(cx, store, flow)?;
-    let (plan, fresh) = plan(cx, store, flow, Some(run.id))?;
-    failpoint::hit("flow.launch");
-    let terminal = if fresh {
-        let (_, ids) = launch::session(cx, store, Some(&flow.session), &[plan])?;
-        ids.into_iter()
-            .next()
-            .ok_or_else(|| Failure::failed("nothing was started"))?
-    } else {
-        launch::worker(cx, store, &flow.session, &plan, None)?
-    };
+    let terminal = launch(cx, store, flow, run)?;
     failpoint::hit("flow.launched");
     let given = give(cx, store, flow, run, &terminal, prompt);
     if !matches!(given, Ok(true)) {
@@ -134,6 +143,40 @@ fn begin(cx: &Context, store: &mut Store, flow: &Flow, run: &Run) -> Result<Opti
         send::attempt(cx, store, &terminal);
     }
     Ok(None)
+}
+
+/// Starts the run's agent, in a session of its own or in the one that is there.
+fn launch(cx: &Context, store: &mut Store, flow: &Flow, run: &Run) -> Result<TerminalId> {
+    let mut tries = 0;
+    loop {
+        tries += 1;
+        let (plan, fresh) = plan(cx, store, flow, Some(run.id))?;
+        failpoint::hit("flow.launch");
+        // What hung until its time was up starts nothing more.
+        let known = store.read(|tx| tx.run(run.id))?;
+        if known.is_none_or(|run| run.outcome != Outcome::Running) {
+            return Err(Failure::refused(
+                "it was ended before its agent was started",
+            ));
+        }
+        let started = if fresh {
+            launch::session(cx, store, Some(&flow.session), &[plan]).and_then(|(_, ids)| {
+                let first = ids.into_iter().next();
+                first.ok_or_else(|| Failure::failed("nothing was started"))
+            })
+        } else {
+            launch::worker(cx, store, &flow.session, &plan, None)
+        };
+        let Err(failure) = started else {
+            return started;
+        };
+        // Another flow made the session since we looked, or the last agent in it has ended: nothing was started, and there is another way.
+        let there = cx.tmux.session_id(&flow.session).unwrap_or(None).is_some();
+        if tries == MOST_TRIES || there != fresh || !clear::unnoted(store, run)?.is_empty() {
+            return Err(failure);
+        }
+        tracing::info!(flow = %flow.name, %failure, "try the other place for a flow's agent");
+    }
 }
 
 /// Accepts the prompt and notes where the run is, in one transaction; `false` when the run was ended meanwhile.
@@ -156,14 +199,15 @@ fn give(
     let sender = Sender::Flow(flow.name.clone());
     let mut aftermath = Aftermath::default();
     let begun = store.write(Durability::Power, Budget::Call, |tx| {
-        let now = clock::now();
+        let clocks = fate::moment();
+        let now = clocks.wall;
         let message = send::accept(tx, sender, &order, tag, trace, None)?;
-        let deadline = clock::after_ms(now, flow.timeout_ms);
-        let begun = tx.begin_run(run.id, terminal, message.id, deadline)?;
+        let deadline = clocks.after_ms(flow.timeout_ms);
+        let begun = tx.begin_run(run.id, terminal, message.id, &deadline)?;
         if begun {
             let detail = serde_json::json!({"due_at": run.due_at, "terminal": terminal, "message": message.id});
             tx.audit(now, "flow.started", &flow.name, &format!("flow:{}", flow.name), "flow", detail)?;
-            let at = clock::after_ms(now, super::LOOK_MS).min(deadline);
+            let at = clock::after_ms(now, super::LOOK_MS).min(deadline.wall);
             tx.set_due(DueKind::Flow, &flow.name, Some(&server_text(flow)), at)?;
             aftermath.arm_at(tx, flow.server.clone(), now)?;
         }
@@ -171,48 +215,4 @@ fn give(
     })?;
     aftermath.run(cx, store);
     Ok(begun)
-}
-
-/// Closes what earlier runs left at their prompts, unless somebody has used it since.
-fn clear_away(cx: &Context, store: &mut Store, flow: &Flow) -> Result<()> {
-    let left = store.read(|tx| {
-        let mut left = Vec::new();
-        for (id, ended_at) in tx.ended_run_terminals(&flow.name)? {
-            left.extend(tx.terminal(&id)?.map(|terminal| (terminal, ended_at)));
-        }
-        Ok::<_, crate::store::Error>(left)
-    })?;
-    for (terminal, ended_at) in left {
-        let busy = matches!(terminal.state.status, Status::Working | Status::Waiting);
-        let used = terminal.state.since > clock::after_ms(ended_at, USED_MS);
-        if !busy && !used {
-            close::close(cx, store, &terminal, false)?;
-        }
-    }
-    Ok(())
-}
-
-/// Closes a run's terminal, if it is there.
-pub(super) fn close_terminal(cx: &Context, store: &mut Store, id: &TerminalId) {
-    if let Ok(Some(terminal)) = store.read(|tx| tx.terminal(id))
-        && let Err(failure) = close::close(cx, store, &terminal, false)
-    {
-        tracing::warn!(%failure, terminal = %id, "close the terminal of a flow");
-    }
-}
-
-/// Closes what a killed helper had launched for a run without noting it.
-pub(super) fn close_unnoted(cx: &Context, store: &mut Store, run: &Run) -> Result<()> {
-    let mark = (RUN.to_owned(), run.id.to_string());
-    let author = |t: &Terminal| t.caller.is_none() && t.env.contains(&mark);
-    let found: Vec<TerminalId> = store
-        .read(|tx| tx.live_terminals())?
-        .into_iter()
-        .filter(author)
-        .map(|t| t.id)
-        .collect();
-    for id in found {
-        close_terminal(cx, store, &id);
-    }
-    Ok(())
 }
