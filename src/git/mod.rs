@@ -110,7 +110,8 @@ impl Git {
         command.args(words);
         let failed =
             |why: String| Failure::failed(format!("run {}: {why}", self.program.display()));
-        let said = proc::run_group(command, limit, most).map_err(|e| failed(e.to_string()))?;
+        let said =
+            proc::run_group(command, limit, most, |_| ()).map_err(|e| failed(e.to_string()))?;
         let (code, cut) = match said.end {
             End::Exited(status) => (status.code(), false),
             End::TooMuch => (None, true),
