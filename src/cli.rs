@@ -3,10 +3,12 @@
 mod decisions;
 mod flows;
 mod messages;
+mod recovery;
 
 pub use decisions::{ApprovalCommand, ApprovalScope, Audit, AuditFormat, Policy};
 pub use flows::{Flow, TimerKind};
 pub use messages::{Broadcast, Inbox, InboxCommand, Send};
+pub use recovery::{Recover, Resume};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::path::PathBuf;
@@ -71,10 +73,7 @@ pub enum Command {
         role: String,
     },
     /// Take up an ended agent's conversation again, in its directory.
-    Resume {
-        /// Id, or prefix of an id.
-        terminal: String,
-    },
+    Resume(Resume),
     /// List the sessions.
     #[command(visible_alias = "ls")]
     Sessions {
@@ -235,12 +234,8 @@ pub enum Command {
         #[command(subcommand)]
         command: Audit,
     },
-    /// Compare the records with the tmux servers and mend the records.
-    Recover {
-        /// Change nothing.
-        #[arg(long)]
-        dry_run: bool,
-    },
+    /// Compare the records with the tmux servers and mend them; list or start what can be resumed.
+    Recover(Recover),
     /// Say what is wrong with the installation, why it matters, and what to do.
     Doctor,
     /// Print figures for a monitoring system (Prometheus text format).
@@ -552,6 +547,18 @@ pub enum Plugin {
     Unload,
     /// Say what is there and what is in the way.
     Status,
+    /// Mark the agents' panes in what tmux-resurrect has saved (called by its hook).
+    #[command(hide = true)]
+    Saved {
+        /// The saved file.
+        file: PathBuf,
+    },
+    /// Resume agents in the panes that tmux-resurrect has restored (called by its hook).
+    #[command(hide = true)]
+    Restored {
+        /// The file that was restored.
+        file: Option<PathBuf>,
+    },
 }
 
 fn key_value(text: &str) -> Result<(String, String), String> {

@@ -11,7 +11,8 @@ use crate::proc;
 use crate::providers::Catalogue;
 use crate::services::identity::{self, Caller};
 use crate::services::launch::{self, Wish};
-use crate::services::{adopt, close, explain, find, recover, resume};
+use crate::services::resume::{self, Where};
+use crate::services::{adopt, close, explain, find, recover};
 use crate::store::Store;
 use crate::ui::json::{SessionView, TerminalView};
 use crate::ui::table::{self, Table};
@@ -120,11 +121,14 @@ pub(super) fn adopt(door: &mut Door<'_>, pane: &str, provider: &str, role: &str)
     print_terminal(door, &mut store, &adopted)
 }
 
-pub(super) fn resume(door: &mut Door<'_>, terminal: &str) -> Result<()> {
+pub(super) fn resume(door: &mut Door<'_>, arguments: &cli::Resume) -> Result<()> {
     let mut store = existing(door)?;
     let cx = door.cx.clone();
-    let ended = find::terminal(&cx, &mut store, terminal)?;
-    let resumed = resume::resume(&cx, &mut store, &ended)?;
+    let ended = find::terminal(&cx, &mut store, &arguments.terminal)?;
+    if arguments.here {
+        return Err(resume::here(&cx, &mut store, &ended));
+    }
+    let resumed = resume::resume(&cx, &mut store, &ended, Where::Window)?;
     print_terminal(door, &mut store, &resumed)
 }
 

@@ -246,7 +246,7 @@ fn dispatch(cli: Cli, out: &mut dyn Write) -> Result<u8> {
         Command::Init => state::init(&mut door)?,
         Command::Doctor => return state::doctor(&mut door),
         Command::Metrics => metrics::metrics(&mut door)?,
-        Command::Recover { dry_run } => state::recover(&mut door, dry_run)?,
+        Command::Recover(arguments) => return state::recover(&mut door, &arguments),
         Command::Launch(arguments) => agents::launch(&mut door, &arguments)?,
         Command::Worker(arguments) => agents::worker(&mut door, &arguments)?,
         Command::Adopt {
@@ -254,7 +254,7 @@ fn dispatch(cli: Cli, out: &mut dyn Write) -> Result<u8> {
             provider,
             role,
         } => agents::adopt(&mut door, &pane, &provider, &role)?,
-        Command::Resume { terminal } => agents::resume(&mut door, &terminal)?,
+        Command::Resume(arguments) => agents::resume(&mut door, &arguments)?,
         Command::Sessions { all } => agents::sessions(&mut door, all)?,
         Command::Session { name } => agents::session(&mut door, &name)?,
         Command::Status { terminal } => agents::status(&mut door, &terminal)?,

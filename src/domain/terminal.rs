@@ -2,6 +2,7 @@
 
 use super::event::{AgentEvent, DialogKind};
 use super::ids::TerminalId;
+use super::loss::{Loss, Spot};
 use jiff::Timestamp;
 use serde::Serialize;
 use std::path::PathBuf;
@@ -182,7 +183,7 @@ impl State {
     }
 }
 
-/// A process by pid and start time (clock ticks since boot).
+/// A process by pid and start time, as `proc` reads it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Root {
     /// Process id.
@@ -254,6 +255,12 @@ pub struct Terminal {
     pub adopted: bool,
     /// Further arguments that it was started with.
     pub args: Vec<String>,
+    /// That its server died under it, until it was heard from again.
+    pub loss: Option<Loss>,
+    /// Where its pane was when last seen.
+    pub spot: Option<Spot>,
+    /// Whether it has a conversation that can be taken up: one that never got a prompt begins anew.
+    pub begun: bool,
 }
 
 impl Terminal {
@@ -334,6 +341,9 @@ impl Terminal {
             hooked: true,
             adopted: false,
             args: Vec::new(),
+            loss: None,
+            spot: None,
+            begun: true,
         }
     }
 }

@@ -66,6 +66,7 @@ pub fn adopt(
         tty: agent.tty,
         session: one_line(&pane.session),
         window: one_line(&pane.window),
+        spot: pane.spot.clone(),
     };
     let stored = store.write(Durability::Process, Budget::Call, |tx| {
         let holds = |t: &Terminal| {
@@ -184,6 +185,9 @@ fn row(
         hooked: super::setup::holds(cx, manifest) && started_as_needed(manifest, agent),
         adopted: true,
         args: Vec::new(),
+        loss: None,
+        spot: None,
+        begun: true,
     })
 }
 

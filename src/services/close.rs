@@ -14,13 +14,16 @@ use std::time::Duration;
 const GRACE: Duration = Duration::from_secs(2);
 
 /// Ends one terminal: its pane, if it is still the terminal's, and every process of the agent. With `force` nothing gets time to say
-/// goodbye. A terminal that has ended is left as it is.
+/// goodbye. A terminal that has ended is left as it is; one that waits to be resumed is given up.
 pub fn close(
     cx: &Context,
     store: &mut Store,
     terminal: &Terminal,
     force: bool,
 ) -> Result<Terminal> {
+    if terminal.lost() {
+        return give_up(cx, store, terminal);
+    }
     if !terminal.alive() {
         return Ok(terminal.clone());
     }
@@ -76,6 +79,17 @@ pub fn close(
         proc::end(&family, grace);
     }
     recorded?;
+    aftermath.run(cx, store);
+    Ok(store
+        .read(|tx| tx.terminal(&terminal.id))?
+        .unwrap_or_else(|| terminal.clone()))
+}
+
+fn give_up(cx: &Context, store: &mut Store, terminal: &Terminal) -> Result<Terminal> {
+    let mut aftermath = Aftermath::default();
+    store.write(Durability::Process, Budget::Call, |tx| {
+        after::give_up(tx, terminal, clock::now(), &mut aftermath)
+    })?;
     aftermath.run(cx, store);
     Ok(store
         .read(|tx| tx.terminal(&terminal.id))?

@@ -8,11 +8,13 @@ mod due;
 mod fate;
 mod file;
 mod gate;
+mod moving;
 mod start;
 mod units;
 
 pub use driver::{Driver, drivers};
 pub use due::due;
+pub use moving::move_here;
 pub use units::{Unit, units};
 
 use super::after::Aftermath;

@@ -12,6 +12,7 @@ use super::after::Aftermath;
 use super::context::Context;
 use super::deliver::{place, socket};
 use super::identity;
+use super::recover;
 use crate::clock;
 use crate::domain::event::AgentEvent;
 use crate::domain::message::{Message, MessageStatus, Transport};
@@ -432,12 +433,20 @@ impl Session {
         } else {
             ("event.before_commit", "event.committed")
         };
+        // What closes an agent's pane may be the end of its whole server: then nobody wanted this end.
+        let ends = matches!(incoming.event, AgentEvent::Ended { .. });
+        let lost = (ends && recover::server_dies(&self.terminal))
+            .then(|| recover::kept(&self.cx, &self.terminal, record::SERVER_GONE));
         failpoint::hit(before);
         let stored: Result<Vec<Message>, Error> =
             self.store.write(Durability::Process, budget, |tx| {
                 let Some(terminal) = tx.terminal(&id)? else {
                     return Ok(Vec::new());
                 };
+                if let Some(kept) = &lost {
+                    record::store_lost(tx, &terminal, incoming, kept, at, &mut aftermath)?;
+                    return Ok(Vec::new());
+                }
                 let contexts = store_event(tx, &terminal, incoming, manners, at, &mut aftermath)?;
                 aftermath.arm(tx, &terminal, at)?;
                 Ok(contexts)

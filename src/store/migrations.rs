@@ -1,6 +1,7 @@
 //! The schema, as an append-only list: an entry that was ever released is never changed.
 
 use super::error::Error;
+use crate::proc;
 use rusqlite::Connection;
 
 const MIGRATIONS: &[&str] = &[
@@ -8,7 +9,11 @@ const MIGRATIONS: &[&str] = &[
     include_str!("migrations/0002_approvals.sql"),
     include_str!("migrations/0003_providers.sql"),
     include_str!("migrations/0004_flows.sql"),
+    include_str!("migrations/0006_recovery.sql"),
 ];
+
+/// Stands in a migration for the mark of the running boot.
+const BOOT: &str = "{boot}";
 
 /// Newest schema of this program.
 pub(super) fn known() -> i64 {
@@ -33,7 +38,7 @@ pub(super) fn apply(connection: &Connection, from: i64) -> Result<(), Error> {
     connection.execute_batch("BEGIN IMMEDIATE")?;
     let done = (|| {
         for sql in MIGRATIONS.iter().skip(from) {
-            connection.execute_batch(sql)?;
+            connection.execute_batch(&sql.replace(BOOT, &proc::boot().to_string()))?;
         }
         connection.execute_batch(&format!("PRAGMA user_version = {}; COMMIT", known()))
     })();

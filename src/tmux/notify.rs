@@ -9,14 +9,48 @@ use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
 /// Clients, and what the person wants of notices. The options are the user's own words; they are compared, never shown or run.
 const CLIENTS: &str = "#{client_name}\t#{client_tty}\t#{client_control_mode}\t#{@conductor-notify}\t#{@conductor-dnd}";
 
+/// What an offer says after its number; by this an offer of ours is known.
+const OFFERED: &str = "ended agents can be resumed: conductor recover --resume";
+
+/// Where an offer waits for the first client.
+const OFFER_HOOK: &str = "client-session-changed[1731]";
+
 impl Tmux {
     /// Says that approval `id` waits. `@conductor-notify` holds the ways (default `bell display`), `@conductor-dnd` turns them off.
     pub fn announce(&self, id: i64) -> Result<(), Error> {
-        let text = match self.run(&CommandList::new().then(["list-clients", "-F", CLIENTS])) {
-            Err(Error::Refused(_)) => return Ok(()),
+        let text = format!("approval {id} waits for you: prefix A, or approve {id}");
+        self.notify(&text, true).map(drop)
+    }
+
+    /// Says once that `count` ended agents can be resumed: now, or to the first client that comes.
+    pub fn offer(&self, count: usize) -> Result<(), Error> {
+        let text = format!("{count} {OFFERED}");
+        if self.notify(&text, false)? {
+            return Ok(());
+        }
+        let body = format!("set-hook -gu '{OFFER_HOOK}' ; display-message -d 8000 '{text}'");
+        let list = CommandList::new().then(["set-hook", "-g", OFFER_HOOK, &body]);
+        self.run(&list).map(drop)
+    }
+
+    /// Takes an offer back that no client has seen.
+    pub fn withdraw_offer(&self) -> Result<(), Error> {
+        let listed = self.run(&CommandList::new().then(["show-hooks", "-g"]))?;
+        let ours = |line: &str| line.starts_with(OFFER_HOOK) && line.contains(OFFERED);
+        if listed.lines().any(ours) {
+            self.run(&CommandList::new().then(["set-hook", "-gu", OFFER_HOOK]))?;
+        }
+        Ok(())
+    }
+
+    /// Says `text` to each client whose person wants it so; says whether there is a client at all.
+    fn notify(&self, text: &str, bell: bool) -> Result<bool, Error> {
+        let list = CommandList::new().then(["list-clients", "-F", CLIENTS]);
+        let clients = match self.run(&list) {
+            Err(Error::Refused(_)) => return Ok(false),
             other => other?,
         };
-        for line in text.lines() {
+        for line in clients.lines() {
             let fields: Vec<&str> = line.split('\t').collect();
             let [name, tty, control, notify, dnd] = fields[..] else {
                 continue;
@@ -30,15 +64,14 @@ impl Tmux {
                 notify
             };
             let ways: Vec<&str> = notify.split([' ', ',']).collect();
-            if ways.contains(&"bell") && control != "1" {
+            if bell && ways.contains(&"bell") && control != "1" {
                 ring(tty);
             }
             if ways.contains(&"display") {
-                let text = format!("approval {id} waits for you: prefix A, or approve {id}");
-                self.tell(name, &text)?;
+                self.tell(name, text)?;
             }
         }
-        Ok(())
+        Ok(!clients.is_empty())
     }
 }
 
