@@ -95,6 +95,10 @@ pub(super) fn recover(door: &mut Door<'_>, arguments: &cli::Recover) -> Result<u
         let terminal = find::terminal(&cx, &mut store, &finding.terminal)?;
         let mut offer = offer::offer(&cx, &mut store, &terminal)?;
         offer.reason.clone_from(&finding.reason);
+        if !finding.lost {
+            // What waited ends with it.
+            offer.unread = 0;
+        }
         rows.push((
             terminal,
             Row {

@@ -13,6 +13,7 @@ use crate::tmux::status_line::Counts;
 use crate::tmux::{CommandList, PaneId, Tmux};
 use jiff::Timestamp;
 use std::path::PathBuf;
+use std::time::Duration;
 
 /// What a transaction leaves to be done.
 #[derive(Debug, Default, Clone)]
@@ -106,13 +107,12 @@ impl Aftermath {
                 let _ = store.write(Durability::Process, Budget::Status, |tx| tx.disarm(&socket));
             }
         }
-        for id in &self.ended {
-            let _ = std::fs::remove_dir_all(cx.home.run_of(id.as_str()));
-            TerminalLock::remove(&cx.home, id.as_str());
+        for id in self.ended.iter().chain(&self.lost) {
+            remove_files(cx, store, id);
         }
         // The lock of one that waits on stays: a helper that still has it is waited for by those after the resumption.
-        for id in &self.lost {
-            let _ = std::fs::remove_dir_all(cx.home.run_of(id.as_str()));
+        for id in &self.ended {
+            TerminalLock::remove(&cx.home, id.as_str());
         }
         for pid in &self.gone {
             let _ = std::fs::remove_file(cx.home.bell(*pid));
@@ -158,6 +158,27 @@ impl Aftermath {
             }
         }
     }
+}
+
+/// The lock of whoever writes or removes the files of a terminal.
+pub(super) fn files_lock(id: &TerminalId) -> String {
+    format!("{id}.files")
+}
+
+/// Removes the files of a terminal that has ended, unless it is being started again.
+fn remove_files(cx: &Context, store: &mut Store, id: &TerminalId) {
+    let lock = files_lock(id);
+    let Ok(Some(held)) = TerminalLock::acquire(&cx.home, &lock, Duration::ZERO) else {
+        return;
+    };
+    let ended = store
+        .read(|tx| tx.terminal(id))
+        .is_ok_and(|terminal| terminal.is_none_or(|terminal| !terminal.alive()));
+    if ended {
+        let _ = std::fs::remove_dir_all(cx.home.run_of(id.as_str()));
+    }
+    drop(held);
+    TerminalLock::remove(&cx.home, &lock);
 }
 
 /// The counts of the server at `socket`.
@@ -272,7 +293,7 @@ pub fn lose(
     }
     tx.clear_due(DueKind::Deliver, terminal.id.as_str())?;
     tx.clear_due(DueKind::Park, terminal.id.as_str())?;
-    let why = format!("{reason}: the agent asks again once it is resumed");
+    let why = super::recover::asks_again(reason);
     super::approve::withdraw_all(tx, &terminal.id, &why, true, at, aftermath)?;
     audit(tx, terminal, "terminal.lost", reason, source, at)?;
     aftermath.lost.push(terminal.id.clone());

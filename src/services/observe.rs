@@ -436,7 +436,7 @@ impl Session {
         // What closes an agent's pane may be the end of its whole server: then nobody wanted this end.
         let ends = matches!(incoming.event, AgentEvent::Ended { .. });
         let lost = (ends && recover::server_dies(&self.terminal))
-            .then(|| recover::kept(&self.cx, &self.terminal, record::SERVER_GONE));
+            .then(|| recover::kept(&self.cx, &self.terminal, recover::SERVER_GONE));
         failpoint::hit(before);
         let stored: Result<Vec<Message>, Error> =
             self.store.write(Durability::Process, budget, |tx| {

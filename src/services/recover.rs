@@ -80,7 +80,7 @@ fn judge(
         return Truth::Lost("the machine was restarted".to_owned());
     }
     let Panes::There(found, panes) = panes else {
-        return Truth::Lost("the tmux server is gone".to_owned());
+        return Truth::Lost(SERVER_GONE.to_owned());
     };
     if (found.pid, found.start) != (server.pid, server.start) {
         return Truth::Lost("the tmux server was restarted".to_owned());
@@ -107,6 +107,14 @@ fn judge(
         window: one_line(window),
         spot: pane.spot.clone(),
     }
+}
+
+/// Why a terminal has ended whose server was found dying.
+pub(super) const SERVER_GONE: &str = "the tmux server is gone";
+
+/// Why what an agent asked for is withdrawn when its server died.
+pub(super) fn asks_again(reason: &str) -> String {
+    format!("{reason}: the agent asks again once it is resumed")
 }
 
 /// What becomes of a terminal whose server died: it waits to be resumed where that is possible at all. One of a flow does not: the next run

@@ -1,6 +1,6 @@
 //! Taking up an ended agent's conversation again, by the agent's own session id: the terminal keeps its id, so whoever knew it knows it still.
 
-use super::after::Aftermath;
+use super::after::{self, Aftermath};
 use super::context::Context;
 use super::find;
 use super::identity::Caller;
@@ -17,7 +17,7 @@ use crate::error::{Failure, Result};
 use crate::paths;
 use crate::proc::{self, Identity, Process};
 use crate::providers::{Catalogue, Manifest};
-use crate::store::{Budget, DueKind, Durability, Store, Tx};
+use crate::store::{Budget, DueKind, Durability, Store, TerminalLock, Tx};
 use crate::tmux::{Pane, PaneId, Placement};
 use std::time::Duration;
 
@@ -26,6 +26,9 @@ const CLOSING_MS: u64 = 3_000;
 
 /// How long a process of an agent whose server died may take to end.
 const GRACE: Duration = Duration::from_secs(2);
+
+/// How long somebody else may remove the files of its last start.
+const FILES: Duration = Duration::from_secs(3);
 
 /// How long the worker of a handoff has at least when it, or its caller, was started again, in milliseconds.
 const HANDOFF_MS: i64 = 600_000;
@@ -283,10 +286,12 @@ pub fn resume(
         Placement::In(_) => false,
         _ => terminal.session_owned,
     };
+    let files = files(cx, terminal)?;
     let mut row = revive(cx, store, terminal, &plan, owned)?;
     row.session = session;
     let start = (&placement, &window);
     launch::start(cx, store, &plan, &row, start, terminal.begun)?;
+    drop(files);
     let row = find::terminal(cx, store, terminal.id.as_str())?;
     if place == Where::Window {
         put_back(cx, terminal, &row, &window);
@@ -326,6 +331,31 @@ fn arm(cx: &Context, store: &mut Store) -> Result<()> {
     })?;
     aftermath.run(cx, store);
     Ok(())
+}
+
+/// Whoever notes the terminal's end meanwhile leaves the files of its next start alone.
+struct Files<'a> {
+    cx: &'a Context,
+    name: String,
+    held: Option<TerminalLock>,
+}
+
+impl Drop for Files<'_> {
+    fn drop(&mut self) {
+        self.held = None;
+        TerminalLock::remove(&self.cx.home, &self.name);
+    }
+}
+
+fn files<'a>(cx: &'a Context, terminal: &Terminal) -> Result<Files<'a>> {
+    let name = after::files_lock(&terminal.id);
+    match TerminalLock::acquire(&cx.home, &name, FILES)? {
+        None => Err(Failure::refused(format!(
+            "terminal {} is being resumed",
+            terminal.id
+        ))),
+        held => Ok(Files { cx, name, held }),
+    }
 }
 
 fn pane(cx: &Context, id: PaneId) -> Result<Pane> {
@@ -370,6 +400,7 @@ fn prepare_here(
     }
     let plan = plan(cx, store, terminal)?;
     end_remains(terminal);
+    let _files = files(cx, terminal)?;
     let mut row = revive(cx, store, terminal, &plan, false)?;
     row.session.clone_from(&found.session);
     let begun = launch::write_files(cx, &plan, &row, terminal.begun)

@@ -25,6 +25,7 @@ mod policy;
 mod popup;
 mod profiles;
 mod providers;
+mod recovery;
 mod storm;
 #[path = "../support/mod.rs"]
 mod support;

@@ -6,7 +6,7 @@ use super::super::approve;
 use super::super::deliver::{channel_limits, socket};
 use super::super::flow;
 use super::super::park;
-use super::super::recover;
+use super::super::recover::{self, SERVER_GONE};
 use super::asking::decided_in_pane;
 use crate::clock;
 use crate::domain::approval::ApprovalStatus;
@@ -120,9 +120,6 @@ pub(super) fn settle_handed(
     )?;
     Ok(false)
 }
-
-/// Why a terminal has ended whose agent says farewell while its server ends.
-pub(super) const SERVER_GONE: &str = "the tmux server is gone";
 
 /// The farewell of an agent whose server died under it.
 pub(super) fn store_lost(
