@@ -26,6 +26,7 @@ mod popup;
 mod profiles;
 mod providers;
 mod recovery;
+mod resurrect;
 mod storm;
 #[path = "../support/mod.rs"]
 mod support;
