@@ -14,6 +14,7 @@ use crate::domain::loss::Loss;
 use crate::domain::profile::Profile;
 use crate::domain::terminal::Terminal;
 use crate::error::{Failure, Result};
+use crate::failpoint;
 use crate::paths;
 use crate::proc::{self, Identity, Process};
 use crate::providers::{Catalogue, Manifest};
@@ -288,6 +289,7 @@ pub fn resume(
     };
     let files = files(cx, terminal)?;
     let mut row = revive(cx, store, terminal, &plan, owned)?;
+    failpoint::hit("resume.revived");
     row.session = session;
     let start = (&placement, &window);
     launch::start(cx, store, &plan, &row, start, terminal.begun)?;

@@ -479,6 +479,7 @@ fn every_failpoint_is_in_a_table() {
         include_str!("audit.rs"),
         include_str!("channels.rs"),
         include_str!("flows.rs"),
+        include_str!("recovery.rs"),
     ]
     .concat();
     let found = points();

@@ -387,6 +387,35 @@ fn a_start_that_fails_keeps_what_waits() {
     world.message_becomes(&kept, "submitted");
 }
 
+#[test]
+fn a_recovery_that_is_killed_is_made_good_by_the_next() {
+    let world = World::new();
+    let id = world.agent();
+    talk(&world, &id);
+    let kept = waiting(&world, &id, "SAY kept");
+    kill_server(&world);
+    reload(&world);
+    for point in ["resume.revived", "db.committed:2"] {
+        world
+            .run(["recover", "--resume"])
+            .env("CONDUCTOR_FAILPOINT", point)
+            .done();
+        // Half a minute later it is known that it never started.
+        let skew = "40000";
+        world
+            .run(["sessions"])
+            .env("CONDUCTOR_CLOCK_SKEW", skew)
+            .ok();
+        let status = world.status(&id);
+        assert_eq!(status["status"], "exited", "{point}: {status}");
+        assert_eq!(world.message(&kept)["status"], "queued", "{point}");
+    }
+    world.run(["recover", "--resume"]).ok();
+    world.message_becomes(&kept, "submitted");
+    world.wait(&id, "idle");
+    assert_eq!(bodies(&world, &id), ["SAY hello", "SAY kept"]);
+}
+
 /// A window's layout without what differs from server to server.
 fn shape(world: &World, pane: &str) -> String {
     let layout = world.tmux(["display-message", "-p", "-t", pane, "#{window_layout}"]);
