@@ -12,7 +12,7 @@ use crate::providers::Catalogue;
 use crate::services::identity::{self, Caller};
 use crate::services::launch::{self, Wish};
 use crate::services::resume::{self, Where};
-use crate::services::{adopt, close, explain, find, recover};
+use crate::services::{adopt, close, explain, find, offer, recover};
 use crate::store::Store;
 use crate::ui::json::{SessionView, TerminalView};
 use crate::ui::table::{self, Table};
@@ -184,11 +184,19 @@ pub(super) fn sessions(door: &mut Door<'_>, all: bool) -> Result<()> {
         return door.print(&Vec::<SessionView>::new(), |_| "no sessions\n".to_owned());
     };
     let sessions = sessions_of(&mut store, all)?;
+    let lost = offer::lost(&mut store)?.len();
     door.print(&sessions, |sessions| {
-        if sessions.is_empty() {
-            return "no sessions\n".to_owned();
+        let mut text = if sessions.is_empty() {
+            "no sessions\n".to_owned()
+        } else {
+            sessions.iter().map(session_text).collect()
+        };
+        if lost > 0 {
+            text.push_str(&format!(
+                "{lost} ended agents can be resumed: `recover` lists them\n"
+            ));
         }
-        sessions.iter().map(session_text).collect()
+        text
     })
 }
 
