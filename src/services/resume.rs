@@ -31,6 +31,9 @@ const GRACE: Duration = Duration::from_secs(2);
 /// How long somebody else may remove the files of its last start.
 const FILES: Duration = Duration::from_secs(3);
 
+/// How long another process may take to make a session.
+const TURN: Duration = Duration::from_secs(20);
+
 /// How long the worker of a handoff has at least when it, or its caller, was started again, in milliseconds.
 const HANDOFF_MS: i64 = 600_000;
 
@@ -269,13 +272,14 @@ pub fn resume(
     let own = Name::parse(&terminal.window).unwrap_or_else(|_| plan.profile.name.clone());
     let window = launch::window_name(store, &terminal.session, &own)?;
     let mut session = terminal.session.clone();
+    let mut making = None;
     let placement = match place {
         Where::Beside { pane, before } => Placement::Beside { pane, before },
         Where::In(id) => {
             session.clone_from(&pane(cx, id)?.session);
             Placement::In(id)
         }
-        Where::Window => match cx.tmux.session_id(&session).unwrap_or(None) {
+        Where::Window => match session_or_turn(cx, &session, &mut making)? {
             Some(session) => Placement::Window(session),
             None => Placement::Session(Name::parse(&session).map_err(|e| {
                 Failure::refused(format!("the session of terminal {}: {e}", terminal.id))
@@ -293,13 +297,32 @@ pub fn resume(
     row.session = session;
     let start = (&placement, &window);
     launch::start(cx, store, &plan, &row, start, terminal.begun)?;
-    drop(files);
+    drop((files, making));
     let row = find::terminal(cx, store, terminal.id.as_str())?;
     if place == Where::Window {
         put_back(cx, terminal, &row, &window);
     }
     arm(cx, store)?;
     find::terminal(cx, store, terminal.id.as_str())
+}
+
+/// The id of the session of this name; where there is none, it is this process's turn to make it, as long as it holds `turn`: of several that
+/// resume agents of one session one makes it.
+fn session_or_turn(
+    cx: &Context,
+    name: &str,
+    turn: &mut Option<TerminalLock>,
+) -> Result<Option<String>> {
+    let there = || cx.tmux.session_id(name).unwrap_or(None);
+    if let Some(id) = there() {
+        return Ok(Some(id));
+    }
+    *turn = TerminalLock::acquire(&cx.home, "sessions", TURN)?;
+    let found = there();
+    if found.is_some() {
+        *turn = None;
+    }
+    Ok(found)
 }
 
 /// The window gets its old number, and a name that only tmux takes. What cannot be had is left as it is.
