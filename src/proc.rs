@@ -22,7 +22,7 @@ use std::time::{Duration, Instant};
 pub struct Identity {
     /// Process id.
     pub pid: i32,
-    /// Start time: clock ticks since boot in the lower [`TICK_BITS`] bits, the mark of that boot above them.
+    /// Start time: clock ticks since boot in the lower 40 bits, the mark of that boot above them.
     pub start: i64,
 }
 
