@@ -3,10 +3,14 @@
 mod decisions;
 mod flows;
 mod messages;
+mod recovery;
+mod upkeep;
 
 pub use decisions::{ApprovalCommand, ApprovalScope, Audit, AuditFormat, Policy};
 pub use flows::{Flow, TimerKind};
 pub use messages::{Broadcast, Inbox, InboxCommand, Send};
+pub use recovery::{Recover, Resume};
+pub use upkeep::{Clean, Doctor, Generate, Page, Plugin};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::path::PathBuf;
@@ -71,10 +75,7 @@ pub enum Command {
         role: String,
     },
     /// Take up an ended agent's conversation again, in its directory or worktree.
-    Resume {
-        /// Id, or prefix of an id.
-        terminal: String,
-    },
+    Resume(Resume),
     /// List the sessions.
     #[command(visible_alias = "ls")]
     Sessions {
@@ -241,27 +242,12 @@ pub enum Command {
         #[command(subcommand)]
         command: Audit,
     },
-    /// Compare the records with the tmux servers and mend the records.
-    Recover {
-        /// Change nothing.
-        #[arg(long)]
-        dry_run: bool,
-    },
+    /// Compare the records with the tmux servers and mend them; list or start what can be resumed.
+    Recover(Recover),
     /// Remove what is old: ended terminals, settled messages, logs, files that were left behind.
-    Clean {
-        /// Only say what would be removed, and what stays and why.
-        #[arg(long)]
-        dry_run: bool,
-        /// Remove what is older than this many days, instead of what `[retention]` in config.toml says.
-        #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(0..=36_500))]
-        days: Option<u32>,
-    },
+    Clean(Clean),
     /// Say what is wrong with the installation, why it matters, and what to do.
-    Doctor {
-        /// Do what can be done without asking, then look again.
-        #[arg(long)]
-        fix: bool,
-    },
+    Doctor(Doctor),
     /// Print figures for a monitoring system (Prometheus text format).
     Metrics,
     /// Generate completions, man page, command reference, JSON Schemas, or timers.
@@ -538,59 +524,6 @@ pub enum Provider {
         #[arg(short, long)]
         yes: bool,
     },
-}
-
-/// What to generate.
-#[derive(Debug, Subcommand)]
-pub enum Generate {
-    /// Completions for a shell.
-    Completions {
-        /// The shell.
-        shell: clap_complete::Shell,
-    },
-    /// The man page.
-    Man,
-    /// The command reference and the configuration reference in Markdown.
-    Docs {
-        /// Which page.
-        #[arg(value_enum, default_value_t = Page::Cli)]
-        page: Page,
-    },
-    /// JSON Schemas of what `--json` prints.
-    Schema,
-    /// A timer outside tmux that does what is due each minute, so that flows run without tmux.
-    Units {
-        /// For which system.
-        #[arg(value_enum, default_value_t)]
-        kind: TimerKind,
-        /// Write the files into this directory instead of printing them.
-        #[arg(long, value_name = "DIR")]
-        dir: Option<PathBuf>,
-    },
-}
-
-/// A generated page.
-#[derive(Debug, Clone, Copy, ValueEnum)]
-pub enum Page {
-    /// docs/cli.md
-    Cli,
-    /// docs/configuration.md
-    Configuration,
-}
-
-/// What to do with the tmux plugin.
-#[derive(Debug, Subcommand)]
-pub enum Plugin {
-    /// Bind keys, register hooks, show the status segment; twice is once.
-    Load {
-        /// The plugin's directory.
-        #[arg(long)]
-        dir: Option<PathBuf>,
-    },
-    /// Remove exactly what was put there.
-    Unload,
-    /// Say what is there and what is in the way.
-    Status,
 }
 
 fn key_value(text: &str) -> Result<(String, String), String> {

@@ -36,6 +36,8 @@ pub mod name {
     pub const FAILPOINT: &str = "CONDUCTOR_FAILPOINT";
     /// File that names where one process shall die (debug builds only).
     pub const FAILPOINT_FILE: &str = "CONDUCTOR_FAILPOINT_FILE";
+    /// Another boot of the machine than the running one, as this process sees it (debug builds only).
+    pub const BOOT_ID: &str = "CONDUCTOR_BOOT_ID";
     /// Milliseconds by which this process's clock is wrong (debug builds only).
     pub const CLOCK_SKEW: &str = "CONDUCTOR_CLOCK_SKEW";
     /// Milliseconds that this process believes the machine to have been awake for longer than it was (debug builds only).

@@ -1,6 +1,7 @@
 //! The one owner of processes: who runs, who started whom, and how children are started.
 //!
-//! Identity of a process is its pid and its start time (clock ticks since boot, `proc_pid_stat(5)` field 22): a pid alone comes back.
+//! Identity of a process is its pid and its start time (clock ticks since boot, `proc_pid_stat(5)` field 22): a pid alone comes back. Both
+//! together may come back after a restart of the machine, so a start carries a mark of the boot that it counts from.
 
 mod group;
 
@@ -13,6 +14,7 @@ use std::io::{self, Read};
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Command, Stdio};
+use std::sync::OnceLock;
 use std::sync::mpsc::{self, Receiver};
 use std::time::{Duration, Instant};
 
@@ -21,8 +23,44 @@ use std::time::{Duration, Instant};
 pub struct Identity {
     /// Process id.
     pub pid: i32,
-    /// Start time in clock ticks since boot.
+    /// Start time: clock ticks since boot in the lower 40 bits, the mark of that boot above them.
     pub start: i64,
+}
+
+/// Bits for the clock ticks of a start time; they last for 300 years of one boot.
+const TICK_BITS: u32 = 40;
+
+/// The mark of the running boot, where it stands in a start time; 0 where the kernel does not tell one boot from another.
+pub fn boot() -> i64 {
+    static BOOT: OnceLock<i64> = OnceLock::new();
+    *BOOT.get_or_init(|| {
+        let id = test_boot().or_else(|| read_proc("/proc/sys/kernel/random/boot_id"));
+        id.map_or(0, |id| boot_mark(&id))
+    })
+}
+
+/// A test may let one process think that it runs in another boot (debug builds only).
+#[cfg(debug_assertions)]
+fn test_boot() -> Option<Vec<u8>> {
+    crate::paths::env(crate::paths::name::BOOT_ID).map(String::into_bytes)
+}
+
+#[cfg(not(debug_assertions))]
+const fn test_boot() -> Option<Vec<u8>> {
+    None
+}
+
+/// 23 of the random bits of a boot's UUID, above the bits of the ticks: the sign stays free.
+fn boot_mark(id: &[u8]) -> i64 {
+    std::str::from_utf8(id)
+        .ok()
+        .and_then(|id| u32::from_str_radix(id.get(..8)?, 16).ok())
+        .map_or(0, |random| i64::from(random >> 9) << TICK_BITS)
+}
+
+/// Whether a start time was read in the running boot.
+pub fn of_this_boot(start: i64) -> bool {
+    start >> TICK_BITS == boot() >> TICK_BITS
 }
 
 /// What the kernel says about one process.
@@ -114,6 +152,21 @@ impl Identity {
             let _ = nix::sys::signal::kill(nix::unistd::Pid::from_raw(self.pid), signal);
         }
     }
+}
+
+/// How long a process has run, in seconds.
+pub fn age(process: &Process) -> Option<i64> {
+    // What Linux tells programs is in these, whatever the kernel counts in.
+    const TICKS_PER_SECOND: i64 = 100;
+    let uptime = read_proc("/proc/uptime")?;
+    let seconds: i64 = std::str::from_utf8(&uptime)
+        .ok()?
+        .split('.')
+        .next()?
+        .parse()
+        .ok()?;
+    let ticks = process.identity.start & ((1 << TICK_BITS) - 1);
+    Some(seconds - ticks / TICKS_PER_SECOND)
 }
 
 /// Every process.
@@ -341,7 +394,7 @@ fn parse_stat(bytes: &[u8]) -> Option<Process> {
     Some(Process {
         identity: Identity {
             pid: pid.parse().ok()?,
-            start: fields.get(19)?.parse().ok()?,
+            start: boot() | fields.get(19)?.parse::<i64>().ok()?,
         },
         parent: fields.get(1)?.parse().ok()?,
         session: fields.get(3)?.parse().ok()?,
@@ -365,7 +418,7 @@ mod tests {
             process.identity,
             Identity {
                 pid: 42,
-                start: 999
+                start: boot() + 999
             }
         );
         assert_eq!(
@@ -378,6 +431,31 @@ mod tests {
             Some(process),
             "a name that is not UTF-8"
         );
+    }
+
+    #[test]
+    fn the_same_pid_and_ticks_in_another_boot_are_another_process() {
+        let marks = [
+            "4088a308-68d4-484b-9c9b-c4ee17de1ca8",
+            "5088a308-68d4-484b-9c9b-c4ee17de1ca8",
+        ]
+        .map(|id| boot_mark(id.as_bytes()));
+        assert_ne!(marks[0], marks[1]);
+        assert!(
+            marks
+                .iter()
+                .all(|mark| *mark > 0 && mark.trailing_zeros() >= TICK_BITS)
+        );
+        assert_eq!(boot_mark(b"no uuid"), 0);
+        let own = Identity::own().unwrap();
+        assert!(own.alive() && of_this_boot(own.start));
+        assert!((0..60 * 60).contains(&age(&Process::own().unwrap()).unwrap()));
+        let ticks = own.start & ((1 << TICK_BITS) - 1);
+        let before = Identity {
+            start: (boot() ^ (1 << TICK_BITS)) | ticks,
+            ..own
+        };
+        assert!(!before.alive() && !of_this_boot(before.start));
     }
 
     #[test]

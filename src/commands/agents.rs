@@ -11,7 +11,8 @@ use crate::proc;
 use crate::providers::Catalogue;
 use crate::services::identity::{self, Caller};
 use crate::services::launch::{self, Wish};
-use crate::services::{adopt, close, explain, find, recover, resume};
+use crate::services::resume::{self, Where};
+use crate::services::{adopt, close, explain, find, offer, recover};
 use crate::store::Store;
 use crate::ui::json::{SessionView, TerminalView};
 use crate::ui::table::{self, Table};
@@ -121,11 +122,14 @@ pub(super) fn adopt(door: &mut Door<'_>, pane: &str, provider: &str, role: &str)
     print_terminal(door, &mut store, &adopted)
 }
 
-pub(super) fn resume(door: &mut Door<'_>, terminal: &str) -> Result<()> {
+pub(super) fn resume(door: &mut Door<'_>, arguments: &cli::Resume) -> Result<()> {
     let mut store = existing(door)?;
     let cx = door.cx.clone();
-    let ended = find::terminal(&cx, &mut store, terminal)?;
-    let resumed = resume::resume(&cx, &mut store, &ended)?;
+    let ended = find::terminal(&cx, &mut store, &arguments.terminal)?;
+    if arguments.here {
+        return Err(resume::here(&cx, &mut store, &ended));
+    }
+    let resumed = resume::resume(&cx, &mut store, &ended, Where::Window)?;
     print_terminal(door, &mut store, &resumed)
 }
 
@@ -181,11 +185,19 @@ pub(super) fn sessions(door: &mut Door<'_>, all: bool) -> Result<()> {
         return door.print(&Vec::<SessionView>::new(), |_| "no sessions\n".to_owned());
     };
     let sessions = sessions_of(&mut store, all)?;
+    let lost = offer::lost(&mut store)?.len();
     door.print(&sessions, |sessions| {
-        if sessions.is_empty() {
-            return "no sessions\n".to_owned();
+        let mut text = if sessions.is_empty() {
+            "no sessions\n".to_owned()
+        } else {
+            sessions.iter().map(session_text).collect()
+        };
+        if lost > 0 {
+            text.push_str(&format!(
+                "{lost} ended agents can be resumed: `recover` lists them\n"
+            ));
         }
-        sessions.iter().map(session_text).collect()
+        text
     })
 }
 

@@ -19,7 +19,6 @@ mod state;
 use crate::cli::{self, ApprovalCommand, Cli, Command};
 use crate::error::{Failure, Kind, Result};
 use crate::paths::Home;
-use crate::services::clean::Wish;
 use crate::services::context::Context;
 use crate::ui;
 use clap::{CommandFactory, FromArgMatches};
@@ -246,10 +245,10 @@ fn dispatch(cli: Cli, out: &mut dyn Write) -> Result<u8> {
     };
     match cli.command {
         Command::Init => state::init(&mut door)?,
-        Command::Clean { dry_run, days } => state::clean(&mut door, Wish { dry_run, days })?,
-        Command::Doctor { fix } => return state::doctor(&mut door, fix),
+        Command::Clean(arguments) => state::clean(&mut door, &arguments)?,
+        Command::Doctor(arguments) => return state::doctor(&mut door, arguments.fix),
         Command::Metrics => metrics::metrics(&mut door)?,
-        Command::Recover { dry_run } => state::recover(&mut door, dry_run)?,
+        Command::Recover(arguments) => return state::recover(&mut door, &arguments),
         Command::Launch(arguments) => agents::launch(&mut door, &arguments)?,
         Command::Worker(arguments) => agents::worker(&mut door, &arguments)?,
         Command::Adopt {
@@ -257,7 +256,7 @@ fn dispatch(cli: Cli, out: &mut dyn Write) -> Result<u8> {
             provider,
             role,
         } => agents::adopt(&mut door, &pane, &provider, &role)?,
-        Command::Resume { terminal } => agents::resume(&mut door, &terminal)?,
+        Command::Resume(arguments) => agents::resume(&mut door, &arguments)?,
         Command::Sessions { all } => agents::sessions(&mut door, all)?,
         Command::Session { name } => agents::session(&mut door, &name)?,
         Command::Dashboard { client } => dashboard::dashboard(&door, client.as_deref())?,

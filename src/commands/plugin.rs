@@ -7,7 +7,8 @@ use crate::error::{Failure, Result};
 use crate::proc;
 use crate::services::deliver::place;
 use crate::services::{
-    after, audit, clean, close, plugin as service, profile, recover, tick as timer, worktree,
+    after, audit, clean, close, flow, offer, plugin as service, profile, recover, resurrect,
+    tick as timer, worktree,
 };
 use crate::store::Store;
 use crate::tmux::{CommandList, literal, quoted};
@@ -20,8 +21,10 @@ pub(super) fn plugin(door: &mut Door<'_>, command: &cli::Plugin) -> Result<()> {
             let mut store = cx.store()?;
             let report = service::load(&mut store, &cx.tmux, &cx.home, &cx.binary)?;
             recover::all(&cx, &mut store)?;
+            flow::move_here(&cx, &mut store)?;
             recover::rearm(&cx, &mut store)?;
             clean::after_load(&cx, &mut store)?;
+            offer::announce(&cx, &mut store)?;
             audit::catch_up(&mut store);
             after::forget_shown(&mut store, &cx.tmux)?;
             after::show_counts(&mut store, &cx.tmux)?;
@@ -49,6 +52,23 @@ pub(super) fn plugin(door: &mut Door<'_>, command: &cli::Plugin) -> Result<()> {
             let mut store = cx.store()?;
             let status = service::status(&mut store, &cx.tmux, &cx.home)?;
             door.print(&status, lines)
+        }
+        cli::Plugin::Saved { file } => match existing(door)? {
+            Some(mut store) => resurrect::saved(&cx, &mut store, file),
+            None => Ok(()),
+        },
+        cli::Plugin::Restored { file } => {
+            let Some(mut store) = existing(door)? else {
+                return Ok(());
+            };
+            let offers = resurrect::restored(&cx, &mut store, file.as_deref())?;
+            recover::rearm(&cx, &mut store)?;
+            door.print(&offers, |offers| {
+                offers
+                    .iter()
+                    .map(|o| format!("{}: {}\n", o.terminal, o.outcome.unwrap_or("-")))
+                    .collect()
+            })
         }
     }
 }

@@ -14,6 +14,9 @@ use jiff::Timestamp;
 use serde::Serialize;
 use std::path::PathBuf;
 
+/// Set in the environment of every agent that a flow started, to the flow's name; workers of such an agent inherit it.
+pub const VARIABLE: &str = "CONDUCTOR_FLOW";
+
 /// How long a run may take when its flow does not say: an hour, in milliseconds.
 pub const DEFAULT_TIMEOUT_MS: i64 = 3_600_000;
 

@@ -6,6 +6,7 @@ pub mod event;
 pub mod flow;
 pub mod handoff;
 pub mod ids;
+pub mod loss;
 pub mod message;
 pub mod plain;
 pub mod policy;

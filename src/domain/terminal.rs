@@ -2,6 +2,7 @@
 
 use super::event::{AgentEvent, DialogKind};
 use super::ids::TerminalId;
+use super::loss::{Loss, Spot};
 use super::worktree::Worktree;
 use jiff::Timestamp;
 use serde::Serialize;
@@ -183,7 +184,7 @@ impl State {
     }
 }
 
-/// A process by pid and start time (clock ticks since boot).
+/// A process by pid and start time, as `proc` reads it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Root {
     /// Process id.
@@ -257,6 +258,12 @@ pub struct Terminal {
     pub args: Vec<String>,
     /// A git worktree of its own, or what is left of it.
     pub worktree: Option<Worktree>,
+    /// That its server died under it, until it was heard from again.
+    pub loss: Option<Loss>,
+    /// Where its pane was when last seen.
+    pub spot: Option<Spot>,
+    /// Whether it has a conversation that can be taken up: one that never got a prompt begins anew.
+    pub begun: bool,
 }
 
 impl Terminal {
@@ -338,6 +345,9 @@ impl Terminal {
             adopted: false,
             args: Vec::new(),
             worktree: None,
+            loss: None,
+            spot: None,
+            begun: true,
         }
     }
 }

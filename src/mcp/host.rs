@@ -49,6 +49,14 @@ fn room_of(cx: &Context, own: &Terminal) -> usize {
         .map_or(PAGE_UNITS, |manifest| manifest.tool_result_bytes)
 }
 
+/// What a caller is told whose worker has not answered.
+const WORKER_BUSY: &str = "The worker is still at it. Its answer comes exactly once: call wait_handoff with this handoff_id, or go on \
+    with other work and it arrives as a message. Cancelling a call does not stop the worker.";
+
+/// What a caller is told whose worker's tmux server has ended.
+const WORKER_LOST: &str = "The worker's tmux server has ended, and the worker waits to be resumed by a person. Its answer still comes exactly \
+    once, within its time: go on with other work and it arrives as a message.";
+
 impl Host {
     pub(super) fn new(cx: &Context) -> Self {
         let mut host = Self {
@@ -204,11 +212,14 @@ impl Host {
                 result(&handoff, room)
             }
             Outcome::Running(handoff) => {
+                let lost = store
+                    .read(|tx| tx.terminal(&handoff.worker))?
+                    .is_some_and(|worker| worker.lost());
+                let message = if lost { WORKER_LOST } else { WORKER_BUSY };
                 json!({
                     "success": false, "status": "running", "output": Value::Null, "terminal_id": handoff.worker,
                     "handoff_id": handoff.id,
-                    "message": "The worker is still at it. Its answer comes exactly once: call wait_handoff with this handoff_id, or \
-                                go on with other work and it arrives as a message. Cancelling a call does not stop the worker.",
+                    "message": message,
                 })
             }
             // With a key the caller said that it wants the same answer again.

@@ -66,6 +66,7 @@ pub fn adopt(
         tty: agent.tty,
         session: one_line(&pane.session),
         window: one_line(&pane.window),
+        spot: pane.spot.clone(),
     };
     let stored = store.write(Durability::Process, Budget::Call, |tx| {
         let holds = |t: &Terminal| {
@@ -185,6 +186,9 @@ fn row(
         adopted: true,
         worktree: None,
         args: Vec::new(),
+        loss: None,
+        spot: None,
+        begun: true,
     })
 }
 

@@ -15,6 +15,7 @@ use crate::tmux::status_line::Counts;
 use crate::tmux::{CommandList, PaneId, Tmux};
 use jiff::Timestamp;
 use std::path::PathBuf;
+use std::time::Duration;
 
 /// When somebody looks at the worktree of an agent that has ended, in milliseconds: its last processes are gone by then.
 const WORKTREE_MS: i64 = 2_000;
@@ -28,6 +29,8 @@ pub struct Aftermath {
     shown: Vec<(PathBuf, String, Status)>,
     /// Terminals that ended.
     ended: Vec<TerminalId>,
+    /// Terminals that ended and wait to be resumed.
+    lost: Vec<TerminalId>,
     /// Panes that stay with their person when the agent in them has ended.
     released: Vec<(PathBuf, PaneId, TerminalId)>,
     /// Processes of agents that a person started and that have ended.
@@ -120,8 +123,11 @@ impl Aftermath {
                 let _ = store.write(Durability::Process, Budget::Status, |tx| tx.disarm(&socket));
             }
         }
+        for id in self.ended.iter().chain(&self.lost) {
+            remove_files(cx, store, id);
+        }
+        // The lock of one that waits on stays: a helper that still has it is waited for by those after the resumption.
         for id in &self.ended {
-            let _ = std::fs::remove_dir_all(cx.home.run_of(id.as_str()));
             TerminalLock::remove(&cx.home, id.as_str());
         }
         for pid in &self.gone {
@@ -166,6 +172,27 @@ impl Aftermath {
             notify::tell(cx, socket, notice);
         }
     }
+}
+
+/// The lock of whoever writes or removes the files of a terminal.
+pub(super) fn files_lock(id: &TerminalId) -> String {
+    format!("{id}.files")
+}
+
+/// Removes the files of a terminal that has ended, unless it is being started again.
+fn remove_files(cx: &Context, store: &mut Store, id: &TerminalId) {
+    let lock = files_lock(id);
+    let Ok(Some(held)) = TerminalLock::acquire(&cx.home, &lock, Duration::ZERO) else {
+        return;
+    };
+    let ended = store
+        .read(|tx| tx.terminal(id))
+        .is_ok_and(|terminal| terminal.is_none_or(|terminal| !terminal.alive()));
+    if ended {
+        let _ = std::fs::remove_dir_all(cx.home.run_of(id.as_str()));
+    }
+    drop(held);
+    TerminalLock::remove(&cx.home, &lock);
 }
 
 /// The counts of the server at `socket`.
@@ -221,7 +248,7 @@ pub fn forget_shown(store: &mut Store, tmux: &Tmux) -> crate::error::Result<()> 
 }
 
 /// Ends a terminal in a transaction: nothing is lost silently. What waits for it is dead with the reason, a handoff that it was at has
-/// its answer, and the audit log says so.
+/// its answer, and the audit log says so. One that was being resumed, and ended before it was heard from, waits on (see [`lose`]).
 pub fn end(
     tx: &Tx<'_>,
     terminal: &Terminal,
@@ -230,22 +257,146 @@ pub fn end(
     at: Timestamp,
     aftermath: &mut Aftermath,
 ) -> Result<(), Error> {
+    if terminal.loss.is_some() && source != Source::Command {
+        lose(tx, terminal, reason, source, at, aftermath)?;
+        aftermath.count(terminal);
+        return aftermath.arm(tx, terminal, at);
+    }
+    if !exit(tx, terminal, reason, source, at)? {
+        return Ok(());
+    }
+    tx.give_terminal_up(&terminal.id)?;
+    bury(tx, terminal, reason, at, aftermath)?;
+    tx.clear_due(DueKind::Deliver, terminal.id.as_str())?;
+    tx.clear_due(DueKind::Park, terminal.id.as_str())?;
+    super::approve::withdraw_all(tx, &terminal.id, "the agent has ended", true, at, aftermath)?;
+    super::flow::ended(tx, terminal, at)?;
+    worktree_due(tx, terminal, at)?;
+    audit(tx, terminal, "terminal.exited", reason, source, at)?;
+    aftermath.ended.push(terminal.id.clone());
+    if terminal.adopted {
+        aftermath.gone.extend(terminal.root.map(|root| root.pid));
+    }
+    if terminal.adopted
+        && let (Some(server), Some(pane)) = (&terminal.server, &terminal.pane)
+        && let Some(pane) = PaneId::parse(pane)
+    {
+        aftermath
+            .released
+            .push((server.socket.clone(), pane, terminal.id.clone()));
+    }
+    aftermath.count(terminal);
+    aftermath.arm(tx, terminal, at)
+}
+
+/// Ends a terminal whose server died, or whose machine was restarted, and that can be resumed: what waits for it waits on, a handoff that it
+/// was at stays open, and what it asked a person for is withdrawn, so that it asks again.
+pub fn lose(
+    tx: &Tx<'_>,
+    terminal: &Terminal,
+    reason: &str,
+    source: Source,
+    at: Timestamp,
+    aftermath: &mut Aftermath,
+) -> Result<(), Error> {
+    if !exit(tx, terminal, reason, source, at)? {
+        return Ok(());
+    }
+    tx.lose_terminal(&terminal.id, terminal.state.status, at)?;
+    for id in tx.keep_messages(&terminal.id, &format!("waits to be resumed: {reason}"))? {
+        tx.clear_due(DueKind::Proof, &id.to_string())?;
+    }
+    tx.clear_due(DueKind::Deliver, terminal.id.as_str())?;
+    tx.clear_due(DueKind::Park, terminal.id.as_str())?;
+    let why = super::recover::asks_again(reason);
+    super::approve::withdraw_all(tx, &terminal.id, &why, true, at, aftermath)?;
+    audit(tx, terminal, "terminal.lost", reason, source, at)?;
+    aftermath.lost.push(terminal.id.clone());
+    if terminal.adopted {
+        aftermath.gone.extend(terminal.root.map(|root| root.pid));
+    }
+    Ok(())
+}
+
+/// Nobody will resume a lost terminal: what waited for it comes to its end. Says whether it was lost.
+pub fn give_up(
+    tx: &Tx<'_>,
+    terminal: &Terminal,
+    at: Timestamp,
+    aftermath: &mut Aftermath,
+) -> Result<bool, Error> {
+    if !tx.give_terminal_up(&terminal.id)? {
+        return Ok(false);
+    }
+    let reason = format!("{}; it was given up", terminal.state.reason);
+    bury(tx, terminal, &reason, at, aftermath)?;
+    worktree_due(tx, terminal, at)?;
+    audit(
+        tx,
+        terminal,
+        "terminal.given_up",
+        &reason,
+        Source::Command,
+        at,
+    )?;
+    aftermath.ended.push(terminal.id.clone());
+    Ok(true)
+}
+
+/// Somebody looks at the worktree of a terminal that has ended, whatever becomes of this process.
+fn worktree_due(tx: &Tx<'_>, terminal: &Terminal, at: Timestamp) -> Result<(), Error> {
+    if !terminal.worktree.as_ref().is_some_and(Worktree::is_there) {
+        return Ok(());
+    }
+    let server = terminal.server.as_ref();
+    let server = server.map(|server| server.socket.to_string_lossy().into_owned());
+    let id = terminal.id.as_str();
+    let when = clock::after_ms(at, WORKTREE_MS);
+    tx.set_due(DueKind::Worktree, id, server.as_deref(), when)
+}
+
+fn exit(
+    tx: &Tx<'_>,
+    terminal: &Terminal,
+    reason: &str,
+    source: Source,
+    at: Timestamp,
+) -> Result<bool, Error> {
     let change = Change {
         status: Status::Exited,
         reason: reason.to_owned(),
     };
-    if !tx.set_state(&terminal.id, &change, source, at)? {
-        return Ok(());
-    }
+    tx.set_state(&terminal.id, &change, source, at)
+}
+
+fn audit(
+    tx: &Tx<'_>,
+    terminal: &Terminal,
+    action: &str,
+    reason: &str,
+    source: Source,
+    at: Timestamp,
+) -> Result<(), Error> {
+    let detail = serde_json::json!({"reason": reason});
+    let subject = terminal.id.as_str();
+    tx.audit(at, action, subject, "conductor", source.as_str(), detail)?;
+    Ok(())
+}
+
+/// What waits for a terminal that will never take it is dead, and the handoff that it was at has its answer.
+fn bury(
+    tx: &Tx<'_>,
+    terminal: &Terminal,
+    reason: &str,
+    at: Timestamp,
+    aftermath: &mut Aftermath,
+) -> Result<(), Error> {
     for id in tx.bury_messages(&terminal.id, &format!("the receiver has ended: {reason}"))? {
         tx.clear_due(DueKind::Proof, &id.to_string())?;
         super::approve::withdraw_message(tx, id, "the receiver has ended", aftermath)?;
         bounce::tell(tx, id, at, aftermath)?;
         tracing::info!(message = %id, terminal = %terminal.id, status = MessageStatus::Dead.as_str(), "message ended with its receiver");
     }
-    tx.clear_due(DueKind::Deliver, terminal.id.as_str())?;
-    tx.clear_due(DueKind::Park, terminal.id.as_str())?;
-    super::approve::withdraw_all(tx, &terminal.id, "the agent has ended", true, at, aftermath)?;
     if let Some(handoff) = tx.handoff_of_worker(&terminal.id)?
         && handoff.status == HandoffStatus::Running
     {
@@ -266,38 +417,5 @@ pub fn end(
             clock::after_ms(at, 500),
         )?;
     }
-    super::flow::ended(tx, terminal, at)?;
-    if terminal.worktree.as_ref().is_some_and(Worktree::is_there) {
-        let server = terminal.server.as_ref();
-        let server = server.map(|server| server.socket.to_string_lossy().into_owned());
-        let when = clock::after_ms(at, WORKTREE_MS);
-        tx.set_due(
-            DueKind::Worktree,
-            terminal.id.as_str(),
-            server.as_deref(),
-            when,
-        )?;
-    }
-    tx.audit(
-        at,
-        "terminal.exited",
-        terminal.id.as_str(),
-        "conductor",
-        source.as_str(),
-        serde_json::json!({"reason": reason}),
-    )?;
-    aftermath.ended.push(terminal.id.clone());
-    if terminal.adopted {
-        aftermath.gone.extend(terminal.root.map(|root| root.pid));
-    }
-    if terminal.adopted
-        && let (Some(server), Some(pane)) = (&terminal.server, &terminal.pane)
-        && let Some(pane) = PaneId::parse(pane)
-    {
-        aftermath
-            .released
-            .push((server.socket.clone(), pane, terminal.id.clone()));
-    }
-    aftermath.count(terminal);
-    aftermath.arm(tx, terminal, at)
+    Ok(())
 }

@@ -220,7 +220,14 @@ fn ripe(store: &mut Store, handoff: &Handoff, now: Timestamp) -> Result<Option<H
         return Ok(Some(status));
     }
     if now >= handoff.deadline_at {
-        let text = "the worker did not finish in its time; it is still there";
+        let lost = store
+            .read(|tx| tx.terminal(&handoff.worker))?
+            .is_some_and(|worker| worker.lost());
+        let text = if lost {
+            "the worker did not finish in its time: its tmux server has ended; `conductor-hook recover --resume` takes it up again"
+        } else {
+            "the worker did not finish in its time; it is still there"
+        };
         store.write(Durability::Process, Budget::Call, |tx| {
             tx.answer_handoff_if_none(
                 &handoff.id,
@@ -256,6 +263,9 @@ fn missed(store: &mut Store, handoff: &Handoff, now: Timestamp) -> Result<Option
             return Ok(None);
         }
         (HandoffStatus::Done, worker.last_answer.unwrap_or_default())
+    } else if worker.lost() {
+        // It goes on once it is resumed; until then the time that it has runs.
+        return Ok(None);
     } else {
         let reason = format!("the worker has ended: {}", worker.state.reason);
         (HandoffStatus::Error, reason)
@@ -416,15 +426,15 @@ fn cut(answer: &str, worker: &TerminalId) -> String {
     }
 }
 
-/// An answer was taken for a call. Where the process that took it is gone and the caller lives, its client may never have read it:
-/// it is said once more, in the inbox. Where it was put there, only its worker may still have to be closed.
+/// An answer was taken for a call. Where the process that took it is gone and the caller lives or will again, its client may never
+/// have read it: it is said once more, in the inbox. Where it was put there, only its worker may still have to be closed.
 fn confirm_given(cx: &Context, store: &mut Store, handoff: &Handoff) -> Result<()> {
     if handoff.waiter.is_none() {
         finish(cx, store, handoff);
         return Ok(());
     }
     let caller = store.read(|tx| tx.terminal(&handoff.caller))?;
-    if !waited_for(handoff) && caller.is_some_and(|caller| caller.alive()) {
+    if !waited_for(handoff) && caller.is_some_and(|caller| caller.alive() || caller.lost()) {
         return give_back(cx, store, &handoff.id);
     }
     Ok(store.write(Durability::Process, Budget::Call, |tx| {

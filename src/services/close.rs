@@ -17,7 +17,7 @@ const GRACE: Duration = Duration::from_secs(2);
 
 /// Ends one terminal: its pane, if it is still the terminal's, and every process of the agent. With `force` nothing gets time to say
 /// goodbye. Then its worktree is removed, if nothing is lost with it; of a terminal that has ended only this is done, unless its agent
-/// outlived the helper that ended it.
+/// outlived the helper that ended it. One that waits to be resumed is given up.
 pub fn close(
     cx: &Context,
     store: &mut Store,
@@ -32,6 +32,9 @@ pub fn close(
 
 /// As [`close`], and leaves the worktree to be looked at when it is due: git may be slow, and keeps no other agent alive.
 pub fn end(cx: &Context, store: &mut Store, terminal: &Terminal, force: bool) -> Result<()> {
+    if terminal.lost() {
+        give_up(cx, store, terminal)?;
+    }
     if !terminal.alive() && (terminal.adopted || !recover::runs(terminal)) {
         return Ok(());
     }
@@ -88,6 +91,15 @@ pub fn end(cx: &Context, store: &mut Store, terminal: &Terminal, force: bool) ->
         proc::end(&family, grace);
     }
     recorded?;
+    aftermath.run(cx, store);
+    Ok(())
+}
+
+fn give_up(cx: &Context, store: &mut Store, terminal: &Terminal) -> Result<()> {
+    let mut aftermath = Aftermath::default();
+    store.write(Durability::Process, Budget::Call, |tx| {
+        after::give_up(tx, terminal, clock::now(), &mut aftermath)
+    })?;
     aftermath.run(cx, store);
     Ok(())
 }

@@ -5,6 +5,7 @@ mod upkeep;
 
 use super::canary;
 use super::context::Context;
+use super::offer;
 use super::plugin;
 use super::policy;
 use super::profile::Trusted;
@@ -122,6 +123,7 @@ pub fn examine(cx: &Context) -> Result<Vec<Finding>> {
                 ),
             });
             findings.extend(terminals(&mut store)?);
+            findings.extend(resumable(&mut store)?);
             findings.push(waiting(queues::queues(&mut store)?));
             let rates = store.read(|tx| tx.proof_rates(None))?;
             findings.extend(queues::proofs(rates).into_iter().map(proven));
@@ -345,6 +347,28 @@ fn terminals(store: &mut Store) -> Result<Vec<Finding>> {
         }
     }
     Ok(findings)
+}
+
+/// What the end of a tmux server has left to be resumed.
+fn resumable(store: &mut Store) -> Result<Option<Finding>> {
+    let lost = offer::lost(store)?;
+    if lost.is_empty() {
+        return Ok(None);
+    }
+    let mut waiting = 0;
+    for terminal in &lost {
+        waiting += store.read(|tx| tx.open_count(Some(&terminal.id)))?;
+    }
+    Ok(Some(bad(
+        Level::Warning,
+        "recovery",
+        format!(
+            "{} ended agents can be resumed; {waiting} messages wait for them",
+            lost.len()
+        ),
+        "nobody else takes their work up, and messages expire",
+        "`conductor-hook recover --resume` starts them again, `conductor-hook close TERMINAL` gives one up",
+    )))
 }
 
 /// What waits, and why.

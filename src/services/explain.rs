@@ -92,6 +92,9 @@ pub fn explain(cx: &Context, store: &mut Store, terminal: &Terminal) -> Result<E
                 .to_owned()
         });
     }
+    if terminal.lost() {
+        remedy = Some("`recover --resume` starts it again, `close` gives it up".to_owned());
+    }
     let age = |at: jiff::Timestamp| (now.as_millisecond() - at.as_millisecond()) / 1000;
     Ok(Explanation {
         id: terminal.id.to_string(),

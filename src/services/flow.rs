@@ -10,12 +10,14 @@ mod fate;
 mod file;
 mod gate;
 mod held;
+mod moving;
 mod origin;
 mod start;
 mod units;
 
 pub use driver::{Driver, drivers};
 pub use due::due;
+pub use moving::move_here;
 pub use units::{Unit, units};
 
 use super::after::Aftermath;

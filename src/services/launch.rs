@@ -325,6 +325,7 @@ fn terminal(
     session_owned: bool,
 ) -> Result<TerminalId> {
     let now = clock::now();
+    let hooked = hooked(cx, &plan.manifest);
     let mut row = Terminal {
         id: TerminalId::from_bytes(random()?),
         session: session.to_owned(),
@@ -358,10 +359,14 @@ fn terminal(
         session_owned,
         env: plan.env.clone(),
         settled: 0,
-        hooked: hooked(cx, &plan.manifest),
+        hooked,
         adopted: false,
         args: plan.extra.clone(),
         worktree: None,
+        loss: None,
+        spot: None,
+        // Without hooks nothing tells when it begins.
+        begun: !hooked,
     };
     let window = window_name(store, session, &plan.profile.name)?;
     loop {
@@ -390,7 +395,7 @@ fn terminal(
         .map_or(Ok(()), |prospect| {
             worktree::create(store, &mut row, prospect)
         })
-        .inspect_err(|failure| end(store, &row, failure));
+        .inspect_err(|failure| not_started(cx, store, &row, failure.message()));
     let started = made.and_then(|()| start(cx, store, plan, &row, (placement, &window), false));
     if let Err(failure) = started {
         worktree::settle(cx, store, &row.id);
@@ -442,27 +447,25 @@ pub(super) fn start(
         Ok(cx.tmux.start_pane(placement, window, &row.cwd, &argv)?)
     });
     if let Err(failure) = started.and_then(|started| wait_registered(store, &row.id, started.pid)) {
-        end(store, row, &failure);
-        let _ = std::fs::remove_dir_all(cx.home.run_of(row.id.as_str()));
+        not_started(cx, store, row, failure.message());
         return Err(failure.context(format!("start {}", plan.manifest.title)));
     }
     // An agent whose events do not say that it is up is looked at.
     super::deliver::deliver(cx, store, &row.id)
 }
 
-/// Ends the row of an agent that could not be started.
-fn end(store: &mut Store, row: &Terminal, failure: &Failure) {
+/// Writes the files of an agent that is started by other means than a new pane.
+pub(super) fn write_files(cx: &Context, plan: &Plan, row: &Terminal, resume: bool) -> Result<()> {
+    files::write(cx, plan, row, resume)
+}
+
+/// Ends a row whose agent could not be started.
+pub(super) fn not_started(cx: &Context, store: &mut Store, row: &Terminal, why: &str) {
     let _ = store.write(Durability::Process, Budget::Call, |tx| {
         let mut aftermath = Aftermath::default();
-        super::after::end(
-            tx,
-            row,
-            failure.message(),
-            Source::Process,
-            clock::now(),
-            &mut aftermath,
-        )
+        super::after::end(tx, row, why, Source::Process, clock::now(), &mut aftermath)
     });
+    let _ = std::fs::remove_dir_all(cx.home.run_of(row.id.as_str()));
 }
 
 /// The shim registers within milliseconds; a pane that is gone before that has failed.
@@ -522,7 +525,7 @@ fn random<const N: usize>() -> Result<[u8; N]> {
 }
 
 /// A random UUID (RFC 9562, version 4).
-fn uuid() -> Result<String> {
+pub(super) fn uuid() -> Result<String> {
     let mut bytes = random::<16>()?;
     bytes[6] = (bytes[6] & 0x0f) | 0x40;
     bytes[8] = (bytes[8] & 0x3f) | 0x80;

@@ -113,8 +113,8 @@ pub fn tell(cx: &Context, socket: &Path, notice: &Notice) {
     };
     let text = notice.text();
     match Tmux::at(socket).notify(&text, notice.pane(), usual) {
-        Ok(ways) => {
-            if let Some(argv) = notify.command.filter(|_| ways.command) {
+        Ok(told) => {
+            if let Some(argv) = notify.command.filter(|_| told.ways.command) {
                 start(&argv, notice, &crate::domain::text::one_line(&text));
             }
         }

@@ -11,7 +11,7 @@ use self::record::{Manners, carried, store_event};
 use super::after::Aftermath;
 use super::context::Context;
 use super::deliver::{place, socket};
-use super::{clean, identity, logs};
+use super::{clean, identity, logs, recover};
 use crate::clock;
 use crate::domain::event::AgentEvent;
 use crate::domain::message::{Message, MessageStatus, Transport};
@@ -438,6 +438,10 @@ impl Session {
         } else {
             ("event.before_commit", "event.committed")
         };
+        // What closes an agent's pane may be the end of its whole server: then nobody wanted this end.
+        let ends = matches!(incoming.event, AgentEvent::Ended { .. });
+        let lost = (ends && recover::server_dies(&self.terminal))
+            .then(|| recover::kept(&self.cx, &self.terminal, recover::SERVER_GONE));
         failpoint::hit(before);
         let logged = if record::rests(&incoming.event) {
             logs::on_disk(&self.cx.home.terminal_log(id.as_str()))
@@ -449,6 +453,10 @@ impl Session {
                 let Some(terminal) = tx.terminal(&id)? else {
                     return Ok(Vec::new());
                 };
+                if let Some(kept) = &lost {
+                    record::store_lost(tx, &terminal, incoming, kept, at, &mut aftermath)?;
+                    return Ok(Vec::new());
+                }
                 let contexts = store_event(tx, &terminal, incoming, manners, at, &mut aftermath)?;
                 if record::rests(&incoming.event) {
                     clean::after_turn(tx, &terminal, logged, at)?;

@@ -36,6 +36,8 @@ pub struct LoadReport {
     pub foreign_hooks: Vec<&'static str>,
     /// Whether the status line has our segment.
     pub segment: bool,
+    /// Whether tmux-resurrect tells us what it saves and restores.
+    pub resurrect: bool,
 }
 
 /// What `unload` took out.
@@ -79,6 +81,8 @@ pub struct PluginStatus {
 /// What is remembered of a server.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 struct Memory {
+    /// Whether the plugin is loaded into it.
+    loaded: bool,
     key: Option<String>,
     left: Option<Place>,
     right: Option<Place>,
@@ -86,6 +90,7 @@ struct Memory {
     others: Vec<(String, String)>,
 }
 
+const LOADED_MARK: &str = "plugin.loaded";
 const KEY: &str = "plugin.key";
 const LEFT: &str = "plugin.status-left";
 const RIGHT: &str = "plugin.status-right";
@@ -95,6 +100,7 @@ impl Memory {
         let mut memory = Self::default();
         for (name, value) in store.read(|tx| tx.remembered(server))? {
             match name.as_str() {
+                LOADED_MARK => memory.loaded = true,
                 KEY => memory.key = Some(value),
                 LEFT => memory.left = Place::parse(&value),
                 RIGHT => memory.right = Place::parse(&value),
@@ -107,6 +113,7 @@ impl Memory {
     fn write(&self, store: &mut Store, server: &str) -> Result<()> {
         let place = |place: Option<Place>| place.map(|place| place.as_str().to_owned());
         let ours = [
+            (LOADED_MARK, self.loaded.then(|| "1".to_owned())),
             (KEY, self.key.clone()),
             (LEFT, place(self.left)),
             (RIGHT, place(self.right)),
@@ -134,6 +141,24 @@ fn server_key(server: &Server) -> String {
         server.pid,
         server.start
     )
+}
+
+/// The servers that the plugin is loaded into, as far as is remembered: socket, process, start time. Some may have ended.
+pub fn loaded_into(store: &mut Store) -> Result<Vec<Server>> {
+    let keys = store.read(|tx| tx.who_remembers(LOADED_MARK))?;
+    Ok(keys.iter().filter_map(|key| server_of_key(key)).collect())
+}
+
+fn server_of_key(key: &str) -> Option<Server> {
+    // A socket's path may hold bars itself.
+    let mut parts = key.rsplitn(3, '|');
+    let start = parts.next()?.parse().ok()?;
+    let pid = parts.next()?.parse().ok()?;
+    Some(Server {
+        socket: parts.next()?.into(),
+        pid,
+        start,
+    })
 }
 
 /// One load or unload at a time: both read the status line, change it and write it back.
@@ -230,8 +255,16 @@ pub fn load(store: &mut Store, tmux: &Tmux, home: &Home, binary: &Path) -> Resul
         other => other.clone(),
     };
     (memory.left, memory.right) = (line.left_place, line.right_place);
+    memory.loaded = true;
     if memory != before_memory {
         memory.write(store, &server)?;
+    }
+    if !before_memory.loaded {
+        // What was armed at this socket was armed in an earlier server.
+        let socket = tmux.socket_text();
+        store.write(Durability::Process, Budget::Call, |tx| {
+            tx.server_gone(&socket)
+        })?;
     }
 
     let mut wanted = of(&standing, Standing::Ours);
@@ -265,12 +298,14 @@ pub fn load(store: &mut Store, tmux: &Tmux, home: &Home, binary: &Path) -> Resul
         tmux.release_length()?;
     }
     run(tmux, &line.set_list(&found.line))?;
+    let resurrect = tmux.hook_resurrect()?;
     Ok(LoadReport {
         tmux: version.to_string(),
         key,
         taken_keys: bindings.taken(),
         foreign_hooks: of(&standing, Standing::Foreign),
         segment: line.shows(),
+        resurrect,
     })
 }
 
@@ -287,6 +322,8 @@ pub fn unload(store: &mut Store, tmux: &Tmux, home: &Home) -> Result<UnloadRepor
 
     run(tmux, &hooks::unset_list(&ours))?;
     tmux.forget_all_wakes()?;
+    tmux.withdraw_offer()?;
+    tmux.unhook_resurrect()?;
     // Without any memory (another database) a loaded plugin's key is found by what it does.
     let forgotten = memory == Memory::default() && found.loaded.is_some();
     let own = memory

@@ -11,7 +11,7 @@ use crate::domain::text;
 use crate::error::Result;
 use crate::failpoint;
 use crate::providers::{self, Catalogue, Channel, Manifest, Seen};
-use crate::store::{Budget, DueKind, Durability, Store, TerminalLock};
+use crate::store::{Budget, DueKind, Durability, LOST, Store, TerminalLock};
 use crate::tmux::{PaneId, Tmux};
 use jiff::Timestamp;
 use std::time::Duration;
@@ -275,9 +275,12 @@ fn give_up_or_repeat(
     let mut aftermath = Aftermath::default();
     store.write(Durability::Process, Budget::Call, |tx| {
         let now = clock::now();
-        // What the gate refused was never in the pane.
+        // What the gate refused was never in the pane, and that a server died says nothing about the agent.
         let tries = tx.attempts(message.id)?;
-        let pasted = tries.iter().filter(|one| one.outcome != "refused").count();
+        let pasted = tries
+            .iter()
+            .filter(|one| one.outcome != "refused" && one.outcome != LOST)
+            .count();
         if pasted >= MAX_ATTEMPTS {
             let reason = match message.transport {
                 Some(Transport::McpRead) => "the agent did not read it",

@@ -2,18 +2,20 @@
 
 use super::after::{self, Aftermath};
 use super::context::Context;
-use crate::clock;
+use crate::clock::{self, Deadline};
 use crate::domain::handoff::HandoffStatus;
+use crate::domain::loss::Spot;
 use crate::domain::message::MessageStatus;
 use crate::domain::terminal::{Server, Source, Status, Terminal};
 use crate::domain::text::one_line;
-use crate::error::Result;
-use crate::proc::Identity;
+use crate::error;
+use crate::proc::{self, Identity, Process};
 use crate::store::{Budget, DueKind, Durability, Store, Tx};
 use crate::tmux::{self, Pane, PaneId, Tmux};
 use jiff::Timestamp;
 use serde::Serialize;
 use std::path::PathBuf;
+use std::time::Duration;
 
 /// A launch that has not registered after this time never will, in milliseconds.
 const START_LIMIT_MS: i64 = 30_000;
@@ -25,14 +27,29 @@ pub struct Finding {
     pub terminal: String,
     /// What is so.
     pub reason: String,
+    /// Whether it waits to be resumed.
+    pub lost: bool,
 }
 
 /// What is true of one terminal.
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Truth {
-    Lives { session: String, window: String },
+    Lives {
+        session: String,
+        window: String,
+        spot: Spot,
+    },
     Ended(String),
+    /// Its server died under it: nobody wanted its end.
+    Lost(String),
     NotYet,
+}
+
+/// What the comparison changes about one terminal.
+enum Change {
+    End(String),
+    Lose(String, Result<(), String>),
+    Move(String, String, Spot),
 }
 
 /// What a server answered.
@@ -60,11 +77,15 @@ fn judge(
             Truth::NotYet
         };
     };
+    // A process of another boot is not looked for: its pid may be somebody else's now, and its socket another server's.
+    if !proc::of_this_boot(root.start) {
+        return Truth::Lost("the machine was restarted".to_owned());
+    }
     let Panes::There(found, panes) = panes else {
-        return Truth::Ended("the tmux server is gone".to_owned());
+        return Truth::Lost(SERVER_GONE.to_owned());
     };
     if (found.pid, found.start) != (server.pid, server.start) {
-        return Truth::Ended("the tmux server was restarted".to_owned());
+        return Truth::Lost("the tmux server was restarted".to_owned());
     }
     let id = PaneId::parse(pane);
     let Some(pane) = panes.iter().find(|p| Some(p.id) == id) else {
@@ -86,17 +107,78 @@ fn judge(
     Truth::Lives {
         session: one_line(session),
         window: one_line(window),
+        spot: pane.spot.clone(),
+    }
+}
+
+/// Why a terminal has ended whose server was found dying.
+pub(super) const SERVER_GONE: &str = "the tmux server is gone";
+
+/// Why what an agent asked for is withdrawn when its server died.
+pub(super) fn asks_again(reason: &str) -> String {
+    format!("{reason}: the agent asks again once it is resumed")
+}
+
+/// What becomes of a terminal whose server died: it waits to be resumed where that is possible at all. One of a flow does not: the next run
+/// starts a new agent.
+pub(super) fn kept(cx: &Context, terminal: &Terminal, reason: &str) -> Result<(), String> {
+    if terminal.of_flow() {
+        return Err(reason.to_owned());
+    }
+    match super::resume::never(cx, terminal) {
+        None => Ok(()),
+        Some(why) => Err(format!("{reason}; it cannot be resumed: {why}")),
+    }
+}
+
+/// Ends a terminal whose server died, as [`kept`] says.
+pub(super) fn end_lost(
+    tx: &Tx<'_>,
+    terminal: &Terminal,
+    kept: &Result<(), String>,
+    (reason, source): (&str, Source),
+    at: Timestamp,
+    aftermath: &mut Aftermath,
+) -> Result<(), crate::store::Error> {
+    if let Some(server) = &terminal.server {
+        tx.server_gone(&server.socket.to_string_lossy())?;
+    }
+    match kept {
+        Ok(()) => after::lose(tx, terminal, reason, source, at, aftermath),
+        Err(reason) => after::end(tx, terminal, reason, source, at, aftermath),
+    }
+}
+
+/// Whether the tmux server of a terminal is gone, or about to be. A server that ends closes its panes before it is gone.
+pub(super) fn server_dies(terminal: &Terminal) -> bool {
+    let Some(server) = &terminal.server else {
+        return false;
+    };
+    let gone = || Process::of(server.pid).is_none_or(|process| process.zombie);
+    if gone() {
+        return true;
+    }
+    match Tmux::at(&server.socket).identify() {
+        Ok((found, _)) => (found.pid, found.start) != (server.pid, server.start),
+        Err(tmux::Error::NoServer(_)) => true,
+        Err(_) => {
+            let deadline = Deadline::after(Duration::from_millis(500));
+            while !gone() && !deadline.passed() {
+                clock::sleep(Duration::from_millis(10), &deadline);
+            }
+            gone()
+        }
     }
 }
 
 /// Compares all living terminals with their servers, and mends the records; says which ended.
-pub fn all(cx: &Context, store: &mut Store) -> Result<Vec<Finding>> {
+pub fn all(cx: &Context, store: &mut Store) -> error::Result<Vec<Finding>> {
     let living = store.read(|tx| tx.live_terminals())?;
     compare(cx, store, &living, false)
 }
 
 /// As [`all`], without changing anything.
-pub fn preview(cx: &Context, store: &mut Store) -> Result<Vec<Finding>> {
+pub fn preview(cx: &Context, store: &mut Store) -> error::Result<Vec<Finding>> {
     let living = store.read(|tx| tx.live_terminals())?;
     compare(cx, store, &living, true)
 }
@@ -110,7 +192,11 @@ pub fn runs(terminal: &Terminal) -> bool {
 }
 
 /// Compares the terminals of one terminal's server.
-pub fn server_of(cx: &Context, store: &mut Store, terminal: &Terminal) -> Result<Vec<Finding>> {
+pub fn server_of(
+    cx: &Context,
+    store: &mut Store,
+    terminal: &Terminal,
+) -> error::Result<Vec<Finding>> {
     let socket = terminal.server.as_ref().map(|server| server.socket.clone());
     let living: Vec<Terminal> = store
         .read(|tx| tx.live_terminals())?
@@ -125,7 +211,7 @@ fn compare(
     store: &mut Store,
     living: &[Terminal],
     dry: bool,
-) -> Result<Vec<Finding>> {
+) -> error::Result<Vec<Finding>> {
     let mut sockets: Vec<PathBuf> = Vec::new();
     for socket in living
         .iter()
@@ -162,20 +248,35 @@ fn compare(
                 None => continue,
             },
         };
+        let finding = |reason: String, lost: bool| Finding {
+            terminal: terminal.id.to_string(),
+            reason,
+            lost,
+        };
         match judge(terminal, panes, Identity::alive, now.as_millisecond()) {
             Truth::Ended(reason) => {
-                findings.push(Finding {
-                    terminal: terminal.id.to_string(),
-                    reason: reason.clone(),
-                });
-                changes.push((terminal, Truth::Ended(reason)));
+                findings.push(finding(reason.clone(), false));
+                changes.push((terminal, Change::End(reason)));
             }
-            Truth::Lives { session, window }
-                if session != terminal.session || window != terminal.window =>
-            {
-                changes.push((terminal, Truth::Lives { session, window }));
+            Truth::Lost(reason) => {
+                let kept = kept(cx, terminal, &reason);
+                let said = kept.clone().err().unwrap_or_else(|| reason.clone());
+                findings.push(finding(said, kept.is_ok()));
+                changes.push((terminal, Change::Lose(reason, kept)));
             }
-            Truth::Lives { .. } | Truth::NotYet => {}
+            Truth::Lives {
+                session,
+                window,
+                spot,
+            } => {
+                let same = session == terminal.session
+                    && window == terminal.window
+                    && terminal.spot.as_ref() == Some(&spot);
+                if !same {
+                    changes.push((terminal, Change::Move(session, window, spot)));
+                }
+            }
+            Truth::NotYet => {}
         }
     }
     if dry || changes.is_empty() {
@@ -183,15 +284,18 @@ fn compare(
     }
     let mut aftermath = Aftermath::default();
     store.write(Durability::Process, Budget::Call, |tx| {
-        for (terminal, truth) in &changes {
-            match truth {
-                Truth::Ended(reason) => {
+        for (terminal, change) in &changes {
+            match change {
+                Change::End(reason) => {
                     after::end(tx, terminal, reason, Source::Process, now, &mut aftermath)?;
                 }
-                Truth::Lives { session, window } => {
-                    tx.note_place(&terminal.id, session, window)?;
+                Change::Lose(reason, kept) => {
+                    let why = (reason.as_str(), Source::Process);
+                    end_lost(tx, terminal, kept, why, now, &mut aftermath)?;
                 }
-                Truth::NotYet => {}
+                Change::Move(session, window, spot) => {
+                    tx.note_place(&terminal.id, session, window, spot)?;
+                }
             }
         }
         Ok::<_, crate::store::Error>(())
@@ -201,7 +305,7 @@ fn compare(
 }
 
 /// Looks again at everything that waits and may have become possible: after a person left a mode, or a client went idle or away.
-pub fn retry_waiting(cx: &Context, store: &mut Store) -> Result<()> {
+pub fn retry_waiting(cx: &Context, store: &mut Store) -> error::Result<()> {
     let waiting = store.read(|tx| {
         let mut waiting = Vec::new();
         for terminal in tx.live_terminals()? {
@@ -229,7 +333,7 @@ fn unattended(
     tx: &Tx<'_>,
     living: &[Terminal],
     now: Timestamp,
-) -> std::result::Result<Vec<(DueKind, String, Terminal)>, crate::store::Error> {
+) -> Result<Vec<(DueKind, String, Terminal)>, crate::store::Error> {
     let mut found = Vec::new();
     for terminal in living {
         if terminal.state.status == Status::Parked {
@@ -262,7 +366,7 @@ fn unattended(
 fn forgotten(
     tx: &Tx<'_>,
     now: Timestamp,
-) -> std::result::Result<Vec<(DueKind, String, Terminal)>, crate::store::Error> {
+) -> Result<Vec<(DueKind, String, Terminal)>, crate::store::Error> {
     let mut found = Vec::new();
     for handoff in tx.waiting_handoffs(now)? {
         if tx.is_due(DueKind::Handoff, &handoff.id)? {
@@ -280,17 +384,17 @@ fn forgotten(
 }
 
 /// What is overdue because a timer was lost is due now, and so is what a killed helper left behind: arms the timers of all servers again.
-pub fn rearm(cx: &Context, store: &mut Store) -> Result<()> {
+pub fn rearm(cx: &Context, store: &mut Store) -> error::Result<()> {
     rearm_after(cx, store, 0)
 }
 
 /// As [`rearm`], for a tick: another may have died when it had taken a delivery out of the table. What is left is due a while later, so that
 /// ticks never chase each other.
-pub(super) fn rearm_later(cx: &Context, store: &mut Store) -> Result<()> {
+pub(super) fn rearm_later(cx: &Context, store: &mut Store) -> error::Result<()> {
     rearm_after(cx, store, UNATTENDED_MS)
 }
 
-fn rearm_after(cx: &Context, store: &mut Store, pause_ms: i64) -> Result<()> {
+fn rearm_after(cx: &Context, store: &mut Store, pause_ms: i64) -> error::Result<()> {
     let now = clock::now();
     if let Err(failure) = super::flow::heal(store) {
         tracing::warn!(%failure, "look after flows");
@@ -387,7 +491,7 @@ mod tests {
                 ["h-1", "h-2", "h-0", "h-4"]
                     .into_iter()
                     .map(|id| tx.is_due(DueKind::Handoff, id))
-                    .collect::<std::result::Result<_, _>>()
+                    .collect::<Result<_, _>>()
             })
             .unwrap();
         assert_eq!(due, [true, false, false, false]);

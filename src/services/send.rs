@@ -186,11 +186,16 @@ pub fn accept(
         .terminal(&order.receiver)?
         .ok_or_else(|| Failure::not_found(format!("there is no terminal {}", order.receiver)))?;
     if !receiver.alive() {
+        let hint = if receiver.lost() {
+            "nothing was stored; `conductor-hook recover --resume` starts it again"
+        } else {
+            "nothing was stored; `conductor-hook sessions` lists the living"
+        };
         return Err(Failure::refused(format!(
             "terminal {} has ended: {}",
             receiver.id, receiver.state.reason
         ))
-        .hint("nothing was stored; `conductor-hook sessions` lists the living"));
+        .hint(hint));
     }
     let most = limits.map_or(MAX_BODY, |limits| limits.max_body_bytes);
     if order.body.len() > most {

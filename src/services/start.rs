@@ -53,7 +53,7 @@ pub fn exec(cx: &Context, id: &str) -> Failure {
     }
 }
 
-fn prepare(cx: &Context, id: &str) -> Result<std::process::Command> {
+pub(super) fn prepare(cx: &Context, id: &str) -> Result<std::process::Command> {
     let id = TerminalId::parse(id).map_err(|e| Failure::usage(e.to_string()))?;
     let mut store = cx.existing_store()?;
     let known = store.read(|tx| tx.terminal(&id))?;
@@ -72,7 +72,7 @@ fn prepare(cx: &Context, id: &str) -> Result<std::process::Command> {
     let launch = LaunchFile::read(&cx.home, &id)?;
     let log = cx.home.terminal_log(id.as_str());
     fsx::open_append(&log).map_err(|e| Failure::state(format!("create the log of {id}: {e}")))?;
-    let (found, window) = cx.tmux.claim_pane(pane, &id, Some(&log))?;
+    let (found, window, spot) = cx.tmux.claim_pane(pane, &id, Some(&log))?;
     let own = Process::own()
         .ok_or_else(|| Failure::failed("read /proc/self: process identity is not available"))?;
     let registration = Registration {
@@ -86,6 +86,7 @@ fn prepare(cx: &Context, id: &str) -> Result<std::process::Command> {
         tty: own.tty,
         session: found.session,
         window,
+        spot,
     };
     let registered = store.write(Durability::Process, Budget::Call, |tx| {
         tx.register_terminal(&id, &registration)

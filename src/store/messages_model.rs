@@ -64,6 +64,9 @@ enum Op {
     Bury {
         receiver: usize,
     },
+    Lose {
+        receiver: usize,
+    },
 }
 
 fn op() -> impl Strategy<Value = Op> {
@@ -84,7 +87,8 @@ fn op() -> impl Strategy<Value = Op> {
         2 => message.prop_map(|message| Op::Release { message }),
         1 => receiver.clone().prop_map(|receiver| Op::GiveUp { receiver }),
         1 => (1..30_i64).prop_map(|after| Op::Expire { after }),
-        1 => receiver.prop_map(|receiver| Op::Bury { receiver }),
+        1 => receiver.clone().prop_map(|receiver| Op::Bury { receiver }),
+        1 => receiver.prop_map(|receiver| Op::Lose { receiver }),
     ]
 }
 
@@ -449,6 +453,22 @@ impl World {
                         .values()
                         .any(|k| k.receiver == *receiver && !k.status.settled()),
                     "all of them"
+                );
+            }
+            Op::Lose { receiver } => {
+                let id = self.receivers[*receiver].clone();
+                let back = self.write(|tx| tx.keep_messages(&id, "its server died"));
+                for known in self.model.values_mut() {
+                    let begun =
+                        matches!(known.status, MessageStatus::Claimed | MessageStatus::Placed);
+                    if known.receiver == *receiver && begun {
+                        known.again = true;
+                        known.status = MessageStatus::Queued;
+                    }
+                }
+                assert!(
+                    back.iter().all(|id| self.model[&id.0].again),
+                    "what may have been seen is marked"
                 );
             }
         }

@@ -14,6 +14,7 @@ mod error;
 mod flows;
 mod handoffs;
 mod lock;
+mod lost;
 mod messages;
 #[cfg(test)]
 mod messages_model;
@@ -34,6 +35,7 @@ pub use db::{Budget, Durability, Store, Syncing, Tx};
 pub use due::{Arm, Due, DueKind};
 pub use error::Error;
 pub use lock::{TerminalLock, WorktreeLock};
+pub use lost::LOST;
 pub use messages::{Attempt, NewMessage};
 pub use proofs::ProofRate;
 pub use retention::{OldTerminal, Room, Stale};

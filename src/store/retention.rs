@@ -81,6 +81,8 @@ pub struct OldTerminal {
     pub waiting: u64,
     /// Whether somebody who lives still waits for its answer.
     pub unanswered: bool,
+    /// Whether its server died under it, and it waits to be resumed or given up.
+    pub lost: bool,
 }
 
 /// The room in the database file.
@@ -135,6 +137,7 @@ impl Tx<'_> {
         let mut statement = self.prepare_cached(
             "SELECT id, ended_at,
                (SELECT count(*) FROM messages m WHERE m.receiver = t.id AND m.status IN ('held', 'queued', 'claimed', 'placed') AND m.final = 0),
+               lost IS NOT NULL,
                EXISTS (SELECT 1 FROM handoffs h JOIN terminals c ON c.id = h.caller
                        WHERE h.worker = t.id AND h.given IS NULL AND c.status <> 'exited')
              FROM terminals t WHERE status = 'exited' AND cleaned_at IS NULL AND ended_at < ?1 ORDER BY ended_at",
@@ -145,17 +148,19 @@ impl Tx<'_> {
                 time(row.get(1)?),
                 count(row, 2)?,
                 row.get(3)?,
+                row.get(4)?,
             ))
         })?;
         let mut old = Vec::new();
         for row in rows {
-            let (id, ended_at, waiting, unanswered) = row?;
+            let (id, ended_at, waiting, lost, unanswered) = row?;
             if let Ok(id) = TerminalId::parse(&id) {
                 old.push(OldTerminal {
                     id,
                     ended_at,
                     waiting,
                     unanswered,
+                    lost,
                 });
             }
         }
@@ -167,7 +172,7 @@ impl Tx<'_> {
     pub fn bury_terminal(&self, id: &TerminalId, at: Timestamp) -> Result<bool, Error> {
         let buried = self.execute(
             "UPDATE terminals SET cleaned_at = ?2, env = '[]', args = '[]', agent_session = NULL, program = NULL
-             WHERE id = ?1 AND status = 'exited' AND cleaned_at IS NULL
+             WHERE id = ?1 AND status = 'exited' AND cleaned_at IS NULL AND lost IS NULL
                AND NOT EXISTS (SELECT 1 FROM messages m WHERE m.receiver = ?1
                  AND m.status IN ('held', 'queued', 'claimed', 'placed') AND m.final = 0)",
             params![id.as_str(), at.as_millisecond()],

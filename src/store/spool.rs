@@ -101,11 +101,12 @@ pub(super) fn drain(home: &Home, tx: &Tx<'_>) -> Result<Drained, Error> {
 
 impl Tx<'_> {
     fn apply_spooled(&self, event: &SpooledEvent) -> Result<(), Error> {
+        let begun = event.status.as_deref() == Some("working") || event.answer.is_some();
         self.execute(
             "UPDATE terminals SET last_event_at = max(coalesce(last_event_at, 0), ?2),
-               last_answer = coalesce(?3, last_answer)
+               last_answer = coalesce(?3, last_answer), begun = max(begun, ?4)
              WHERE id = ?1 AND status <> 'exited'",
-            rusqlite::params![event.terminal, event.at, event.answer],
+            rusqlite::params![event.terminal, event.at, event.answer, begun],
         )?;
         if event.gated {
             self.execute(
@@ -121,6 +122,10 @@ impl Tx<'_> {
         )?;
         // An end has consequences beyond the row; the comparison with the panes finds it and does them all.
         if let Some(status) = event.status.as_deref().filter(|status| *status != "exited") {
+            self.execute(
+                "UPDATE terminals SET lost = NULL, lost_at = NULL WHERE id = ?1 AND status <> 'exited' AND lost IS NOT NULL",
+                [&event.terminal],
+            )?;
             self.execute(
                 "UPDATE terminals SET status = ?2, status_reason = ?3, status_source = 'event', status_since = ?4
                  WHERE id = ?1 AND status <> 'exited' AND status_since <= ?4",

@@ -3,6 +3,7 @@
 use super::db::Tx;
 use super::error::Error;
 use crate::domain::ids::TerminalId;
+use crate::domain::loss::{Loss, Spot};
 use crate::domain::terminal::{Change, Role, Root, Server, Source, State, Status, Terminal};
 use jiff::Timestamp;
 use rusqlite::types::FromSql;
@@ -12,7 +13,8 @@ use std::path::PathBuf;
 pub(super) const COLUMNS: &str = "id, session, window, pane, server_socket, server_pid, server_start, pane_pid, root_pid, root_start, tty,
   provider, profile, role, status, status_reason, status_source, status_since, caller, cwd, model, created_at, ended_at,
   exit_code, agent_session, program, last_event_at, last_answer, gate_seen_at, gate_silent_at, session_owned, env, settled, hooked,
-  adopted, args, worktree, branch, worktree_base, repository, worktree_kept";
+  adopted, args, lost, lost_at, begun, window_id, window_index, pane_index, layout, worktree, branch, worktree_base, repository,
+  worktree_kept";
 
 pub(super) fn time(ms: i64) -> Timestamp {
     Timestamp::from_millisecond(ms).unwrap_or(Timestamp::UNIX_EPOCH)
@@ -115,6 +117,23 @@ pub(super) fn terminal(row: &Row<'_>) -> rusqlite::Result<Terminal> {
         hooked: cells.take()?,
         adopted: cells.take()?,
         args: serde_json::from_str(&cells.text()?).unwrap_or_default(),
+        loss: match (cells.take::<Option<String>>()?, cells.maybe_time()?) {
+            (Some(status), Some(at)) => Some(Loss {
+                status: parse_status(status)?,
+                at,
+            }),
+            _ => None,
+        },
+        begun: cells.take()?,
+        spot: match (cells.take()?, cells.take()?, cells.take()?, cells.take()?) {
+            (Some(window), Some(window_index), Some(pane_index), Some(layout)) => Some(Spot {
+                window,
+                window_index,
+                pane_index,
+                layout,
+            }),
+            _ => None,
+        },
         worktree: super::worktrees::worktree(&mut cells)?,
     })
 }
@@ -154,8 +173,8 @@ impl Tx<'_> {
     pub fn insert_terminal(&self, t: &Terminal) -> Result<bool, Error> {
         let inserted = self.execute(
             "INSERT OR IGNORE INTO terminals (id, session, window, provider, profile, role, status, status_reason, status_source,
-               status_since, caller, cwd, model, created_at, agent_session, session_owned, env, hooked, adopted, args)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20)",
+               status_since, caller, cwd, model, created_at, agent_session, session_owned, env, hooked, adopted, args, begun)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21)",
             params![
                 t.id.as_str(),
                 t.session,
@@ -177,6 +196,7 @@ impl Tx<'_> {
                 t.hooked,
                 t.adopted,
                 serde_json::to_string(&t.args).unwrap_or_default(),
+                t.begun,
             ],
         )?;
         if let (1, Some(worktree)) = (inserted, &t.worktree) {
@@ -241,7 +261,8 @@ impl Tx<'_> {
     pub fn register_terminal(&self, id: &TerminalId, found: &Registration) -> Result<bool, Error> {
         let changed = self.execute(
             "UPDATE terminals SET pane = ?2, server_socket = ?3, server_pid = ?4, server_start = ?5, pane_pid = ?6, root_pid = ?7,
-               root_start = ?8, tty = ?9, session = ?10, window = ?11
+               root_start = ?8, tty = ?9, session = ?10, window = ?11, window_id = ?12, window_index = ?13, pane_index = ?14, layout = ?15,
+               lost = iif(hooked, lost, NULL), lost_at = iif(hooked, lost_at, NULL), offered = 0
              WHERE id = ?1 AND status = 'starting' AND root_pid IS NULL",
             params![
                 id.as_str(),
@@ -255,6 +276,10 @@ impl Tx<'_> {
                 found.tty,
                 found.session,
                 found.window,
+                found.spot.window,
+                found.spot.window_index,
+                found.spot.pane_index,
+                found.spot.layout,
             ],
         )?;
         Ok(changed == 1)
@@ -350,10 +375,24 @@ impl Tx<'_> {
     }
 
     /// Notes where the pane is now.
-    pub fn note_place(&self, id: &TerminalId, session: &str, window: &str) -> Result<(), Error> {
+    pub fn note_place(
+        &self,
+        id: &TerminalId,
+        session: &str,
+        window: &str,
+        spot: &Spot,
+    ) -> Result<(), Error> {
         self.execute(
-            "UPDATE terminals SET session = ?2, window = ?3 WHERE id = ?1 AND (session <> ?2 OR window <> ?3)",
-            params![id.as_str(), session, window],
+            "UPDATE terminals SET session = ?2, window = ?3, window_id = ?4, window_index = ?5, pane_index = ?6, layout = ?7 WHERE id = ?1",
+            params![
+                id.as_str(),
+                session,
+                window,
+                spot.window,
+                spot.window_index,
+                spot.pane_index,
+                spot.layout
+            ],
         )?;
         Ok(())
     }
@@ -394,4 +433,6 @@ pub struct Registration {
     pub session: String,
     /// Window's name.
     pub window: String,
+    /// Where the pane is in its session.
+    pub spot: Spot,
 }

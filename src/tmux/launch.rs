@@ -5,6 +5,7 @@ use super::command::{CommandList, literal};
 use super::error::Error;
 use super::ids::PaneId;
 use crate::domain::ids::{Name, TerminalId};
+use crate::domain::loss::Spot;
 use crate::domain::terminal::Server;
 use std::path::Path;
 
@@ -22,6 +23,15 @@ pub enum Placement {
         /// Side by side instead of one above the other.
         horizontal: bool,
     },
+    /// A new pane next to another one.
+    Beside {
+        /// The other pane.
+        pane: PaneId,
+        /// In front of it in its window's order, instead of after it.
+        before: bool,
+    },
+    /// In a pane that is there, in place of the program that it was started with.
+    In(PaneId),
 }
 
 /// A pane that was started.
@@ -90,6 +100,12 @@ impl Tmux {
             ]
             .map(str::to_owned)
             .to_vec(),
+            Placement::Beside { pane, before } => {
+                let split = ["split-window", "-d", "-t", &pane.to_string()].map(str::to_owned);
+                let first = before.then(|| "-b".to_owned());
+                split.into_iter().chain(first).collect()
+            }
+            Placement::In(pane) => return self.respawn(*pane, &cwd, argv),
         };
         command.extend([
             "-c".to_owned(),
@@ -100,7 +116,28 @@ impl Tmux {
             "--".to_owned(),
         ]);
         command.extend_from_slice(argv);
-        let text = self.run(&CommandList::new().then(command))?;
+        self.started(&CommandList::new().then(command))
+    }
+
+    /// Starts `argv` in a pane that is there: what it was started with is killed.
+    fn respawn(&self, pane: PaneId, cwd: &str, argv: &[String]) -> Result<Started, Error> {
+        let target = pane.to_string();
+        let mut command = ["respawn-pane", "-k", "-t", &target, "-c", cwd, "--"]
+            .map(str::to_owned)
+            .to_vec();
+        command.extend_from_slice(argv);
+        let list = CommandList::new().then(command).then([
+            "display-message",
+            "-p",
+            "-t",
+            &target,
+            STARTED,
+        ]);
+        self.started(&list)
+    }
+
+    fn started(&self, list: &CommandList) -> Result<Started, Error> {
+        let text = self.run(list)?;
         let unexpected = || Error::Unexpected {
             asked: "new pane",
             answer: text.clone(),
@@ -122,13 +159,13 @@ impl Tmux {
     }
 
     /// Makes the pane the terminal's: sets its options, empties its receipts, and pipes its output to the log that `log` names, all in one
-    /// step. Returns server, pane, session and window as they are.
+    /// step. Returns server, pane, session, window and place as they are.
     pub fn claim_pane(
         &self,
         pane: PaneId,
         id: &TerminalId,
         log: Option<&Path>,
-    ) -> Result<(Started, String), Error> {
+    ) -> Result<(Started, String, Spot), Error> {
         let target = pane.to_string();
         let set = |name: &str, value: &str| {
             ["set-option", "-p", "-t", &target, name, value].map(str::to_owned)
@@ -150,15 +187,27 @@ impl Tmux {
             "-p",
             "-t",
             &target,
-            "#{pid}\t#{start_time}\t#{pane_id}\t#{pane_pid}\t#{session_name}\t#{window_name}",
+            "#{pid}\t#{start_time}\t#{pane_id}\t#{pane_pid}\t#{window_id}\t#{window_index}\t#{pane_index}\t#{window_layout}\t#{session_name}\t#{window_name}",
         ]);
         let text = self.run(&list)?;
         let unexpected = || Error::Unexpected {
             asked: "claim pane",
             answer: text.clone(),
         };
-        let fields: Vec<&str> = text.trim_end_matches('\n').splitn(6, '\t').collect();
-        let [pid, start, found, pane_pid, session, window] = fields[..] else {
+        let fields: Vec<&str> = text.trim_end_matches('\n').splitn(10, '\t').collect();
+        let [
+            pid,
+            start,
+            found,
+            pane_pid,
+            window_id,
+            window_index,
+            pane_index,
+            layout,
+            session,
+            window,
+        ] = fields[..]
+        else {
             return Err(unexpected());
         };
         let started = Started {
@@ -171,7 +220,34 @@ impl Tmux {
             pid: pane_pid.parse().map_err(|_| unexpected())?,
             session: session.to_owned(),
         };
-        Ok((started, window.to_owned()))
+        let spot = Spot {
+            window: window_id.to_owned(),
+            window_index: window_index.parse().map_err(|_| unexpected())?,
+            pane_index: pane_index.parse().map_err(|_| unexpected())?,
+            layout: layout.to_owned(),
+        };
+        Ok((started, window.to_owned(), spot))
+    }
+
+    /// Gives the window of `pane` the number `index` in the session with this id; refused where another one has it.
+    pub fn move_window(&self, pane: PaneId, session: &str, index: i64) -> Result<(), Error> {
+        let target = format!("{session}:{index}");
+        let list =
+            CommandList::new().then(["move-window", "-d", "-s", &pane.to_string(), "-t", &target]);
+        self.run(&list).map(drop)
+    }
+
+    /// Gives the window of `pane` this name.
+    pub fn rename_window(&self, pane: PaneId, name: &str) -> Result<(), Error> {
+        let list =
+            CommandList::new().then(["rename-window", "-t", &pane.to_string(), &literal(name)]);
+        self.run(&list).map(drop)
+    }
+
+    /// Gives the window of `pane` a layout that tmux wrote earlier; refused where its panes are not as many as those of the layout.
+    pub fn set_layout(&self, pane: PaneId, layout: &str) -> Result<(), Error> {
+        let list = CommandList::new().then(["select-layout", "-t", &pane.to_string(), layout]);
+        self.run(&list).map(drop)
     }
 
     /// Pipes the output of a pane that is the terminal's to its log again, if it is piped nowhere.

@@ -63,15 +63,60 @@ const WISHES: &str = "#{?@conductor-notify,=#{@conductor-notify},}\t#{@conductor
 /// Clients, and the pane that each looks at.
 const CLIENTS: &str = "#{client_name}\t#{client_tty}\t#{client_control_mode}\t#{pane_id}";
 
+/// What an offer says after its number; by this an offer of ours is known.
+const OFFERED: &str = "ended agents can be resumed: conductor recover --resume";
+
+/// Where an offer waits for the first client.
+const OFFER_HOOK: &str = "client-session-changed[1731]";
+
+/// In which ways people were to be told something, and whether there was anybody.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Told {
+    /// The ways.
+    pub ways: Ways,
+    /// Whether a client is attached.
+    pub anybody: bool,
+}
+
 impl Tmux {
+    /// Says once that `count` ended agents can be resumed: now, or to the first client that comes.
+    pub fn offer(&self, count: usize) -> Result<(), Error> {
+        let text = format!("{count} {OFFERED}");
+        let ways = Ways {
+            display: true,
+            ..Ways::default()
+        };
+        if self.notify(&text, None, ways)?.anybody {
+            return Ok(());
+        }
+        let body = format!("set-hook -gu '{OFFER_HOOK}' ; display-message -d 8000 '{text}'");
+        let list = CommandList::new().then(["set-hook", "-g", OFFER_HOOK, &body]);
+        self.run(&list).map(drop)
+    }
+
+    /// Takes an offer back that no client has seen.
+    pub fn withdraw_offer(&self) -> Result<(), Error> {
+        let listed = self.run(&CommandList::new().then(["show-hooks", "-g"]))?;
+        let ours = |line: &str| line.starts_with(OFFER_HOOK) && line.contains(OFFERED);
+        if listed.lines().any(ours) {
+            self.run(&CommandList::new().then(["set-hook", "-gu", OFFER_HOOK]))?;
+        }
+        Ok(())
+    }
+
     /// Tells every person at this server `text`, but for those who look at the pane `about` right now. `@conductor-notify` holds the ways, else
-    /// `usual` does; `@conductor-dnd` turns all of them off. Says in which ways it was to be told.
-    pub fn notify(&self, text: &str, about: Option<PaneId>, usual: Ways) -> Result<Ways, Error> {
+    /// `usual` does; `@conductor-dnd` turns all of them off. Says in which ways they were to be told.
+    pub fn notify(&self, text: &str, about: Option<PaneId>, usual: Ways) -> Result<Told, Error> {
         let list = CommandList::new()
             .then(["display-message", "-p", WISHES])
             .then(["list-clients", "-F", CLIENTS]);
         let answer = match self.run(&list) {
-            Err(Error::Refused(_) | Error::NoServer(_)) => return Ok(usual),
+            Err(Error::Refused(_) | Error::NoServer(_)) => {
+                return Ok(Told {
+                    ways: usual,
+                    anybody: false,
+                });
+            }
             other => other?,
         };
         let mut lines = answer.lines();
@@ -80,11 +125,16 @@ impl Tmux {
             .and_then(|line| line.split_once('\t'))
             .unwrap_or_default();
         if !matches!(dnd, "" | "off" | "0" | "no") {
-            return Ok(Ways::default());
+            return Ok(Told {
+                ways: Ways::default(),
+                anybody: lines.next().is_some(),
+            });
         }
         let ways = notify.strip_prefix('=').map_or(usual, Ways::parse);
         let text = crate::domain::text::one_line(text);
+        let mut anybody = false;
         for line in lines {
+            anybody = true;
             let fields: Vec<&str> = line.split('\t').collect();
             let [name, tty, control, pane] = fields[..] else {
                 continue;
@@ -99,7 +149,7 @@ impl Tmux {
                 self.tell(name, &text)?;
             }
         }
-        Ok(ways)
+        Ok(Told { ways, anybody })
     }
 }
 

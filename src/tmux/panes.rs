@@ -4,6 +4,7 @@ use super::client::Tmux;
 use super::command::CommandList;
 use super::error::Error;
 use super::ids::PaneId;
+use crate::domain::loss::Spot;
 use crate::domain::terminal::Server;
 use std::collections::HashMap;
 
@@ -30,6 +31,8 @@ pub struct Pane {
     pub session: String,
     /// Window's name.
     pub window: String,
+    /// Where it is in that session.
+    pub spot: Spot,
     /// The other sessions that show it, with their names and the window's (linked windows, session groups).
     pub elsewhere: Vec<(String, String)>,
 }
@@ -45,7 +48,7 @@ impl Pane {
     }
 }
 
-const FORMAT: &str = "#{pid}\t#{start_time}\t#{pane_id}\t#{pane_pid}\t#{pane_dead}\t#{pane_dead_status}\t#{@conductor_id}\t#{pane_pipe}\t#{?@conductor_log,1,0}\t#{session_id}\t#{session_name}\t#{window_name}";
+const FORMAT: &str = "#{pid}\t#{start_time}\t#{pane_id}\t#{pane_pid}\t#{pane_dead}\t#{pane_dead_status}\t#{@conductor_id}\t#{pane_pipe}\t#{?@conductor_log,1,0}\t#{window_id}\t#{window_index}\t#{pane_index}\t#{window_layout}\t#{session_id}\t#{session_name}\t#{window_name}";
 
 impl Tmux {
     /// The server and all its panes, each once, also where several sessions show it.
@@ -63,7 +66,7 @@ impl Tmux {
                 asked: "list-panes",
                 answer: line.to_owned(),
             };
-            let fields: Vec<&str> = line.splitn(12, '\t').collect();
+            let fields: Vec<&str> = line.splitn(16, '\t').collect();
             let [
                 pid,
                 start,
@@ -74,6 +77,10 @@ impl Tmux {
                 terminal,
                 pipe,
                 logged,
+                window_id,
+                window_index,
+                pane_index,
+                layout,
                 session_id,
                 session,
                 window,
@@ -105,6 +112,12 @@ impl Tmux {
                     session_id: session_id.to_owned(),
                     session: session.to_owned(),
                     window: window.to_owned(),
+                    spot: Spot {
+                        window: window_id.to_owned(),
+                        window_index: window_index.parse().map_err(|_| unexpected())?,
+                        pane_index: pane_index.parse().map_err(|_| unexpected())?,
+                        layout: layout.to_owned(),
+                    },
                     elsewhere: Vec::new(),
                 });
             }

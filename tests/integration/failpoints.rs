@@ -482,6 +482,7 @@ fn every_failpoint_is_in_a_table() {
         include_str!("flows.rs"),
         include_str!("worktrees.rs"),
         include_str!("flow_faults.rs"),
+        include_str!("recovery.rs"),
     ]
     .concat();
     let found = points();

@@ -83,7 +83,7 @@ impl Seat<'_, '_> {
                 self.saying("taking up its conversation …");
                 let terminal = self.terminal(&id)?;
                 let cx = self.door.cx.clone();
-                resume::resume(&cx, self.store()?, &terminal)?;
+                resume::resume(&cx, self.store()?, &terminal, resume::Where::Window)?;
                 self.model
                     .say(format!("{} ({id}) is back", terminal.window));
             }

@@ -85,6 +85,11 @@ fn terminals(
             report.kept.push(item);
             continue;
         }
+        if old.lost {
+            "it waits to be resumed; `close` gives it up".clone_into(&mut item.why);
+            report.kept.push(item);
+            continue;
+        }
         if old.unanswered {
             "its answer has not been given yet".clone_into(&mut item.why);
             report.kept.push(item);

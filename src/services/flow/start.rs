@@ -8,7 +8,7 @@ use super::clear::{self, RUN, clear_away, close_terminal, close_unnoted};
 use super::gate::{self, Answer};
 use super::{fate, file, server_text};
 use crate::clock;
-use crate::domain::flow::{Flow, Outcome, Run};
+use crate::domain::flow::{Flow, Outcome, Run, VARIABLE};
 use crate::domain::ids::TerminalId;
 use crate::domain::message::Sender;
 use crate::domain::terminal::{Role, Root};
@@ -71,7 +71,7 @@ pub(super) fn plan(
     run: Option<i64>,
 ) -> Result<(Plan, bool)> {
     let fresh = cx.tmux.session_id(&flow.session).unwrap_or(None).is_none();
-    let mut env = vec![("CONDUCTOR_FLOW".to_owned(), flow.name.clone())];
+    let mut env = vec![(VARIABLE.to_owned(), flow.name.clone())];
     env.extend(run.map(|run| (RUN.to_owned(), run.to_string())));
     let wish = Wish {
         profile: Some(flow.profile.clone()),

@@ -1,5 +1,6 @@
 //! Asking a person: the request is stored, the hook waits, and what would run is looked at again before a yes counts.
 
+use super::super::recover::{self, SERVER_GONE};
 use super::Session;
 use super::gate::Judged;
 use crate::clock;
@@ -207,7 +208,7 @@ impl Session {
                 continue;
             }
             if !self.has_reader() || !self.terminal.root.is_none_or(alive) {
-                self.give_up(id, "the agent gave the call up");
+                self.give_up(id, &self.gave_up());
                 return Ok(Ended::Gone);
             }
             if let Some(manifest) = &manifest
@@ -224,9 +225,18 @@ impl Session {
                 continue;
             }
             if watcher.sleep_beside(PERIOD, Some(told.as_fd())) {
-                self.give_up(id, "the agent gave the call up");
+                self.give_up(id, &self.gave_up());
                 return Ok(Ended::Gone);
             }
+        }
+    }
+
+    /// Why the agent does not wait for the answer any more.
+    fn gave_up(&self) -> String {
+        if recover::server_dies(&self.terminal) {
+            recover::asks_again(SERVER_GONE)
+        } else {
+            "the agent gave the call up".to_owned()
         }
     }
 

@@ -6,6 +6,7 @@ use super::super::approve;
 use super::super::deliver::{channel_limits, socket};
 use super::super::flow;
 use super::super::park;
+use super::super::recover::{self, SERVER_GONE};
 use super::asking::decided_in_pane;
 use crate::clock;
 use crate::domain::approval::ApprovalStatus;
@@ -120,6 +121,35 @@ pub(super) fn settle_handed(
     Ok(false)
 }
 
+/// The farewell of an agent whose server died under it.
+pub(super) fn store_lost(
+    tx: &Tx<'_>,
+    terminal: &Terminal,
+    incoming: &Incoming,
+    kept: &Result<(), String>,
+    at: jiff::Timestamp,
+    aftermath: &mut Aftermath,
+) -> Result<(), Error> {
+    let session = incoming.agent_session.as_deref();
+    tx.note_event(&terminal.id, at, session, None)?;
+    let why = (SERVER_GONE, Source::Event);
+    recover::end_lost(tx, terminal, kept, why, at, aftermath)
+}
+
+/// Whether an event says that the agent has a conversation.
+const fn begins(event: &AgentEvent) -> bool {
+    !matches!(
+        event,
+        AgentEvent::Started
+            | AgentEvent::AtPrompt
+            | AgentEvent::SignOfLife
+            | AgentEvent::MailAsked
+            | AgentEvent::MailRefused { .. }
+            | AgentEvent::DialogShown(_)
+            | AgentEvent::Ended { .. }
+    )
+}
+
 pub(super) fn store_event(
     tx: &Tx<'_>,
     terminal: &Terminal,
@@ -134,6 +164,12 @@ pub(super) fn store_event(
         _ => None,
     };
     tx.note_event(id, at, incoming.agent_session.as_deref(), answer)?;
+    if terminal.loss.is_some() && !matches!(incoming.event, AgentEvent::Ended { .. }) {
+        tx.note_found(id)?;
+    }
+    if !terminal.begun && begins(&incoming.event) {
+        tx.note_begun(id)?;
+    }
     let mut contexts = Vec::new();
     if let AgentEvent::Ended { reason } = &incoming.event {
         if let Some(code) = incoming.exit_code {

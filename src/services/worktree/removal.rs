@@ -46,6 +46,9 @@ pub fn remove_if_safe(cx: &Context, store: &mut Store, terminal: &Terminal) -> R
     if terminal.alive() {
         return Ok(Fate::Kept("its agent lives".to_owned()));
     }
+    if terminal.lost() {
+        return Ok(Fate::Kept("its agent waits to be resumed".to_owned()));
+    }
     let mut left = Worktree {
         kept: None,
         ..before.clone()
@@ -152,7 +155,9 @@ pub fn settle(cx: &Context, store: &mut Store, id: &TerminalId) {
 /// Settles the worktrees of all terminals that ended without anybody having looked: those that a killed helper left.
 pub fn settle_ended(cx: &Context, store: &mut Store) -> Result<()> {
     let left = store.read(|tx| tx.worktree_terminals())?;
-    let open = |t: &Terminal| !t.alive() && t.worktree.as_ref().is_some_and(|w| w.kept.is_none());
+    let open = |t: &Terminal| {
+        !t.alive() && !t.lost() && t.worktree.as_ref().is_some_and(|w| w.kept.is_none())
+    };
     for terminal in left.iter().filter(|t| open(t)) {
         settle(cx, store, &terminal.id);
     }

@@ -126,6 +126,7 @@ fn its_session_is_made_again_where_it_is_gone() {
 fn messages_that_its_end_buried_can_be_tried_again() {
     let world = World::new();
     let id = world.agent();
+    says(&world, &id, "one");
     let pane = text(&world.status(&id)["pane"]);
     world.tmux(["copy-mode", "-t", &pane]);
     let waiting = text(&world.send(&id, "SAY kept")["id"]);
@@ -135,7 +136,21 @@ fn messages_that_its_end_buried_can_be_tried_again() {
     world.run(["inbox", "retry", &waiting]).ok();
     world.message_becomes(&waiting, "submitted");
     world.wait(&id, "idle");
-    assert_eq!(bodies(&world, &id), ["SAY kept"]);
+    assert_eq!(bodies(&world, &id), ["SAY one", "SAY kept"]);
+}
+
+#[test]
+fn an_agent_that_never_had_a_prompt_begins_anew() {
+    let world = World::new();
+    let id = world.agent();
+    let before = text(&world.status(&id)["agent_session"]);
+    world.run(["close", &id]).ok();
+    let resumed = world.run(["resume", &id]).json();
+    assert_ne!(text(&resumed["agent_session"]), before);
+    world.wait(&id, "idle");
+    let arguments = arguments(&world, &id);
+    assert!(!arguments.contains(&"--resume".to_owned()), "{arguments:?}");
+    says(&world, &id, "one");
 }
 
 #[test]

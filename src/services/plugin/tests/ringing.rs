@@ -31,6 +31,7 @@ fn terminal(lab: &mut Lab, id: &str, pane: &str, status: Status) {
         tty: 0,
         session: String::new(),
         window: String::new(),
+        spot: crate::domain::loss::Spot::default(),
     };
     lab.store
         .write(Durability::Process, Budget::Call, |tx| {
