@@ -58,9 +58,9 @@ fn boot_mark(id: &[u8]) -> i64 {
         .map_or(0, |random| i64::from(random >> 9) << TICK_BITS)
 }
 
-/// Whether a start time was read in the running boot.
+/// Whether a start time was read in the running boot, as far as that can be told.
 pub fn of_this_boot(start: i64) -> bool {
-    start >> TICK_BITS == boot() >> TICK_BITS
+    boot() == 0 || start >> TICK_BITS == boot() >> TICK_BITS
 }
 
 /// What the kernel says about one process.

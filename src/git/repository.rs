@@ -182,13 +182,14 @@ impl Repository {
         Ok(answer.ok().then(|| answer.text()))
     }
 
-    /// How many commits of `tips` only `branch` has: no other branch, no tag, no remote-tracking branch, and not `base`, which was there
-    /// before.
-    pub fn only_here(&self, tips: &[String], branch: &str, base: &str) -> Result<usize> {
+    /// How many commits of `tips` only `branch` has: no other branch, no tag, no remote-tracking branch, and none of the commits `heads`,
+    /// at which other worktrees stand.
+    pub fn only_here(&self, tips: &[String], branch: &str, heads: &[String]) -> Result<usize> {
         let except = format!("--exclude={branch}");
         let mut words = vec!["rev-list", "--count"];
         words.extend(tips.iter().map(String::as_str));
-        words.extend(["--not", base, &except, "--branches", "--tags", "--remotes"]);
+        words.extend(["--not", &except, "--branches", "--tags", "--remotes"]);
+        words.extend(heads.iter().map(String::as_str));
         let what = format!("count the commits of {branch}");
         let answer = self.git.tell(&self.main, &words, LOOK, &what)?;
         let text = answer.text();

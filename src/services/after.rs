@@ -180,7 +180,7 @@ pub(super) fn files_lock(id: &TerminalId) -> String {
 }
 
 /// Removes the files of a terminal that has ended, unless it is being started again.
-fn remove_files(cx: &Context, store: &mut Store, id: &TerminalId) {
+pub(super) fn remove_files(cx: &Context, store: &mut Store, id: &TerminalId) {
     let lock = files_lock(id);
     let Ok(Some(held)) = TerminalLock::acquire(&cx.home, &lock, Duration::ZERO) else {
         return;

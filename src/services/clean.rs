@@ -26,7 +26,10 @@ const LOG_EVERY_MS: i64 = 60 * 1000;
 /// How long after a load or the end of a turn it is done, in milliseconds: what follows comes first.
 const SOON_MS: i64 = 3_000;
 
-/// Under which small value the last time stands, and the size at which logs are cut.
+/// What is younger than this is never old, whatever a person says, in milliseconds: somebody may be about to look at it.
+const YOUNG_MS: i64 = 10 * 60 * 1000;
+
+/// Under which small value [`Last`] stands.
 const META: &str = "cleaned";
 
 /// What is wanted.
@@ -80,7 +83,7 @@ impl Ages {
     fn of(retention: &Retention, days: Option<u32>, now: Timestamp) -> Self {
         let before = |of_kind: u32| {
             let days = i64::from(days.unwrap_or(of_kind));
-            clock::after_ms(now, -days * 24 * 60 * 60 * 1000)
+            clock::after_ms(now, -(days * 24 * 60 * 60 * 1000).max(YOUNG_MS))
         };
         Self {
             now,
@@ -106,7 +109,10 @@ pub fn clean(cx: &Context, store: &mut Store, wish: Wish) -> Result<Report> {
             );
         }
     };
-    run(cx, store, wish, &actor)
+    // What makes room comes first, whether or not anything can be stored.
+    let report = run(cx, store, wish, &actor);
+    begin(cx, store, false)?;
+    report
 }
 
 /// Says what would be done, to whoever asks.
@@ -118,9 +124,17 @@ pub fn preview(cx: &Context, store: &mut Store, wish: Wish) -> Result<Report> {
     run(cx, store, dry, "")
 }
 
-/// Does it because it is time. What fails is logged: it comes round again.
+/// Does it because it is due: all of it when it was not done for long, and nobody else has just begun; else only what has grown too large.
+/// What fails is logged: it comes round again.
 pub fn by_itself(cx: &Context, store: &mut Store) {
-    if let Err(failure) = run(cx, store, Wish::default(), "conductor") {
+    let begun = begin(cx, store, true);
+    let done = match begun {
+        Ok(true) => run(cx, store, Wish::default(), "conductor").map(drop),
+        Ok(false) => make_room(cx, store),
+        // On a full disk nothing can be stored, and room can be made.
+        Err(failure) => make_room(cx, store).and(Err(failure)),
+    };
+    if let Err(failure) = done {
         tracing::warn!(%failure, "remove what is old");
     }
 }
@@ -128,48 +142,84 @@ pub fn by_itself(cx: &Context, store: &mut Store) {
 /// As [`by_itself`], when it was not done for long.
 pub fn ride(cx: &Context, store: &mut Store) {
     match store.read(last) {
-        Ok(Some((done, _))) if !long_ago(done, clock::now()) => {}
+        Ok(Some(last)) if !long_ago(last.done, clock::now()) => {}
         Ok(_) => by_itself(cx, store),
         Err(error) => tracing::warn!(%error, "see whether it is time to remove what is old"),
     }
 }
 
-fn run(cx: &Context, store: &mut Store, wish: Wish, actor: &str) -> Result<Report> {
-    let now = clock::now();
-    let retention = config::load(&cx.home).map(|config| config.retention);
-    let most = retention.as_ref().map_or_else(
-        |_| Retention::default().log_max_bytes,
-        |retention| retention.log_max_bytes,
-    );
-    let done = retention.and_then(|retention| {
-        let ages = Ages::of(&retention, wish.days, now);
-        let mut report = Report {
-            dry_run: wish.dry_run,
-            ..Report::default()
-        };
-        // First: on a full disk only this makes room.
-        files::remove(cx, store, &ages, &mut report)?;
-        rows::remove(cx, store, &ages, actor, &mut report)?;
-        if !wish.dry_run {
-            rows::compact(store, &mut report)?;
-        }
-        Ok(report)
-    });
-    if !wish.dry_run {
-        // Also when it failed: it is not tried again at once.
-        store.write(Durability::Process, Budget::Call, |tx| {
-            tx.set_meta(META, &format!("{} {most}", now.as_millisecond()))
-        })?;
-    }
-    done
+/// Makes logs that are too large smaller and removes files that are old; stores nothing.
+pub fn make_room(cx: &Context, store: &mut Store) -> Result<()> {
+    let retention = config::load(&cx.home)?.retention;
+    let ages = Ages::of(&retention, None, clock::now());
+    files::remove(cx, store, &ages, &mut Report::default())
 }
 
-/// When it was done last, and the size at which logs are cut, in bytes.
-fn last(tx: &Tx<'_>) -> std::result::Result<Option<(i64, u64)>, Error> {
-    Ok(tx.meta(META)?.as_deref().and_then(|last| {
-        let (at, most) = last.split_once(' ')?;
-        Some((at.parse().ok()?, most.parse().ok()?))
-    }))
+/// Notes that it is being done from now on, so that no other begins too; `false` when `if_due` and it was done lately.
+fn begin(cx: &Context, store: &mut Store, if_due: bool) -> Result<bool> {
+    let now = clock::now();
+    // A file with an error in it is said by whoever needs it; it is looked at again when it is time.
+    let retention = config::load(&cx.home).unwrap_or_default().retention;
+    Ok(store.write(Durability::Process, Budget::Call, |tx| {
+        let whole = !if_due || last(tx)?.is_none_or(|last| long_ago(last.done, now));
+        let done = match last(tx)? {
+            Some(last) if !whole => last.done,
+            _ => now.as_millisecond(),
+        };
+        let mark = Last {
+            done,
+            logs: now.as_millisecond(),
+            most: retention.log_max_bytes,
+        };
+        tx.set_meta(META, &mark.text())?;
+        Ok::<_, Error>(whole)
+    })?)
+}
+
+fn run(cx: &Context, store: &mut Store, wish: Wish, actor: &str) -> Result<Report> {
+    let retention = config::load(&cx.home)?.retention;
+    let ages = Ages::of(&retention, wish.days, clock::now());
+    let mut report = Report {
+        dry_run: wish.dry_run,
+        ..Report::default()
+    };
+    // First: on a full disk only this makes room.
+    files::remove(cx, store, &ages, &mut report)?;
+    rows::remove(cx, store, &ages, actor, &mut report)?;
+    if !wish.dry_run {
+        rows::compact(store, &mut report)?;
+    }
+    Ok(report)
+}
+
+/// What is remembered of the last time.
+#[derive(Debug, Clone, Copy)]
+struct Last {
+    /// When all of it was begun, in milliseconds of Unix time.
+    done: i64,
+    /// When the logs were looked at.
+    logs: i64,
+    /// The size at which logs are cut, in bytes: a hook does not read the configuration.
+    most: u64,
+}
+
+impl Last {
+    fn text(self) -> String {
+        format!("{} {} {}", self.done, self.logs, self.most)
+    }
+
+    fn parse(text: &str) -> Option<Self> {
+        let mut words = text.split(' ');
+        Some(Self {
+            done: words.next()?.parse().ok()?,
+            logs: words.next()?.parse().ok()?,
+            most: words.next()?.parse().ok()?,
+        })
+    }
+}
+
+fn last(tx: &Tx<'_>) -> std::result::Result<Option<Last>, Error> {
+    Ok(tx.meta(META)?.as_deref().and_then(Last::parse))
 }
 
 /// Milliseconds since the time `at`, none when that lies ahead: the clock was set back.
@@ -190,9 +240,9 @@ pub fn after_turn(
     at: Timestamp,
 ) -> std::result::Result<(), Error> {
     let wanted = match last(tx)? {
-        Some((done, most)) => {
-            let lately = age(done, at).is_some_and(|age| age < LOG_EVERY_MS);
-            long_ago(done, at) || (log_bytes > most && !lately)
+        Some(last) => {
+            let lately = age(last.logs, at).is_some_and(|age| age < LOG_EVERY_MS);
+            long_ago(last.done, at) || (log_bytes > last.most && !lately)
         }
         None => log_bytes > Retention::default().log_max_bytes,
     };
@@ -210,13 +260,17 @@ pub fn after_load(cx: &Context, store: &mut Store) -> Result<()> {
     let mut aftermath = Aftermath::default();
     let socket = cx.tmux.socket().to_path_buf();
     let last = store.read(last)?;
-    if last.is_some_and(|(done, _)| !long_ago(done, now)) {
+    if last.is_some_and(|last| !long_ago(last.done, now)) {
         return Ok(());
     }
     store.write(Durability::Process, Budget::Call, |tx| {
         if last.is_none() {
-            let most = Retention::default().log_max_bytes;
-            return tx.set_meta(META, &format!("{} {most}", now.as_millisecond()));
+            let mark = Last {
+                done: now.as_millisecond(),
+                logs: now.as_millisecond(),
+                most: Retention::default().log_max_bytes,
+            };
+            return tx.set_meta(META, &mark.text());
         }
         let soon = clock::after_ms(now, SOON_MS);
         tx.set_due(DueKind::Clean, "", Some(&socket.to_string_lossy()), soon)?;

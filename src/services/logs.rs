@@ -91,39 +91,39 @@ impl Log {
             .rposition(|byte| *byte == b'\n')
             .map_or(at, |line| from + line as u64 + 1))
     }
+}
 
-    /// How many of the first bytes stand in the older part already: whoever copied them was killed before they were given back.
-    fn copied(&self, older: Option<&Self>) -> io::Result<u64> {
-        match older {
-            Some(older) if older.size() <= self.size() && self.begins_with(older)? => {
-                Ok(older.size())
-            }
-            _ => Ok(0),
-        }
-    }
-
-    fn begins_with(&self, older: &Self) -> io::Result<bool> {
-        let (mut a, mut b) = (vec![0u8; CHUNK], vec![0u8; CHUNK]);
-        let mut at = 0;
-        while at < older.size() {
-            let part = usize::try_from((older.size() - at).min(CHUNK as u64)).unwrap_or(CHUNK);
-            self.file.read_exact_at(&mut a[..part], self.begins + at)?;
-            older
-                .file
-                .read_exact_at(&mut b[..part], older.begins + at)?;
-            if a[..part] != b[..part] {
-                return Ok(false);
-            }
-            at += part as u64;
-        }
-        Ok(true)
-    }
+/// A copy of the first bytes of a log that is on its way to be its older part: `<log>.1.<END>`, where its bytes end in the log, in hexadecimal
+/// digits. Whoever made it may have been killed before or after they were given back.
+fn on_its_way(path: &Path) -> Option<(PathBuf, u64)> {
+    let older = older(path);
+    let prefix = format!("{}.", older.file_name()?.to_str()?);
+    fs::read_dir(path.parent()?)
+        .ok()?
+        .flatten()
+        .filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_file()))
+        .find_map(|entry| {
+            let end = entry
+                .file_name()
+                .to_str()?
+                .strip_prefix(&prefix)?
+                .to_owned();
+            Some((entry.path(), u64::from_str_radix(&end, 16).ok()?))
+        })
 }
 
 /// The bytes of the log at `path`, the older part first; at most the last [`WINDOW`].
 pub fn read(path: &Path) -> io::Result<Vec<u8>> {
-    let log = Log::open(path)?;
-    let older = Log::open(&older(path))?;
+    let mut log = Log::open(path)?;
+    let older = match on_its_way(path) {
+        Some((copy, end)) => {
+            if let Some(log) = &mut log {
+                log.begins = log.begins.max(end.min(log.ends));
+            }
+            Log::open(&copy)?
+        }
+        None => Log::open(&older(path))?,
+    };
     let Some(log) = log else {
         let older = older.ok_or(io::ErrorKind::NotFound)?;
         return older.read(older.ends.saturating_sub(WINDOW));
@@ -131,7 +131,6 @@ pub fn read(path: &Path) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
     if log.size() < WINDOW
         && let Some(older) = &older
-        && log.copied(Some(older))? == 0
     {
         bytes = older.read(older.ends.saturating_sub(WINDOW - log.size()))?;
     }
@@ -172,12 +171,11 @@ pub fn rotate(path: &Path, most: u64) -> io::Result<Rotation> {
         return Ok(Rotation::Small);
     }
     let mut log = Log::of(open)?;
-    let copied = log.copied(Log::open(&older(path))?.as_ref())?;
-    if copied > 0 {
-        if let Some(unsupported) = give_back(&log, log.begins + copied)? {
+    if let Some((copy, end)) = on_its_way(path) {
+        if let Some(unsupported) = arrive(&log, path, &copy, end)? {
             return Ok(unsupported);
         }
-        log.begins += copied;
+        log.begins = log.begins.max(end);
     }
     if log.size() <= most {
         return Ok(Rotation::Small);
@@ -191,12 +189,29 @@ pub fn rotate(path: &Path, most: u64) -> io::Result<Rotation> {
         }
         log.begins = kept;
     }
-    copy(&log, end, &older(path))?;
+    let mut copied = older(path).into_os_string();
+    copied.push(format!(".{end:x}"));
+    let copied = PathBuf::from(copied);
+    copy(&log, end, &copied)?;
     failpoint::hit("log.copied");
-    if let Some(unsupported) = give_back(&log, end)? {
+    if let Some(unsupported) = arrive(&log, path, &copied, end)? {
         return Ok(unsupported);
     }
     Ok(Rotation::Moved(end - log.begins))
+}
+
+/// What was copied up to `end` is given back, and the copy is the older part.
+fn arrive(log: &Log, path: &Path, copy: &Path, end: u64) -> io::Result<Option<Rotation>> {
+    // A log that was made anew meanwhile holds none of it.
+    if end <= log.ends
+        && let Some(unsupported) = give_back(log, end)?
+    {
+        fs::remove_file(copy)?;
+        return Ok(Some(unsupported));
+    }
+    failpoint::hit("log.given_back");
+    fs::rename(copy, older(path))?;
+    Ok(None)
 }
 
 fn give_back(log: &Log, end: u64) -> io::Result<Option<Rotation>> {

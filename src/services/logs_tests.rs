@@ -112,7 +112,10 @@ fn what_cannot_be_copied_stays() {
     world.append(0..2_000);
     let before = fs::read(world.log()).unwrap();
     // In place of a full disk: nothing can be renamed onto a directory.
-    fs::create_dir(older(&world.log())).unwrap();
+    let end = before.len();
+    let mut copied = older(&world.log()).into_os_string();
+    copied.push(format!(".{end:x}"));
+    fs::create_dir(&copied).unwrap();
     assert!(rotate(&world.log(), MOST).is_err());
     assert_eq!(fs::read(world.log()).unwrap(), before);
     assert_eq!(world.files(), 2, "nothing half made is left");
@@ -123,7 +126,10 @@ fn a_helper_that_was_killed_between_copy_and_cut_leaves_no_line_twice() {
     let world = World::new();
     world.append(0..2_000);
     let log = Log::open(&world.log()).unwrap().unwrap();
-    copy(&log, log.line_end(log.ends).unwrap(), &older(&world.log())).unwrap();
+    let end = log.line_end(log.ends).unwrap();
+    let mut copied = older(&world.log()).into_os_string();
+    copied.push(format!(".{end:x}"));
+    copy(&log, end, Path::new(&copied)).unwrap();
     world.append(2_000..2_100);
     assert_eq!(
         numbers(&read(&world.log()).unwrap()),
@@ -139,6 +145,29 @@ fn a_helper_that_was_killed_between_copy_and_cut_leaves_no_line_twice() {
         numbers(&read(&world.log()).unwrap()),
         (0..2_100).collect::<Vec<_>>()
     );
+}
+
+#[test]
+fn lines_that_are_all_the_same_are_not_taken_for_copied_ones() {
+    let world = World::new();
+    let append = |count: usize| {
+        fsx::open_append(&world.log())
+            .unwrap()
+            .write_all("y\n".repeat(count).as_bytes())
+            .unwrap();
+    };
+    append(50_000);
+    assert_eq!(
+        rotate(&world.log(), MOST).unwrap(),
+        Rotation::Moved(100_000)
+    );
+    append(50_000);
+    assert_eq!(read(&world.log()).unwrap().len(), 200_000);
+    assert_eq!(
+        rotate(&world.log(), MOST).unwrap(),
+        Rotation::Moved(100_000)
+    );
+    assert_eq!(world.older().len(), 100_000);
 }
 
 #[test]

@@ -18,7 +18,7 @@ pub fn tick(cx: &Context, store: &mut Store) -> Result<()> {
     if let Err(failure) = flow::heal(store) {
         tracing::warn!(%failure, "look after flows");
     }
-    let mut due: Vec<Due> = store.write(Durability::Process, Budget::Call, |tx| {
+    let taken = store.write(Durability::Process, Budget::Call, |tx| {
         let now = clock::now();
         tx.disarm(&socket.to_string_lossy())?;
         for id in tx.expire_messages(now)? {
@@ -39,12 +39,24 @@ pub fn tick(cx: &Context, store: &mut Store) -> Result<()> {
         }
         aftermath.arm_at(tx, socket.clone(), now)?;
         Ok::<_, crate::store::Error>(due)
-    })?;
+    });
+    let mut due: Vec<Due> = match taken {
+        Ok(due) => due,
+        Err(error) => {
+            let failure = crate::error::Failure::from(error);
+            // Nothing can be done about anything else before there is room again.
+            if failure.kind() == crate::error::Kind::StateUnusable {
+                clean::make_room(cx, store)?;
+            }
+            return Err(failure);
+        }
+    };
     failpoint::hit("tick.taken");
     aftermath.run(cx, store);
     failpoint::hit("tick.armed");
-    // A flow's script may take its time.
-    due.sort_by_key(|due| due.kind == DueKind::Flow);
+    // What may take its time comes last.
+    let slow = |kind| matches!(kind, DueKind::Flow | DueKind::Worktree | DueKind::Clean);
+    due.sort_by_key(|due| slow(due.kind));
     for due in &due {
         // A flow sets its next time itself, in one step with what it did.
         if due.kind != DueKind::Flow {
@@ -104,11 +116,9 @@ fn one(cx: &Context, store: &mut Store, due: &Due) -> Result<()> {
             clean::by_itself(cx, store);
             Ok(())
         }
-        DueKind::Worktree => {
-            if let Ok(id) = TerminalId::parse(&due.subject) {
-                worktree::settle(cx, store, &id);
-            }
-            Ok(())
-        }
+        DueKind::Worktree => match TerminalId::parse(&due.subject) {
+            Ok(id) => worktree::due(cx, store, &id),
+            Err(_) => Ok(()),
+        },
     }
 }

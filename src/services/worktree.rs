@@ -12,7 +12,7 @@ mod look;
 mod removal;
 mod report;
 
-pub use removal::{Fate, remove_if_safe, settle, settle_ended};
+pub use removal::{Fate, due, remove_if_safe, settle, settle_ended};
 pub use report::{findings, kept};
 
 use super::context::Context;

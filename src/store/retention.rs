@@ -48,15 +48,16 @@ impl Stale {
         match self {
             Self::Approvals => {
                 "requested_at < ?1 AND (status IN ('consumed', 'denied', 'expired', 'withdrawn')
-                   OR status = 'approved' AND terminal NOT IN (SELECT id FROM terminals WHERE status <> 'exited'))
+                   OR status = 'approved' AND terminal NOT IN (SELECT id FROM terminals WHERE status <> 'exited' OR lost IS NOT NULL))
                  AND id NOT IN (SELECT approval FROM grants)"
             }
             Self::Handoffs => {
                 "created_at < ?1 AND (given IS NOT NULL
-                   OR NOT EXISTS (SELECT 1 FROM terminals t WHERE t.id IN (caller, worker) AND t.status <> 'exited'))"
+                   OR NOT EXISTS (SELECT 1 FROM terminals t WHERE t.id IN (caller, worker) AND (t.status <> 'exited' OR t.lost IS NOT NULL)))"
             }
             Self::Runs => {
-                "due_at < ?1 AND outcome <> 'running' AND id NOT IN (SELECT max(id) FROM runs GROUP BY flow)"
+                "due_at < ?1 AND outcome <> 'running' AND closing = 0 AND id NOT IN (SELECT max(id) FROM runs GROUP BY flow)
+                 AND (terminal IS NULL OR terminal NOT IN (SELECT id FROM terminals WHERE status <> 'exited'))"
             }
             Self::Messages => {
                 "queued_at < ?1
@@ -65,7 +66,11 @@ impl Stale {
                  AND id NOT IN (SELECT message FROM runs WHERE outcome = 'running' AND message IS NOT NULL)
                  AND id NOT IN (SELECT message FROM approvals WHERE message IS NOT NULL)"
             }
-            Self::Tombstones => "status = 'exited' AND cleaned_at IS NOT NULL AND ended_at < ?1",
+            Self::Tombstones => {
+                "status = 'exited' AND cleaned_at IS NOT NULL AND ended_at < ?1
+                 AND lost IS NULL AND worktree IS NULL AND branch IS NULL
+                 AND id NOT IN (SELECT receiver FROM messages WHERE status IN ('held', 'queued', 'claimed', 'placed') AND final = 0)"
+            }
         }
     }
 }
@@ -120,7 +125,8 @@ impl Tx<'_> {
     pub fn remove_stale(&self, kind: Stale, before: Timestamp, most: u32) -> Result<u64, Error> {
         if kind == Stale::Approvals {
             self.execute(
-                "DELETE FROM grants WHERE at < ?1 AND terminal NOT IN (SELECT id FROM terminals WHERE status <> 'exited')",
+                "DELETE FROM grants WHERE at < ?1
+                   AND terminal NOT IN (SELECT id FROM terminals WHERE status <> 'exited' OR lost IS NOT NULL)",
                 [before.as_millisecond()],
             )?;
         }
@@ -139,7 +145,7 @@ impl Tx<'_> {
                (SELECT count(*) FROM messages m WHERE m.receiver = t.id AND m.status IN ('held', 'queued', 'claimed', 'placed') AND m.final = 0),
                lost IS NOT NULL,
                EXISTS (SELECT 1 FROM handoffs h JOIN terminals c ON c.id = h.caller
-                       WHERE h.worker = t.id AND h.given IS NULL AND c.status <> 'exited')
+                       WHERE h.worker = t.id AND h.given IS NULL AND (c.status <> 'exited' OR c.lost IS NOT NULL))
              FROM terminals t WHERE status = 'exited' AND cleaned_at IS NULL AND ended_at < ?1 ORDER BY ended_at",
         )?;
         let rows = statement.query_map([before.as_millisecond()], |row| {
@@ -171,7 +177,7 @@ impl Tx<'_> {
     /// again, or something waits for it now.
     pub fn bury_terminal(&self, id: &TerminalId, at: Timestamp) -> Result<bool, Error> {
         let buried = self.execute(
-            "UPDATE terminals SET cleaned_at = ?2, env = '[]', args = '[]', agent_session = NULL, program = NULL
+            "UPDATE terminals SET cleaned_at = ?2, env = '[]', args = '[]', agent_session = NULL, program = NULL, begun = 1
              WHERE id = ?1 AND status = 'exited' AND cleaned_at IS NULL AND lost IS NULL
                AND NOT EXISTS (SELECT 1 FROM messages m WHERE m.receiver = ?1
                  AND m.status IN ('held', 'queued', 'claimed', 'placed') AND m.final = 0)",

@@ -292,7 +292,7 @@ impl Tx<'_> {
                exit_code = NULL, pane = NULL, server_socket = NULL, server_pid = NULL, server_start = NULL, pane_pid = NULL, root_pid = NULL,
                root_start = NULL, tty = 0, program = NULL, last_event_at = NULL, gate_seen_at = NULL, gate_silent_at = NULL, settled = 0,
                adopted = 0, session_owned = 0
-             WHERE id = ?1 AND status = 'exited'",
+             WHERE id = ?1 AND status = 'exited' AND cleaned_at IS NULL",
             params![id.as_str(), at.as_millisecond()],
         )?;
         Ok(revived == 1)

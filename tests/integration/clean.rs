@@ -140,7 +140,7 @@ fn it_rides_on_the_end_of_a_turn_when_it_is_time_and_is_never_due_by_itself() {
     world.ask(&id, "SAY one");
     assert!(!is_due(&world), "it was done lately");
     assert_eq!(cleaned(&world), first);
-    set_cleaned(&world, "1000 16777216");
+    set_cleaned(&world, "1000 1000 16777216");
     world.ask(&id, "SAY two");
     eventually("it was done", || {
         cleaned(&world).filter(|value| !value.starts_with("1000 "))
@@ -182,7 +182,11 @@ fn a_log_is_cut_while_its_agent_talks_on() {
     .unwrap();
     let id = world.agent();
     fill(&world, &id, LINES);
-    for (point, kills) in [("log.copying=error", false), ("log.copied", true)] {
+    for (point, kills) in [
+        ("log.copying=error", false),
+        ("log.copied", true),
+        ("log.given_back", true),
+    ] {
         let run = world.run(["clean"]).env("CONDUCTOR_FAILPOINT", point);
         if kills {
             run.done();
@@ -332,7 +336,7 @@ fn a_clean_up_that_is_killed_is_done_by_the_next_one() {
     later(&world, 20, &["clean"]).ok();
     world.run(["inbox", "show", &message]).fails(3);
     // And one that its timer began.
-    set_cleaned(&world, "1000 16777216");
+    set_cleaned(&world, "1000 1000 16777216");
     let file = world.at("failpoint");
     world.tmux([
         "set-environment",
@@ -428,4 +432,36 @@ fn a_terminal_whose_worktree_has_work_in_it_stays() {
         "nothing is lost with it now"
     );
     assert!(world.status(&id)["worktree"].is_null());
+}
+
+#[test]
+fn an_agent_that_waits_to_be_resumed_is_given_up_when_it_is_old_and_nothing_waits_for_it() {
+    use crate::recovery::{kill_server, reload, talk, waiting};
+    let world = World::new();
+    let team = world.launch(&["developer"]);
+    let (asked, idle) = (&team.supervisor, &team.workers[0]);
+    talk(&world, asked);
+    talk(&world, idle);
+    let message = waiting(&world, asked, "SAY later");
+    kill_server(&world);
+    reload(&world);
+    world.run(["recover"]).ok();
+    assert_eq!(
+        world.run(["clean", "--dry-run"]).json()["kept"],
+        serde_json::json!([])
+    );
+    let report = later(&world, 20, &["clean"]).json();
+    assert_eq!(
+        items(&report, "kept"),
+        [("terminal".to_owned(), asked.clone())],
+        "{report}"
+    );
+    assert!(
+        items(&report, "removed").contains(&("terminal".to_owned(), idle.clone())),
+        "{report}"
+    );
+    assert_eq!(world.message(&message)["status"], "queued");
+    world.run(["resume", idle]).fails(4);
+    world.run(["resume", asked]).ok();
+    world.message_becomes(&message, "submitted");
 }

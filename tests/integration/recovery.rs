@@ -35,7 +35,7 @@ pub(crate) fn talk(world: &World, id: &str) {
 
 /// A message that waits because a person reads in the pane.
 #[track_caller]
-fn waiting(world: &World, id: &str, body: &str) -> String {
+pub(crate) fn waiting(world: &World, id: &str, body: &str) -> String {
     let pane = text(&world.status(id)["pane"]);
     world.tmux(["copy-mode", "-t", &pane]);
     let sent = world.send(id, body);
@@ -284,7 +284,7 @@ fn a_pid_and_its_ticks_in_another_boot_are_a_stranger() {
     let id = world.agent();
     talk(&world, &id);
     assert_eq!(world.run(["recover", "--dry-run"]).json(), json!([]));
-    let other = "00000000-68d4-484b-9c9b-c4ee17de1ca8";
+    let other = "11111111-68d4-484b-9c9b-c4ee17de1ca8";
     let found = world
         .run(["recover", "--dry-run"])
         .env("CONDUCTOR_BOOT_ID", other)

@@ -347,6 +347,29 @@ fn two_that_share_a_commit_do_not_take_each_other_for_its_safe_place() {
 }
 
 #[test]
+fn work_that_a_nested_worktree_began_at_is_never_lost() {
+    let world = World::new();
+    let dir = repository(&world);
+    launch(&world, &dir, 0);
+    let (one, path) = worker(&world, &dir);
+    git(
+        &world,
+        &path,
+        &["commit", "-q", "--allow-empty", "-m", "not merged"],
+    );
+    let (two, _) = worker(&world, &path);
+    for id in [&one, &two] {
+        world.run(["close", id]).ok();
+    }
+    let left = git(
+        &world,
+        &dir,
+        &["log", "--branches", "--format=%s", "--grep=not merged"],
+    );
+    assert_eq!(left, "not merged", "{}", branches(&world, &dir));
+}
+
+#[test]
 fn a_branch_that_is_not_only_its_own_stays() {
     let world = World::new();
     let dir = repository(&world);

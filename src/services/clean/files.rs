@@ -1,5 +1,6 @@
 //! What is old in the state directory.
 
+use super::super::after;
 use super::super::context::Context;
 use super::super::logs::{self, Rotation};
 use super::{Ages, Item, Report};
@@ -27,7 +28,7 @@ pub(super) fn remove(
 ) -> Result<()> {
     let ends: Ends = store.read(|tx| tx.terminal_ends())?.into_iter().collect();
     for (entry, meta) in entries(&cx.home.terminal_logs()) {
-        log(&entry, &meta, &ends, ages, report);
+        log(store, &entry, &meta, &ends, ages, report);
     }
     for (entry, meta) in entries(&cx.home.run()) {
         let name = entry.file_name();
@@ -40,21 +41,15 @@ pub(super) fn remove(
             None => "nobody knows its terminal",
         };
         if meta.is_dir() && older(&meta, ages.now, UNKNOWN_MS) {
-            take("run files", &entry.path(), &meta, why, report);
+            run_files(cx, store, &id, &entry.path(), why, report);
         }
     }
     locks(&cx.home, &ends, ages, report);
-    for (entry, meta) in entries(&cx.home.run().join("bells")) {
+    for (entry, _) in entries(&cx.home.run().join("bells")) {
         let name = entry.file_name();
         let pid = name.to_str().and_then(|name| name.parse().ok());
         if pid.is_some_and(|pid| Process::of(pid).is_none()) {
-            take(
-                "run files",
-                &entry.path(),
-                &meta,
-                "its process has ended",
-                report,
-            );
+            take("run files", &entry.path(), "its process has ended", report);
         }
     }
     Ok(())
@@ -82,7 +77,14 @@ fn older(meta: &Metadata, now: Timestamp, ms: i64) -> bool {
 }
 
 /// One file among the logs: moves it, removes it, or leaves it.
-fn log(entry: &DirEntry, meta: &Metadata, ends: &Ends, ages: &Ages, report: &mut Report) {
+fn log(
+    store: &mut Store,
+    entry: &DirEntry,
+    meta: &Metadata,
+    ends: &Ends,
+    ages: &Ages,
+    report: &mut Report,
+) {
     let path = entry.path();
     let name = entry.file_name();
     let Some(name) = name.to_str().filter(|_| meta.is_file()) else {
@@ -91,18 +93,21 @@ fn log(entry: &DirEntry, meta: &Metadata, ends: &Ends, ages: &Ages, report: &mut
     // What a copy that was killed left behind.
     if name.starts_with('.') && name.contains(".log.1.") {
         if older(meta, ages.now, UNKNOWN_MS) {
-            take("log", &path, meta, "it was never finished", report);
+            take("log", &path, "it was never finished", report);
         }
         return;
     }
-    let newest = name.strip_suffix(".log");
-    let id = newest
-        .or_else(|| name.strip_suffix(".log.1"))
-        .and_then(|id| TerminalId::parse(id).ok());
-    let Some(id) = id else { return };
+    // The log itself, its older part, or a copy that is to be that.
+    let Some((id, rest)) = name.split_once(".log") else {
+        return;
+    };
+    let newest = rest.is_empty();
+    let (true, Ok(id)) = (newest || rest.starts_with(".1"), TerminalId::parse(id)) else {
+        return;
+    };
     let ended = match ends.get(&id) {
         Some(None) => {
-            if newest.is_some() {
+            if newest {
                 shorten(&path, ages, report);
             }
             return;
@@ -110,11 +115,43 @@ fn log(entry: &DirEntry, meta: &Metadata, ends: &Ends, ages: &Ages, report: &mut
         Some(Some(at)) => Some(*at),
         None => modified(meta),
     };
-    if ended.is_some_and(|at| at < ages.logs) {
-        take("log", &path, meta, "its terminal ended long ago", report);
-    } else if newest.is_some() {
+    if ended.is_some_and(|at| at < ages.logs) && is_over(store, &id) {
+        take("log", &path, "its terminal ended long ago", report);
+    } else if newest {
         shorten(&path, ages, report);
     }
+}
+
+/// Whether a terminal is over by now, and does not wait to be resumed: it may have been resumed since it was looked at.
+fn is_over(store: &mut Store, id: &TerminalId) -> bool {
+    store
+        .read(|tx| tx.terminal(id))
+        .is_ok_and(|terminal| terminal.is_none_or(|t| !t.alive() && !t.lost()))
+}
+
+/// Removes the files of an agent that has ended, unless it is being started again.
+fn run_files(
+    cx: &Context,
+    store: &mut Store,
+    id: &TerminalId,
+    path: &Path,
+    why: &str,
+    report: &mut Report,
+) {
+    let item = Item {
+        what: "run files",
+        name: Some(path.display().to_string()),
+        count: 1,
+        bytes: size_of(path),
+        why: why.to_owned(),
+    };
+    if !report.dry_run {
+        after::remove_files(cx, store, id);
+        if path.exists() {
+            return;
+        }
+    }
+    report.removed.push(item);
 }
 
 /// Moves the older part of a log that is too large out of it.
@@ -160,14 +197,15 @@ fn locks(home: &Home, ends: &Ends, ages: &Ages, report: &mut Report) {
         let id = name
             .to_str()
             .and_then(|name| name.strip_suffix(".lock"))
-            .and_then(|id| TerminalId::parse(id).ok());
-        let Some(id) = id.filter(|id| !matches!(ends.get(id), Some(None))) else {
+            .and_then(|name| TerminalId::parse(name.strip_suffix(".files").unwrap_or(name)).ok());
+        if id.is_none_or(|id| matches!(ends.get(&id), Some(None))) {
             continue;
-        };
+        }
         if older(&meta, ages.now, UNKNOWN_MS) {
             count += 1;
             if !report.dry_run {
-                TerminalLock::remove(home, id.as_str());
+                let name = name.to_string_lossy();
+                TerminalLock::remove(home, name.trim_end_matches(".lock"));
             }
         }
     }
@@ -182,30 +220,28 @@ fn locks(home: &Home, ends: &Ends, ages: &Ages, report: &mut Report) {
     }
 }
 
-fn size_of(path: &Path, meta: &Metadata) -> u64 {
-    if meta.is_dir() {
+fn size_of(path: &Path) -> u64 {
+    if fs::symlink_metadata(path).is_ok_and(|meta| meta.is_dir()) {
         entries(path)
             .iter()
-            .map(|(entry, meta)| size_of(&entry.path(), meta))
+            .map(|(entry, _)| size_of(&entry.path()))
             .sum()
     } else {
         logs::on_disk(path)
     }
 }
 
-/// Removes a file or a directory, never what a link in its place points to.
-fn take(what: &'static str, path: &Path, meta: &Metadata, why: &str, report: &mut Report) {
+/// Removes a file, never what a link in its place points to.
+fn take(what: &'static str, path: &Path, why: &str, report: &mut Report) {
     let item = Item {
         what,
         name: Some(path.display().to_string()),
         count: 1,
-        bytes: size_of(path, meta),
+        bytes: size_of(path),
         why: why.to_owned(),
     };
     let removed = if report.dry_run {
         Ok(())
-    } else if meta.is_dir() {
-        fs::remove_dir_all(path)
     } else {
         fs::remove_file(path)
     };

@@ -1,8 +1,10 @@
 //! What is old in the database.
 
+use super::super::after::{self, Aftermath};
 use super::super::context::Context;
 use super::super::worktree::{self, Fate};
 use super::{Ages, Item, Report};
+use crate::clock;
 use crate::domain::ids::TerminalId;
 use crate::domain::worktree::Worktree;
 use crate::error::Result;
@@ -10,7 +12,7 @@ use crate::failpoint;
 use crate::store::{Budget, Durability, Stale, Store};
 
 /// How many rows are removed in one transaction: nobody waits for the lock for long.
-const BATCH: u32 = 500;
+const BATCH: u32 = 200;
 
 const fn words(kind: Stale) -> (&'static str, &'static str) {
     match kind {
@@ -85,15 +87,13 @@ fn terminals(
             report.kept.push(item);
             continue;
         }
-        if old.lost {
-            "it waits to be resumed; `close` gives it up".clone_into(&mut item.why);
-            report.kept.push(item);
-            continue;
-        }
         if old.unanswered {
             "its answer has not been given yet".clone_into(&mut item.why);
             report.kept.push(item);
             continue;
+        }
+        if old.lost && !report.dry_run {
+            give_up(cx, store, &old.id)?;
         }
         if let Some(why) = worktree_stays(cx, store, &old.id, report.dry_run)? {
             item.why = why;
@@ -122,6 +122,19 @@ fn terminals(
     Ok(())
 }
 
+/// An agent that nobody resumed for so long is not waited for any more.
+fn give_up(cx: &Context, store: &mut Store, id: &TerminalId) -> Result<()> {
+    let mut aftermath = Aftermath::default();
+    store.write(Durability::Process, Budget::Call, |tx| {
+        if let Some(terminal) = tx.terminal(id)? {
+            after::give_up(tx, &terminal, clock::now(), &mut aftermath)?;
+        }
+        Ok::<_, crate::store::Error>(())
+    })?;
+    aftermath.run(cx, store);
+    Ok(())
+}
+
 /// Why a terminal's worktree stays, after trying to remove it.
 fn worktree_stays(
     cx: &Context,
@@ -138,7 +151,9 @@ fn worktree_stays(
     Ok(match &worktree.kept {
         Some(_) if dry_run => Some(worktree.stays()),
         None if dry_run => None,
-        _ => match worktree::remove_if_safe(cx, store, &terminal)? {
+        _ => match worktree::remove_if_safe(cx, store, &terminal)
+            .unwrap_or_else(|failure| Fate::Kept(failure.message().to_owned()))
+        {
             Fate::Kept(why) => Some(
                 Worktree {
                     kept: Some(why),

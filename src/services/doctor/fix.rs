@@ -31,6 +31,7 @@ pub fn fix(cx: &Context) -> Result<Vec<Mended>> {
         return Ok(done);
     }
     let mut store = Store::open(&cx.home)?;
+    clean::make_room(cx, &mut store)?;
     let waiting = std::fs::read_dir(cx.home.spool()).map_or(0, Iterator::count);
     // Every writer stores what waits in the spool first.
     store.write(Durability::Process, Budget::Call, |_| {

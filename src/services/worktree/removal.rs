@@ -7,10 +7,14 @@ use crate::domain::ids::TerminalId;
 use crate::domain::terminal::Terminal;
 use crate::domain::text::one_line;
 use crate::domain::worktree::{Worktree, branch_of, path_of};
-use crate::error::Result;
+use crate::error::{Failure, Kind, Result};
 use crate::failpoint;
 use crate::git::Git;
 use crate::store::{Budget, DueKind, Durability, Store, WorktreeLock};
+use std::time::Duration;
+
+/// How long a timer waits for others that make or remove worktrees: it comes again.
+const DUE_TURN: Duration = Duration::from_secs(1);
 
 /// What became of a terminal's worktree.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -26,14 +30,22 @@ pub enum Fate {
 /// Removes the worktree and branch of an ended terminal when nothing can be lost: no change without a commit, no commit that no other
 /// branch, tag or remote-tracking branch has, nothing in progress, nobody in it. Else says why they stay. The row remembers what is left.
 pub fn remove_if_safe(cx: &Context, store: &mut Store, terminal: &Terminal) -> Result<Fate> {
+    remove_within(cx, store, terminal, TURN)
+}
+
+fn remove_within(
+    cx: &Context,
+    store: &mut Store,
+    terminal: &Terminal,
+    turn: Duration,
+) -> Result<Fate> {
     let id = &terminal.id;
     if !terminal.worktree.as_ref().is_some_and(Worktree::is_there) {
         return Ok(Fate::Nothing);
     }
-    let Some(_turn) = WorktreeLock::acquire(&cx.home, TURN)? else {
-        return Ok(Fate::Kept(
-            "another one is being made or removed".to_owned(),
-        ));
+    let Some(_turn) = WorktreeLock::acquire(&cx.home, turn)? else {
+        let why = "another worktree is being made or removed";
+        return Err(Failure::new(Kind::TimedOut, why).hint("try again"));
     };
     // Whoever had the lock before may have removed it, or started the agent again.
     let Some(terminal) = store.read(|tx| tx.terminal(id))? else {
@@ -110,7 +122,13 @@ fn take_down(id: &TerminalId, left: &mut Worktree) -> Result<Option<String>> {
     }
     let tips: Vec<String> = head.iter().chain(&tip).cloned().collect();
     if !tips.is_empty() {
-        let alone = repository.only_here(&tips, &branch, &left.base)?;
+        // Where it began is no other place: the one that was there may have gone.
+        let heads: Vec<String> = worktrees
+            .iter()
+            .filter(|entry| entry.path != path)
+            .filter_map(|entry| entry.head.clone())
+            .collect();
+        let alone = repository.only_here(&tips, &branch, &heads)?;
         if alone > 0 {
             return Ok(Some(format!("commits that no other branch has: {alone}")));
         }
@@ -149,6 +167,14 @@ pub fn settle(cx: &Context, store: &mut Store, id: &TerminalId) {
         Ok(Fate::Kept(reason)) => tracing::info!(terminal = %id, reason, "a worktree stays"),
         Ok(Fate::Nothing | Fate::Removed) => {}
         Err(failure) => tracing::warn!(%failure, terminal = %id, "look at a worktree"),
+    }
+}
+
+/// The worktree of an ended terminal is to be looked at. An error means that it has to be looked at again.
+pub fn due(cx: &Context, store: &mut Store, id: &TerminalId) -> Result<()> {
+    match store.read(|tx| tx.terminal(id))? {
+        Some(terminal) => remove_within(cx, store, &terminal, DUE_TURN).map(drop),
+        None => Ok(()),
     }
 }
 

@@ -121,7 +121,9 @@ fn a_live_agent_is_checked() {
     for finding in findings.as_array().unwrap() {
         assert_eq!(
             keys(finding),
-            ["level", "what", "found", "why", "remedy", "figures"],
+            [
+                "level", "what", "found", "why", "remedy", "fixable", "figures"
+            ],
             "{finding}"
         );
         assert_eq!(finding["level"], "ok", "{finding}");
