@@ -3,10 +3,12 @@
 mod decisions;
 mod flows;
 mod messages;
+mod notes;
 
 pub use decisions::{ApprovalCommand, ApprovalScope, Audit, AuditFormat, Policy};
 pub use flows::{Flow, TimerKind};
 pub use messages::{Broadcast, Inbox, InboxCommand, Send};
+pub use notes::{NoteCommand, Notes};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::path::PathBuf;
@@ -104,6 +106,14 @@ pub enum Command {
     Broadcast(Broadcast),
     /// List messages, or read, show, retry or cancel one.
     Inbox(Inbox),
+    /// List what agents wrote to you.
+    Notes(Notes),
+    /// Show or answer what an agent wrote to you.
+    Note {
+        /// What to do.
+        #[command(subcommand)]
+        command: NoteCommand,
+    },
     /// List requests that wait for a person, or waited.
     Approvals {
         /// Only those with this status.

@@ -7,6 +7,7 @@ pub mod flow;
 pub mod handoff;
 pub mod ids;
 pub mod message;
+pub mod note;
 pub mod plain;
 pub mod policy;
 pub mod profile;

@@ -107,6 +107,14 @@ pub fn runs(terminal: &Terminal) -> bool {
     })
 }
 
+/// Ends in the records a terminal that ended without an event, before anything is stored for it.
+pub fn check(cx: &Context, store: &mut Store, terminal: &Terminal) -> Result<()> {
+    if terminal.alive() && !runs(terminal) {
+        server_of(cx, store, terminal)?;
+    }
+    Ok(())
+}
+
 /// Compares the terminals of one terminal's server.
 pub fn server_of(cx: &Context, store: &mut Store, terminal: &Terminal) -> Result<Vec<Finding>> {
     let socket = terminal.server.as_ref().map(|server| server.socket.clone());
@@ -294,6 +302,7 @@ pub fn rearm(cx: &Context, store: &mut Store) -> Result<()> {
         }
         let mut left = unattended(tx, &living, now)?;
         left.extend(forgotten(tx, now)?);
+        left.extend(super::note::forgotten(tx)?);
         Ok::<_, crate::store::Error>((needed, flows, left))
     })?;
     if !needed && left.is_empty() {

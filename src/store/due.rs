@@ -21,6 +21,8 @@ pub enum DueKind {
     Approval,
     /// Start a flow whose time has come, or look after its runs (subject: its name).
     Flow,
+    /// Give a person's answer to the agent that asked (subject: the note's id).
+    Note,
     /// Remove what is old (no subject).
     Clean,
 }
@@ -34,6 +36,7 @@ impl DueKind {
             Self::Approval => "approval",
             Self::Flow => "flow",
             Self::Park => "park",
+            Self::Note => "note",
             Self::Clean => "clean",
         }
     }
@@ -46,6 +49,7 @@ impl DueKind {
             Self::Approval,
             Self::Park,
             Self::Flow,
+            Self::Note,
             Self::Clean,
         ];
         all.into_iter().find(|kind| kind.as_str() == text)

@@ -9,6 +9,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("migrations/0003_providers.sql"),
     include_str!("migrations/0004_flows.sql"),
     include_str!("migrations/0005_retention.sql"),
+    include_str!("migrations/0009_notes.sql"),
 ];
 
 /// Newest schema of this program.

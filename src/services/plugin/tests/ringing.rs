@@ -204,6 +204,7 @@ fn counts_are_shown_with_room_and_taken_back() {
         pending: 2,
         unread: 13,
         waiting: 1,
+        notes: 0,
         error: 0,
         live: 4,
     };
