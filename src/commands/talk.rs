@@ -47,6 +47,7 @@ pub(super) fn menu(door: &Door<'_>, name: &str, arguments: &[String]) -> Result<
 /// What waits for the person, and who can be written to.
 fn choose(door: &Door<'_>, store: &mut Store, client: &str) -> Result<()> {
     let tmux = &door.cx.tmux;
+    recover::all(&door.cx, store)?;
     let room = tmux.menu_room(client)?;
     let (notes, living) = store.read(|tx| {
         Ok::<_, crate::store::Error>((

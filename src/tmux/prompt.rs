@@ -1,7 +1,6 @@
 //! Menus over one client, and a line that a person types into tmux's own prompt.
 //!
-//! What was typed never stands in a shell line: tmux stores it in an option, quoted by tmux itself (`"%%%"` is exact in every version), and
-//! the helper reads it from there. A number in front of it tells which prompt it is from, so that nobody sends what another client typed.
+//! What was typed never stands in a shell line: tmux stores it in an option, quoted by tmux itself, and the helper reads it from there. A number in front of it tells which prompt it is from, so that nobody sends what another client typed.
 
 use super::client::Tmux;
 use super::command::{CommandList, literal, quoted};
@@ -11,6 +10,13 @@ use unicode_width::UnicodeWidthChar;
 
 /// The option that holds what was typed, behind the number of the prompt.
 pub const TYPED: &str = "@conductor_in";
+
+/// Where tmux puts what was typed, with everything escaped that would end a double-quoted word.
+const LINE: &str = "%1%";
+
+/// The same as a format that `run-shell -C` expands. tmux 3.3 replaces twice, the second time in what was typed: a `%%` there would be
+/// replaced by all of it without escapes. Only the second time knows `%2%`, and nothing reads its result again.
+const LINE_OF_VERSION: &str = "#{?#{m:3.3*,#{version}},%2%,%1%}";
 
 /// Widest entry of a menu, in columns.
 const WIDEST: usize = 70;
@@ -54,10 +60,9 @@ impl Entry {
     }
 }
 
-/// `text` as the words of a menu: one line, not too wide, with nothing that tmux would expand. Times (`%H`) are expanded in some places and
-/// not in others, and no escape fits both, so that a percent sign is shown by its wide form.
+/// `text` as the words of a menu: one line, not too wide, with nothing that tmux would expand. (Times are not expanded in menus.)
 fn words(text: &str) -> String {
-    let line = crate::domain::text::one_line(text).replace('%', "％");
+    let line = crate::domain::text::one_line(text);
     let mut used = 0;
     let mut short = String::new();
     for letter in line.chars() {
@@ -76,11 +81,6 @@ fn run(arguments: &str) -> String {
     let (name, rest) = arguments.split_once(' ').unwrap_or((arguments, ""));
     let line = helper(&format!("menu {name} #{{q:client_name}} {rest}"));
     format!("run-shell -b {}", quoted(&line))
-}
-
-/// Queues `command` in the server: a client that ran it itself would wait until the menu or prompt is closed.
-fn queue(command: &str) -> CommandList {
-    CommandList::new().then(["run-shell", "-b", "-C", &command.replace('#', "##")])
 }
 
 fn menu(client: &str, title: &str, entries: &[Entry]) -> CommandList {
@@ -119,20 +119,23 @@ fn menu(client: &str, title: &str, entries: &[Entry]) -> CommandList {
         }
         command.push_str(&shown);
     }
-    queue(&command)
+    // A client that ran it itself would wait until the menu is closed.
+    CommandList::new().then(["run-shell", "-b", "-C", &command.replace('#', "##")])
 }
 
 fn ask(client: &str, question: &str, number: &str, arguments: &str) -> CommandList {
     let then = format!(
-        "set-option -g {TYPED} \"{number} %%%\" ; {}",
+        "set-option -g {TYPED} \"{number} {LINE}\" ; {}",
         run(&format!("{arguments} {number}"))
     );
-    queue(&format!(
+    let command = format!(
         "command-prompt -t {} -p {} {}",
         quoted(client),
         quoted(question),
         quoted(&then)
-    ))
+    );
+    let command = command.replace('#', "##").replace(LINE, LINE_OF_VERSION);
+    CommandList::new().then(["run-shell", "-b", "-C", &command])
 }
 
 impl Tmux {
@@ -193,17 +196,19 @@ mod tests {
             "message 0123abcd",
         );
         let command = list.argv().last().unwrap();
-        assert!(command.contains("\\\"07 %%%\\\""), "{command}");
+        let typed = format!("\\\"07 {LINE_OF_VERSION}\\\"");
+        assert!(command.contains(&typed), "{command}");
         assert!(
             command.contains("menu message ##{q:client_name} 0123abcd 07)"),
             "{command}"
         );
-        assert!(!command.replace("##", "").contains('#'), "{command}");
+        let rest = command.replace(LINE_OF_VERSION, "").replace("##", "");
+        assert!(!rest.contains(['#', '%']), "{command}");
     }
 
     #[test]
     fn an_entry_is_one_short_line() {
-        assert_eq!(words("a\nb %H #(x)"), "a⏎b ％H ##(x)");
+        assert_eq!(words("a\nb %H #(x)"), "a⏎b %H ##(x)");
         assert!(words(&"日".repeat(90)).chars().count() < 40);
         let list = menu(
             "c",

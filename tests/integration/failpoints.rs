@@ -480,6 +480,7 @@ fn every_failpoint_is_in_a_table() {
         include_str!("channels.rs"),
         include_str!("clean.rs"),
         include_str!("flows.rs"),
+        include_str!("notes.rs"),
     ]
     .concat();
     let found = points();

@@ -22,6 +22,7 @@ mod handoffs;
 mod identity;
 mod lifecycle;
 mod mcp;
+mod notes;
 mod notify;
 mod policy;
 mod popup;

@@ -61,7 +61,7 @@ impl Seat {
     }
 
     /// Waits until the screen shows `what`; returns the screen.
-    fn shows(&self, what: &str) -> String {
+    pub(crate) fn shows(&self, what: &str) -> String {
         let mut last = String::new();
         let end = Instant::now() + crate::support::PATIENCE;
         while Instant::now() < end {

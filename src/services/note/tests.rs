@@ -1,3 +1,5 @@
+//! Notes against a real store.
+
 use super::*;
 use crate::domain::ids::TerminalId;
 use crate::domain::message::Message;
