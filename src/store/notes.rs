@@ -14,7 +14,7 @@ use rusqlite::{OptionalExtension, Row, params};
 const COLUMNS: &str = "id, terminal, name, body, question, options, key, status, written_at, seen_at, withdrawn_at, answered_at, answered_by,
   answer, given, message, waiter_pid, waiter_start";
 
-/// What may still change; the index of open notes has the same words.
+/// What may still change; the index of open notes has the same words, and is small however many notes are kept.
 const OPEN: &str = "status IN ('open', 'seen')";
 
 /// What waits for a person, of those that are open.
@@ -115,7 +115,9 @@ impl Tx<'_> {
 
     /// The notes of `terminal` that may still be answered, oldest first.
     pub fn open_notes(&self, terminal: &TerminalId) -> Result<Vec<Note>, Error> {
-        let sql = format!("SELECT {COLUMNS} FROM notes WHERE terminal = ?1 AND {OPEN} ORDER BY id");
+        let sql = format!(
+            "SELECT {COLUMNS} FROM notes INDEXED BY notes_open WHERE terminal = ?1 AND {OPEN} ORDER BY id"
+        );
         let mut statement = self.prepare_cached(&sql)?;
         let rows = statement.query_map([terminal.as_str()], note)?;
         Ok(rows.collect::<Result<_, _>>()?)
@@ -134,7 +136,7 @@ impl Tx<'_> {
     /// Notes that wait for a person, oldest first: of agents of the server at `socket`, or of all.
     pub fn waiting_notes(&self, socket: Option<&str>, limit: u32) -> Result<Vec<Note>, Error> {
         let sql = format!(
-            "SELECT {COLUMNS} FROM notes WHERE {OPEN} AND {WAITS}
+            "SELECT {COLUMNS} FROM notes INDEXED BY notes_open WHERE {OPEN} AND {WAITS}
                AND (?1 IS NULL OR terminal IN (SELECT id FROM terminals WHERE server_socket = ?1)) ORDER BY id LIMIT ?2"
         );
         let mut statement = self.prepare_cached(&sql)?;
@@ -145,7 +147,7 @@ impl Tx<'_> {
     /// How many notes wait for a person, of agents of the server at `socket` or of all.
     pub fn waiting_note_count(&self, socket: Option<&str>) -> Result<u64, Error> {
         let sql = format!(
-            "SELECT count(*) FROM notes WHERE {OPEN} AND {WAITS}
+            "SELECT count(*) FROM notes INDEXED BY notes_open WHERE {OPEN} AND {WAITS}
                AND (?1 IS NULL OR (SELECT server_socket FROM terminals t WHERE t.id = terminal) = ?1)"
         );
         let count: i64 = self
@@ -166,7 +168,7 @@ impl Tx<'_> {
     /// How many notes of `terminal` may still be answered, and how many bytes they are.
     pub fn open_note_size(&self, terminal: &TerminalId) -> Result<(i64, i64), Error> {
         let sql = format!(
-            "SELECT count(*), coalesce(sum(octet_length(body)), 0) FROM notes WHERE terminal = ?1 AND {OPEN}"
+            "SELECT count(*), coalesce(sum(octet_length(body)), 0) FROM notes INDEXED BY notes_open WHERE terminal = ?1 AND {OPEN}"
         );
         Ok(self
             .prepare_cached(&sql)?
@@ -201,7 +203,7 @@ impl Tx<'_> {
     /// Nobody is there for the answers to what `terminal` asked; says how many questions that were.
     pub fn withdraw_notes(&self, terminal: &TerminalId, at: Timestamp) -> Result<usize, Error> {
         let sql = format!(
-            "UPDATE notes SET status = 'withdrawn', withdrawn_at = ?2 WHERE terminal = ?1 AND {OPEN} AND question = 1"
+            "UPDATE notes INDEXED BY notes_open SET status = 'withdrawn', withdrawn_at = ?2 WHERE terminal = ?1 AND {OPEN} AND question = 1"
         );
         Ok(self
             .prepare_cached(&sql)?

@@ -21,6 +21,9 @@ const LINE_OF_VERSION: &str = "#{?#{m:3.3*,#{version}},%2%,%1%}";
 /// Widest entry of a menu, in columns.
 const WIDEST: usize = 70;
 
+/// Columns of a menu beside the words of its entries: the frame, and the key. tmux 3.2 shows no menu that is wider than the client.
+const FRAME: usize = 12;
+
 /// Longest menu in bytes: one tmux client can send it.
 const MOST_BYTES: usize = CommandList::MAX_BYTES - 300;
 
@@ -61,13 +64,13 @@ impl Entry {
 }
 
 /// `text` as the words of a menu: one line, not too wide, with nothing that tmux would expand. (Times are not expanded in menus.)
-fn words(text: &str) -> String {
+fn words(text: &str, widest: usize) -> String {
     let line = crate::domain::text::one_line(text);
     let mut used = 0;
     let mut short = String::new();
     for letter in line.chars() {
         used += letter.width().unwrap_or(0);
-        if used > WIDEST {
+        if used > widest {
             short.push('…');
             break;
         }
@@ -83,10 +86,10 @@ fn run(arguments: &str) -> String {
     format!("run-shell -b {}", quoted(&line))
 }
 
-fn menu(client: &str, title: &str, entries: &[Entry]) -> CommandList {
+fn menu(client: &str, widest: usize, title: &str, entries: &[Entry]) -> CommandList {
     let mut command = format!(
         "display-menu -T {} -c {}",
-        quoted(&words(title)),
+        quoted(&words(title, widest)),
         quoted(client)
     );
     let mut bytes = command.len();
@@ -99,7 +102,7 @@ fn menu(client: &str, title: &str, entries: &[Entry]) -> CommandList {
                 arguments,
             } => {
                 // In front of a text that begins with `-` the entry would be dim.
-                let shown = words(text);
+                let shown = words(text, widest);
                 let shown = shown
                     .strip_prefix('-')
                     .map_or(shown.clone(), |rest| format!("−{rest}"));
@@ -149,7 +152,10 @@ impl Tmux {
 
     /// Shows a menu on `client`.
     pub fn show_menu(&self, client: &str, title: &str, entries: &[Entry]) -> Result<(), Error> {
-        self.run(&menu(client, title, entries)).map(drop)
+        let width = self.of_client(client, "#{client_width}")?;
+        let columns: usize = width.and_then(|text| text.parse().ok()).unwrap_or(80);
+        let widest = WIDEST.min(columns.saturating_sub(FRAME));
+        self.run(&menu(client, widest, title, entries)).map(drop)
     }
 
     /// Lets the person at `client` type a line; then `menu ARGUMENTS NUMBER` of our binary runs, and [`Self::typed`] has the line. `question`
@@ -208,10 +214,11 @@ mod tests {
 
     #[test]
     fn an_entry_is_one_short_line() {
-        assert_eq!(words("a\nb %H #(x)"), "a⏎b %H ##(x)");
-        assert!(words(&"日".repeat(90)).chars().count() < 40);
+        assert_eq!(words("a\nb %H #(x)", WIDEST), "a⏎b %H ##(x)");
+        assert!(words(&"日".repeat(90), 70).chars().count() < 40);
         let list = menu(
             "c",
+            WIDEST,
             "t",
             &[Entry::new("-dim", "note 1").with_key('1'), Entry::Line],
         );
@@ -219,14 +226,14 @@ mod tests {
         assert!(command.contains(" \"−dim\" \"1\" "), "{command}");
         assert!(command.ends_with(" \"\""), "{command}");
         let many = vec![Entry::new(&"#".repeat(70), "note 1"); 99];
-        assert!(menu("c", &"#".repeat(70), &many).bytes() <= CommandList::MAX_BYTES);
+        assert!(menu("c", WIDEST, &"#".repeat(70), &many).bytes() <= CommandList::MAX_BYTES);
     }
 
     proptest! {
         #[test]
         fn no_text_ends_its_word(text in any::<String>()) {
-            let plain = menu("c", "t", &[Entry::new("x", "note 1")]);
-            let list = menu("c", &text, &[Entry::new(&text, "note 1")]);
+            let plain = menu("c", WIDEST, "t", &[Entry::new("x", "note 1")]);
+            let list = menu("c", WIDEST, &text, &[Entry::new(&text, "note 1")]);
             let command = list.argv().last().unwrap();
             // Outside of quoted words stands the same, whatever the text is.
             let outside = |command: &str| {

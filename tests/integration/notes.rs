@@ -352,8 +352,9 @@ fn a_wait_that_fails_leaves_the_answer_to_the_inbox() {
     world.run(["note", "answer", "1", "-m", "yes"]).ok();
     one_mail(&world, &id);
     // Whoever writes and dies has written, and the same key writes nothing more.
+    let point = "note.written";
     let line = "\"$CONDUCTOR_HOOK\" send human -m news --key k";
-    let died = world.shell(&id, &format!("CONDUCTOR_FAILPOINT=note.written {line}"));
+    let died = world.shell(&id, &format!("CONDUCTOR_FAILPOINT={point} {line}"));
     assert_eq!(died.code, 137, "{died:?}");
     world.shell(&id, line).ok();
     assert_eq!(notes(&world).len(), 2);

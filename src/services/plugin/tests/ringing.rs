@@ -182,7 +182,7 @@ fn popups_open_without_waiting() {
         lab.tmux.run(&list.unwrap()).unwrap();
     };
     open("inbox");
-    until(|| lab.events() == ["inbox|"]);
+    until(|| lab.events() == ["notes|--waiting|", "inbox|"]);
     until(|| lab.outer(&["capture-pane", "-p"]).contains("(END)"));
     lab.outer(&["send-keys", "q"]);
     until(|| !lab.outer(&["capture-pane", "-p"]).contains("(END)"));
