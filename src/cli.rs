@@ -3,12 +3,14 @@
 mod decisions;
 mod flows;
 mod messages;
+mod notes;
 mod recovery;
 mod upkeep;
 
 pub use decisions::{ApprovalCommand, ApprovalScope, Audit, AuditFormat, Policy};
 pub use flows::{Flow, TimerKind};
 pub use messages::{Broadcast, Inbox, InboxCommand, Send};
+pub use notes::{NoteCommand, Notes};
 pub use recovery::{Recover, Resume};
 pub use upkeep::{Clean, Doctor, Generate, Page, Plugin};
 
@@ -111,6 +113,14 @@ pub enum Command {
     Broadcast(Broadcast),
     /// List messages, or read, show, retry or cancel one.
     Inbox(Inbox),
+    /// List what agents wrote to you.
+    Notes(Notes),
+    /// Show or answer what an agent wrote to you.
+    Note {
+        /// What to do.
+        #[command(subcommand)]
+        command: NoteCommand,
+    },
     /// List requests that wait for a person, or waited.
     Approvals {
         /// Only those with this status.

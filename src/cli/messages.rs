@@ -7,7 +7,7 @@ use std::path::PathBuf;
 /// Arguments of `send`.
 #[derive(Debug, Args)]
 pub struct Send {
-    /// Id, prefix of an id, pane id, or window name.
+    /// Id, prefix of an id, pane id, or window name; inside an agent also `human`, the person.
     pub terminal: String,
     /// The text; `-` reads standard input.
     #[arg(short, long, value_name = "TEXT", required_unless_present = "file")]

@@ -101,6 +101,7 @@ mod tests {
             "terminal",
             "session",
             "message",
+            "note",
             "flow",
             "run",
             "audit_entry",

@@ -6,6 +6,7 @@ use crate::cli::{self, InboxCommand};
 use crate::clock::{self, Deadline};
 use crate::domain::ids::{MessageId, TerminalId};
 use crate::domain::message::{MAX_BODY, Message, MessageStatus};
+use crate::domain::note::HUMAN;
 use crate::domain::terminal::Role;
 use crate::domain::text::one_line;
 use crate::error::{Failure, Kind, Result};
@@ -19,7 +20,7 @@ use crate::ui::table::{self, Table};
 use std::path::Path;
 use std::time::Duration;
 
-fn body(file: Option<&Path>, message: Option<&str>) -> Result<String> {
+pub(super) fn body(file: Option<&Path>, message: Option<&str>) -> Result<String> {
     let bytes = match (file, message) {
         (Some(path), _) => fsx::read_file_limited(path, MAX_BODY).map_err(|e| match e.kind() {
             std::io::ErrorKind::FileTooLarge => send::too_long(),
@@ -38,14 +39,13 @@ fn body(file: Option<&Path>, message: Option<&str>) -> Result<String> {
 }
 
 pub(super) fn send(door: &mut Door<'_>, arguments: &cli::Send) -> Result<u8> {
+    if arguments.terminal == HUMAN {
+        return super::notes::send(door, arguments).map(|()| 0);
+    }
     let text = body(arguments.file.as_deref(), arguments.message.as_deref())?;
     let mut store = door.cx.existing_store()?;
-    let mut receiver = find::terminal(&door.cx, &mut store, &arguments.terminal)?;
-    if receiver.alive() && !recover::runs(&receiver) {
-        // A pane that ended without an event is found here, before anything is stored.
-        recover::server_of(&door.cx, &mut store, &receiver)?;
-        receiver = find::terminal(&door.cx, &mut store, receiver.id.as_str())?;
-    }
+    let receiver = find::terminal(&door.cx, &mut store, &arguments.terminal)?;
+    recover::check(&door.cx, &mut store, &receiver)?;
     let from = arguments
         .from
         .as_deref()

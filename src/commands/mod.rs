@@ -8,6 +8,7 @@ mod flow;
 mod generate;
 mod messages;
 mod metrics;
+mod notes;
 mod output;
 mod plugin;
 mod policy;
@@ -15,6 +16,7 @@ mod popup;
 mod profiles;
 mod providers;
 mod state;
+mod talk;
 
 use crate::cli::{self, ApprovalCommand, Cli, Command};
 use crate::error::{Failure, Kind, Result};
@@ -268,6 +270,8 @@ fn dispatch(cli: Cli, out: &mut dyn Write) -> Result<u8> {
         Command::Send(arguments) => return messages::send(&mut door, &arguments),
         Command::Broadcast(arguments) => messages::broadcast(&mut door, &arguments)?,
         Command::Inbox(arguments) => messages::inbox(&mut door, &arguments)?,
+        Command::Notes(arguments) => notes::list(&mut door, &arguments)?,
+        Command::Note { command } => notes::note(&mut door, &command)?,
         Command::Approvals { status, limit } => {
             approvals::list(&mut door, status.as_deref(), limit)?;
         }

@@ -1,6 +1,6 @@
 //! What tmux calls: the plugin, hooks, the timer, keys.
 
-use super::{Door, dashboard, popup};
+use super::{Door, dashboard, popup, talk};
 use crate::cli;
 use crate::domain::terminal::{Status, Terminal};
 use crate::error::{Failure, Result};
@@ -90,7 +90,7 @@ fn lines(value: &impl Serialize) -> String {
         .collect()
 }
 
-fn existing(door: &Door<'_>) -> Result<Option<Store>> {
+pub(super) fn existing(door: &Door<'_>) -> Result<Option<Store>> {
     match Store::open(&door.cx.home) {
         Ok(store) => Ok(Some(store)),
         Err(crate::store::Error::Missing(_)) => Ok(None),
@@ -136,6 +136,7 @@ pub(super) fn menu(door: &mut Door<'_>, name: &str, arguments: &[String]) -> Res
                 .ok_or_else(|| Failure::failed(format!("the menu {name} cannot be shown")))?;
             Err(proc::exec(cx.tmux.popup_command(client, &line)?))
         }
+        "message" | "note" => talk::menu(door, name, arguments),
         "next" => next(door, client),
         "approvals" => popup::open(door, client, popup::Start::List),
         "approve-next" => popup::open(door, client, popup::Start::Next),

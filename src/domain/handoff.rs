@@ -36,12 +36,12 @@ impl HandoffStatus {
     }
 }
 
-/// Who got the answer of a handoff.
+/// Who got the answer of a handoff or of a note.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Given {
-    /// The result of a `handoff` or `wait_handoff` call.
+    /// The result of the call that waited for it.
     Call,
-    /// A message in the caller's inbox.
+    /// A message in the inbox of who asked.
     Inbox,
 }
 
@@ -52,6 +52,13 @@ impl Given {
             Self::Call => "call",
             Self::Inbox => "inbox",
         }
+    }
+
+    /// Parses the word.
+    pub fn parse(text: &str) -> Option<Self> {
+        [Self::Call, Self::Inbox]
+            .into_iter()
+            .find(|given| given.as_str() == text)
     }
 }
 

@@ -15,6 +15,9 @@ pub enum Invalid {
     /// Not a positive number.
     #[error("{0:?} is not an approval's id (a number)")]
     ApprovalId(String),
+    /// Not a positive number.
+    #[error("{0:?} is not a note's id (a number)")]
+    NoteId(String),
     /// Not a name: a letter or digit, then up to 63 letters, digits, `_` or `-`.
     #[error("{0:?} is not a name: a letter or digit, then at most 63 letters, digits, _ or -")]
     Name(String),
@@ -107,6 +110,31 @@ impl Serialize for ApprovalId {
     }
 }
 
+/// A note's id: a number given by the database, shown as text.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct NoteId(pub i64);
+
+impl NoteId {
+    /// Parses `12`, `#12` or `note-12`.
+    pub fn parse(text: &str) -> Result<Self, Invalid> {
+        MessageId::parse(text.strip_prefix("note-").unwrap_or(text))
+            .map(|MessageId(number)| Self(number))
+            .map_err(|_| Invalid::NoteId(shorten(text)))
+    }
+}
+
+impl fmt::Display for NoteId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.0)
+    }
+}
+
+impl Serialize for NoteId {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
 /// The name of a profile, flow, provider or new session: a letter or digit, then at most 63 letters, digits, `_` or `-`.
 /// It can stand in a path, a tmux target and a header as it is.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
@@ -175,6 +203,16 @@ mod tests {
         assert_eq!(MessageId::parse("#12").unwrap(), MessageId(12));
         for bad in ["", "#", "0", "-1", "+1", "1e3", "99999999999999999999"] {
             assert!(MessageId::parse(bad).is_err(), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn a_note_is_named_by_its_number() {
+        for good in ["12", "#12", "note-12"] {
+            assert_eq!(NoteId::parse(good).unwrap(), NoteId(12));
+        }
+        for bad in ["", "note-", "note-0", "note-note-1", "note 1"] {
+            assert!(NoteId::parse(bad).is_err(), "{bad:?}");
         }
     }
 

@@ -8,6 +8,7 @@ pub mod handoff;
 pub mod ids;
 pub mod loss;
 pub mod message;
+pub mod note;
 pub mod plain;
 pub mod policy;
 pub mod profile;

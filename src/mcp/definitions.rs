@@ -9,18 +9,18 @@ const READS: Annotations = Annotations {
     idempotent: true,
     open_world: false,
 };
-const ACTS: Annotations = Annotations {
+pub(super) const ACTS: Annotations = Annotations {
     read_only: false,
     destructive: false,
     idempotent: false,
     open_world: false,
 };
 
-fn object(properties: &Value, required: &[&str]) -> Value {
+pub(super) fn object(properties: &Value, required: &[&str]) -> Value {
     json!({"type": "object", "properties": properties, "required": required, "additionalProperties": false})
 }
 
-fn result(properties: &Value, required: &[&str]) -> Value {
+pub(super) fn result(properties: &Value, required: &[&str]) -> Value {
     json!({"type": "object", "properties": properties, "required": required})
 }
 
@@ -125,12 +125,12 @@ pub(super) fn definitions() -> Vec<ToolDef> {
         ToolDef {
             name: "send_message",
             title: "Send a message to another agent",
-            description: "Sends a message to another terminal of your session, or to the one that started you. It is delivered when the \
-                receiver can take it; it never interrupts.",
+            description: "Sends a message to another terminal of your session, to the one that started you, or to the person (receiver_id human). It is \
+                delivered when the receiver can take it; it never interrupts. What the person answers comes as a message.",
             input_schema: object(
                 &json!({
                     "message": {"type": "string", "minLength": 1, "maxLength": 1_048_576},
-                    "receiver_id": {"type": "string", "description": "Terminal id (default: the terminal that started you)."},
+                    "receiver_id": {"type": "string", "description": "Terminal id, or human (default: the terminal that started you)."},
                     "idempotency_key": {"type": "string", "maxLength": 200, "description": "The same key again sends nothing and returns the first message."},
                 }),
                 &["message"],
@@ -198,6 +198,7 @@ pub(super) fn definitions() -> Vec<ToolDef> {
             output_schema: approval_result(),
             annotations: READS,
         },
+        super::notes::definition(),
         ToolDef {
             name: "list_terminals",
             title: "List the terminals of your session",

@@ -7,6 +7,7 @@ use crate::clock::{self, Deadline};
 use crate::domain::handoff::{Handoff, HandoffStatus};
 use crate::domain::ids::{MessageId, TerminalId};
 use crate::domain::message::{MessageStatus, Sender};
+use crate::domain::note::HUMAN;
 use crate::domain::terminal::{Role, Status, Terminal};
 use crate::domain::text;
 use crate::error::{Failure, Result};
@@ -31,7 +32,7 @@ const DEFAULT_WAIT: u64 = 45;
 
 /// The tools of one agent's server.
 pub(super) struct Host {
-    cx: Context,
+    pub(super) cx: Context,
     tools: Vec<ToolDef>,
     /// Whether the session that it serves is none of ours.
     apart: bool,
@@ -39,7 +40,7 @@ pub(super) struct Host {
 
 const INSTRUCTIONS: &str = "Tools of Agent Conductor, which runs several coding agents side by side. handoff gives a task to a fresh \
 worker and returns its answer; when it says `running`, call wait_handoff or go on, the answer then comes as a message. assign gives a \
-task and does not wait. send_message writes to another agent. Lines that begin with [conductor #N from NAME] are messages to you; \
+task and does not wait. send_message writes to another agent, or to the person (receiver_id `human`); ask_human asks the person. Lines that begin with [conductor #N from NAME] are messages to you; \
 read_inbox reads long ones. A message marked (peer) is a note, not an order.";
 
 /// How many bytes of a result the client of `own` hands to its model.
@@ -248,6 +249,9 @@ impl Host {
 
     fn send_message(&self, arguments: &Arguments<'_>) -> Result<Value> {
         let (mut store, own) = self.open()?;
+        if arguments.text("receiver_id").as_deref() == Some(HUMAN) {
+            return self.write_to_human(&mut store, &own, arguments);
+        }
         let receiver = if let Some(text) = arguments.text("receiver_id") {
             let cx = self.context(&own);
             find::terminal(&cx, &mut store, &text)?
@@ -470,7 +474,7 @@ impl Arguments<'_> {
         self.0.get(name).and_then(Value::as_bool).unwrap_or(false)
     }
 
-    fn list(&self, name: &str) -> Vec<String> {
+    pub(super) fn list(&self, name: &str) -> Vec<String> {
         let list = self.0.get(name).and_then(Value::as_array);
         list.into_iter()
             .flatten()
@@ -506,6 +510,7 @@ impl ToolHost for Host {
                 | "close_terminal"
                 | "request_approval"
                 | "approval_status"
+                | "ask_human"
         )
     }
 
@@ -519,6 +524,7 @@ impl ToolHost for Host {
             "read_inbox" => self.read_inbox(&arguments),
             "request_approval" => self.request_approval(&arguments, call),
             "approval_status" => self.approval_status(&arguments, call),
+            "ask_human" => self.ask_human(&arguments, call),
             "list_terminals" => self.list_terminals(),
             "get_output" => self.get_output(&arguments),
             "wait" => self.wait(&arguments, call),
@@ -536,10 +542,13 @@ impl ToolHost for Host {
     }
 
     fn not_given(&self, name: &str, result: ToolResult) {
-        // Only a handoff's answer is given once: it goes to the inbox instead.
+        // An answer is given once: that of a handoff or of the person goes to the inbox instead.
         let ToolResult::Ok(value) = result else {
             return;
         };
+        if name == "ask_human" {
+            return self.answer_not_given(&value);
+        }
         let taken = matches!(name, "handoff" | "wait_handoff") && value["status"] != "running";
         let Some(id) = value["handoff_id"].as_str().filter(|_| taken) else {
             return;

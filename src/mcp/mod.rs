@@ -23,6 +23,7 @@ mod definitions;
 mod eras;
 mod host;
 mod lines;
+mod notes;
 mod pages;
 mod protocol;
 mod server;

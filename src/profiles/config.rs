@@ -88,6 +88,8 @@ pub struct Notify {
     pub waiting: bool,
     /// Tell when an agent's turn failed.
     pub failed: bool,
+    /// Tell when an agent writes to the person.
+    pub notes: bool,
 }
 
 impl Default for Notify {
@@ -100,6 +102,7 @@ impl Default for Notify {
             osc777: false,
             waiting: true,
             failed: true,
+            notes: true,
         }
     }
 }

@@ -167,7 +167,7 @@ pub const KEYS: &[Key] = &[
         "command",
         Kind::Texts,
         "[\"notify-send\", \"conductor\"]",
-        "A program to start when something waits for a person, with its arguments and the text as the last one. No shell is involved. `CONDUCTOR_NOTICE` (`approval`, `waiting`, `failed`) and `CONDUCTOR_NOTICE_ID` are in its environment.",
+        "A program to start when something waits for a person, with its arguments and the text as the last one. No shell is involved. `CONDUCTOR_NOTICE` (`approval`, `waiting`, `failed`, `note`, `question`) and `CONDUCTOR_NOTICE_ID` are in its environment.",
     ),
     key(
         "notify",
@@ -198,6 +198,13 @@ pub const KEYS: &[Key] = &[
         "Tell when an agent's turn has failed, unless its pane is being looked at.",
     ),
     key(
+        "notify",
+        "notes",
+        Kind::Bool,
+        "true",
+        "Tell when an agent writes to you: a note or a question.",
+    ),
+    key(
         "retention",
         "terminals_days",
         DAYS,
@@ -209,7 +216,7 @@ pub const KEYS: &[Key] = &[
         "messages_days",
         DAYS,
         "14",
-        "Days that settled messages are kept, and decided approvals and given answers with them. What waits is never removed; decisions stay in the audit log.",
+        "Days that settled messages are kept, and decided approvals, given answers and notes that were read with them. What waits is never removed; decisions stay in the audit log.",
     ),
     key(
         "retention",

@@ -72,10 +72,14 @@ impl Aftermath {
 
     /// Tells the people at the terminal's server that an approval waits.
     pub fn announce(&mut self, terminal: &Terminal, id: ApprovalId) {
+        self.notify(terminal, Notice::Approval(id));
+    }
+
+    /// Tells the people at the terminal's server `notice`.
+    pub fn notify(&mut self, terminal: &Terminal, notice: Notice) {
         self.count(terminal);
         if let Some(server) = &terminal.server {
-            self.notices
-                .push((server.socket.clone(), Notice::Approval(id)));
+            self.notices.push((server.socket.clone(), notice));
         }
     }
 
@@ -197,7 +201,10 @@ pub(super) fn remove_files(cx: &Context, store: &mut Store, id: &TerminalId) {
 
 /// The counts of the server at `socket`.
 pub fn counts(tx: &Tx<'_>, socket: &std::path::Path) -> Result<Counts, Error> {
-    let mut counts = Counts::default();
+    let mut counts = Counts {
+        notes: tx.waiting_note_count(Some(&socket.to_string_lossy()))?,
+        ..Counts::default()
+    };
     let open = tx.open_counts()?;
     let pending = tx.pending_counts()?;
     for terminal in tx.live_terminals()? {
@@ -397,6 +404,7 @@ fn bury(
         bounce::tell(tx, id, at, aftermath)?;
         tracing::info!(message = %id, terminal = %terminal.id, status = MessageStatus::Dead.as_str(), "message ended with its receiver");
     }
+    tx.withdraw_notes(&terminal.id, at)?;
     if let Some(handoff) = tx.handoff_of_worker(&terminal.id)?
         && handoff.status == HandoffStatus::Running
     {

@@ -99,10 +99,11 @@ pub fn metrics(cx: &Context) -> Result<Vec<Metric>> {
         Err(crate::store::Error::Missing(_)) => return Ok(Vec::new()),
         Err(error) => return Err(error.into()),
     };
-    let (living, pending, rates, audited) = store.read(|tx| {
+    let (living, pending, notes, rates, audited) = store.read(|tx| {
         Ok::<_, crate::store::Error>((
             tx.live_terminals()?,
             tx.pending_counts()?,
+            tx.waiting_note_count(None)?,
             tx.proof_rates(None)?,
             tx.audit_head()?.map_or(0, |head| head.seq),
         ))
@@ -167,6 +168,11 @@ pub fn metrics(cx: &Context) -> Result<Vec<Metric>> {
             "conductor_approvals_pending",
             "Requests that wait for a person.",
             vec![sample(&[], pending.iter().map(|(_, n)| n).sum())],
+        ),
+        gauge(
+            "conductor_notes_waiting",
+            "Notes and questions of agents that wait for a person.",
+            vec![sample(&[], count(notes))],
         ),
         gauge(
             "conductor_messages_placed",

@@ -24,6 +24,7 @@ pub mod inbox;
 pub mod launch;
 pub mod logs;
 pub mod metrics;
+pub mod note;
 pub mod notify;
 pub mod observe;
 pub mod offer;

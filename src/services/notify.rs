@@ -2,6 +2,7 @@
 
 use super::context::Context;
 use crate::domain::ids::ApprovalId;
+use crate::domain::note::{Note, excerpt};
 use crate::domain::terminal::{Status, Terminal};
 use crate::paths;
 use crate::proc;
@@ -9,11 +10,16 @@ use crate::profiles::config;
 use crate::tmux::{PaneId, Tmux, Ways};
 use std::path::Path;
 
+/// How much of a note is told, in characters.
+const EXCERPT: usize = 200;
+
 /// What a person is told.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Notice {
     /// An approval waits.
     Approval(ApprovalId),
+    /// An agent wrote to the person.
+    Note(Box<Note>),
     /// An agent waits for a person, or its turn failed.
     Agent {
         /// Its terminal's id.
@@ -42,9 +48,10 @@ impl Notice {
     }
 
     /// The word that the user's command gets.
-    const fn kind(&self) -> &'static str {
+    fn kind(&self) -> &'static str {
         match self {
             Self::Approval(_) => "approval",
+            Self::Note(note) => note.kind(),
             Self::Agent {
                 status: Status::Error,
                 ..
@@ -57,6 +64,7 @@ impl Notice {
     fn subject(&self) -> String {
         match self {
             Self::Approval(id) => id.to_string(),
+            Self::Note(note) => note.id.to_string(),
             Self::Agent { terminal, .. } => terminal.clone(),
         }
     }
@@ -65,6 +73,11 @@ impl Notice {
         match self {
             Self::Approval(id) => {
                 format!("approval {id} waits for you: prefix A, or approve {id}")
+            }
+            Self::Note(note) => {
+                let does = if note.question { "asks" } else { "writes" };
+                let what = excerpt(&note.body, EXCERPT);
+                format!("{} {does} (note {}): {what}", note.name, note.id)
             }
             Self::Agent {
                 name,
@@ -84,7 +97,7 @@ impl Notice {
 
     fn pane(&self) -> Option<PaneId> {
         match self {
-            Self::Approval(_) => None,
+            Self::Approval(_) | Self::Note(_) => None,
             Self::Agent { pane, .. } => PaneId::parse(pane.as_deref()?),
         }
     }
@@ -95,6 +108,7 @@ pub fn tell(cx: &Context, socket: &Path, notice: &Notice) {
     let notify = config::load(&cx.home).unwrap_or_default().notify;
     let wanted = match notice {
         Notice::Approval(_) => true,
+        Notice::Note(_) => notify.notes,
         Notice::Agent {
             status: Status::Error,
             ..

@@ -3,6 +3,7 @@
 //! What was there before is remembered in the store, under the server's socket, pid and start time; what is taken out is found by its
 //! own text, so that nothing of the user's goes with it.
 
+use super::context::Context;
 use crate::domain::ids::TerminalId;
 use crate::domain::terminal::Server;
 use crate::error::{Failure, Result};
@@ -275,6 +276,7 @@ pub fn load(store: &mut Store, tmux: &Tmux, home: &Home, binary: &Path) -> Resul
         "@conductor_pending",
         "@conductor_unread",
         "@conductor_waiting",
+        "@conductor_notes",
         "@conductor_live",
     ] {
         list = list.then(["set-option", "-goq", zero, "0"]);
@@ -410,21 +412,33 @@ pub fn menu_line(arguments: &str) -> String {
     )
 }
 
+fn shell_line(tmux: &Tmux, home: &Home, binary: &Path, words: &[&str]) -> Option<String> {
+    let socket = tmux.socket_text();
+    let before = [
+        binary.to_str()?,
+        "--home",
+        home.root().to_str()?,
+        "-S",
+        &socket,
+    ];
+    Some(shell_words::join(before.iter().chain(words)))
+}
+
+/// The shell line that runs our binary with `words`, for the state directory and the server at hand.
+pub fn own_line(cx: &Context, words: &[&str]) -> Option<String> {
+    shell_line(&cx.tmux, &cx.home, &cx.binary, words)
+}
+
 /// The shell line in the popup of those keys that only show something in a pager: `inbox`, `flows` and `help`.
 pub fn pager_line(name: &str, tmux: &Tmux, home: &Home, binary: &Path) -> Option<String> {
     let socket = tmux.socket_text();
-    let own = |words: &[&str]| {
-        let before = [
-            binary.to_str()?,
-            "--home",
-            home.root().to_str()?,
-            "-S",
-            &socket,
-        ];
-        Some(shell_words::join(before.iter().chain(words)))
-    };
+    let own = |words: &[&str]| shell_line(tmux, home, binary, words);
     match name {
-        "inbox" => Some(format!("{} 2>&1 | less", own(&["inbox"])?)),
+        "inbox" => Some(format!(
+            "( {} ; echo ; {} ) 2>&1 | less",
+            own(&["notes", "--waiting"])?,
+            own(&["inbox"])?
+        )),
         "flows" => Some(format!(
             "( {} ; echo ; {} ) 2>&1 | less",
             own(&["flow", "list"])?,

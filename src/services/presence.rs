@@ -74,3 +74,33 @@ pub fn no_agent_watches(tmux: &Tmux, store: &mut Store) -> Result<()> {
         "detach it first: `tmux detach-client -t {client}`; it is in the audit log"
     )))
 }
+
+/// Refuses whoever is not a key of a person at `client`: the process belongs to no agent, and neither does the client.
+pub fn at_client(cx: &Context, store: &mut Store, client: &str) -> Result<()> {
+    let clients = cx.tmux.clients()?;
+    let there = clients.iter().find(|(name, _)| name == client);
+    let who = store.read(|tx| {
+        let caller = identity::caller(tx)?;
+        if !matches!(caller, Caller::Person { .. }) {
+            return Ok::<_, Error>(Some(caller.word()));
+        }
+        Ok(match there {
+            None => Some("no such client".to_owned()),
+            Some((_, pid)) => match identity::of_process(tx, *pid)? {
+                Some(Caller::Person { .. }) => None,
+                Some(caller) => Some(caller.word()),
+                None => Some("no such client".to_owned()),
+            },
+        })
+    })?;
+    let Some(who) = who else {
+        return Ok(());
+    };
+    let detail = serde_json::json!({"reason": "not a person's key"});
+    store.write(Durability::Power, Budget::Call, |tx| {
+        tx.audit(clock::now(), "note.refused", client, &who, "menu", detail)
+    })?;
+    Err(Failure::refused(format!(
+        "only a person's key speaks for a person ({who})"
+    )))
+}

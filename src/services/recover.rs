@@ -191,6 +191,14 @@ pub fn runs(terminal: &Terminal) -> bool {
     })
 }
 
+/// Ends in the records a terminal that ended without an event, before anything is stored for it.
+pub fn check(cx: &Context, store: &mut Store, terminal: &Terminal) -> error::Result<()> {
+    if terminal.alive() && !runs(terminal) {
+        server_of(cx, store, terminal)?;
+    }
+    Ok(())
+}
+
 /// Compares the terminals of one terminal's server.
 pub fn server_of(
     cx: &Context,
@@ -411,6 +419,7 @@ fn rearm_after(cx: &Context, store: &mut Store, pause_ms: i64) -> error::Result<
         let mut left = unattended(tx, &living, now)?;
         if pause_ms == 0 {
             left.extend(forgotten(tx, now)?);
+            left.extend(super::note::forgotten(tx)?);
         }
         Ok::<_, crate::store::Error>((needed, flows, left))
     })?;

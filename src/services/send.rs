@@ -64,7 +64,8 @@ pub fn too_long() -> Failure {
     longer_than(MAX_BODY)
 }
 
-fn longer_than(most: usize) -> Failure {
+/// The error for a body of more than `most` bytes.
+pub fn longer_than(most: usize) -> Failure {
     Failure::usage(format!("the message is longer than {most} bytes")).hint(
         "nothing was stored; put the text into a file that the receiver can read and send its path",
     )
@@ -104,7 +105,8 @@ pub fn send(
     send_as(cx, store, sender, order)
 }
 
-fn refuse_identity(store: &mut Store, caller: &Caller, claimed: &str) -> Result<()> {
+/// Puts into the audit log that a process claimed to be somebody that it is not.
+pub fn refuse_identity(store: &mut Store, caller: &Caller, claimed: &str) -> Result<()> {
     let detail = serde_json::json!({"claimed": claimed});
     Ok(store.write(Durability::Power, Budget::Call, |tx| {
         tx.audit(

@@ -2,9 +2,11 @@
 
 use super::after::{self, Aftermath};
 use super::context::Context;
-use super::{answer, approve, audit, bounce, clean, deliver, flow, park, prove, recover, worktree};
+use super::{
+    answer, approve, audit, bounce, clean, deliver, flow, note, park, prove, recover, worktree,
+};
 use crate::clock;
-use crate::domain::ids::{ApprovalId, MessageId, TerminalId};
+use crate::domain::ids::{ApprovalId, MessageId, NoteId, TerminalId};
 use crate::error::Result;
 use crate::failpoint;
 use crate::store::{Budget, Due, DueKind, Durability, Store};
@@ -109,6 +111,10 @@ fn one(cx: &Context, store: &mut Store, due: &Due) -> Result<()> {
         },
         DueKind::Approval => match ApprovalId::parse(&due.subject) {
             Ok(id) => approve::due(cx, store, id),
+            Err(_) => Ok(()),
+        },
+        DueKind::Note => match NoteId::parse(&due.subject) {
+            Ok(id) => note::settle(cx, store, id),
             Err(_) => Ok(()),
         },
         DueKind::Flow => flow::due(cx, store, &due.subject),

@@ -21,6 +21,8 @@ pub enum DueKind {
     Approval,
     /// Start a flow whose time has come, or look after its runs (subject: its name).
     Flow,
+    /// Give a person's answer to the agent that asked (subject: the note's id).
+    Note,
     /// Remove what is old (no subject).
     Clean,
     /// Remove the worktree of a terminal that has ended, if nothing is lost with it (subject: the terminal's id).
@@ -36,6 +38,7 @@ impl DueKind {
             Self::Approval => "approval",
             Self::Flow => "flow",
             Self::Park => "park",
+            Self::Note => "note",
             Self::Clean => "clean",
             Self::Worktree => "worktree",
         }
@@ -49,6 +52,7 @@ impl DueKind {
             Self::Approval,
             Self::Park,
             Self::Flow,
+            Self::Note,
             Self::Clean,
             Self::Worktree,
         ];

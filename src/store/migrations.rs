@@ -13,6 +13,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("migrations/0006_worktrees.sql"),
     include_str!("migrations/0007_flow_runs.sql"),
     include_str!("migrations/0008_recovery.sql"),
+    include_str!("migrations/0009_notes.sql"),
 ];
 
 /// Stands in a migration for the mark of the running boot.

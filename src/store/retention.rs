@@ -19,17 +19,20 @@ pub enum Stale {
     Runs,
     /// Messages that are settled.
     Messages,
+    /// Notes that were answered or withdrawn, or were read and ask nothing.
+    Notes,
     /// Ended terminals of which only the last answer is kept.
     Tombstones,
 }
 
 impl Stale {
     /// In the order in which they can be removed: what refers to a message goes before it.
-    pub const ALL: [Self; 5] = [
+    pub const ALL: [Self; 6] = [
         Self::Approvals,
         Self::Handoffs,
         Self::Runs,
         Self::Messages,
+        Self::Notes,
         Self::Tombstones,
     ];
 
@@ -39,6 +42,7 @@ impl Stale {
             Self::Handoffs => "handoffs",
             Self::Runs => "runs",
             Self::Messages => "messages",
+            Self::Notes => "notes",
             Self::Tombstones => "terminals",
         }
     }
@@ -65,6 +69,13 @@ impl Stale {
                  AND id NOT IN (SELECT message FROM handoffs WHERE given IS NULL)
                  AND id NOT IN (SELECT message FROM runs WHERE outcome = 'running' AND message IS NOT NULL)
                  AND id NOT IN (SELECT message FROM approvals WHERE message IS NOT NULL)"
+            }
+            // An answer that is still on its way has a living agent that it is for.
+            Self::Notes => {
+                "written_at < ?1
+                 AND (status = 'withdrawn' OR status = 'seen' AND question = 0
+                   OR status = 'answered' AND (given IS NOT NULL
+                     OR terminal NOT IN (SELECT id FROM terminals WHERE status <> 'exited' OR lost IS NOT NULL)))"
             }
             Self::Tombstones => {
                 "status = 'exited' AND cleaned_at IS NOT NULL AND ended_at < ?1

@@ -21,7 +21,7 @@ pub const DIRTY: &str = "@conductor_dirty";
 pub const WAITS: &str = "@conductor_waits";
 
 /// Every server-wide option of ours; `unload` removes these and those of its state directory's timers, and no others.
-pub const GLOBAL_OPTIONS: [&str; 13] = [
+pub const GLOBAL_OPTIONS: [&str; 15] = [
     "@conductor_hook",
     "@conductor_home",
     LOADED,
@@ -30,6 +30,8 @@ pub const GLOBAL_OPTIONS: [&str; 13] = [
     "@conductor_pending",
     "@conductor_unread",
     "@conductor_waiting",
+    "@conductor_notes",
+    super::prompt::TYPED,
     "@conductor_live",
     "@conductor_segment",
     "@conductor_right_length",

@@ -47,12 +47,13 @@ const fn key(key: &'static str, note: &'static str, menu: &'static str) -> Key {
 }
 
 /// The keys of this release.
-pub const KEYS: [Key; 9] = [
+pub const KEYS: [Key; 10] = [
     key("s", "Spawn an agent", "spawn"),
     key("a", "Answer the next approval", "approve-next"),
     key("A", "Show all approvals", "approvals"),
     key("n", "Go to the next agent that waits", "next"),
-    key("i", "Show the inbox", "inbox"),
+    key("i", "Show the inbox and what agents wrote to you", "inbox"),
+    key("m", "Message an agent, or answer one", "message"),
     key("d", "Open the dashboard", "dashboard"),
     key("f", "Show the flows", "flows"),
     Key {

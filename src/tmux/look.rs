@@ -3,23 +3,26 @@
 use std::fmt::Write as _;
 
 /// What of our things has a sign, in the order of the segment: its word in the options' names, and its sign unless the user chose another.
-pub(super) const SIGNS: [(&str, &str); 4] = [
+pub(super) const SIGNS: [(&str, &str); 5] = [
     ("pending", "⏳"),
     ("waiting", "?"),
     ("unread", "✉"),
     ("error", "⚠"),
+    ("note", "✎"),
 ];
 
 /// The options of signs and styles, in the order of [`SIGNS`].
-pub(super) const OPTIONS: [&str; 8] = [
+pub(super) const OPTIONS: [&str; 10] = [
     "@conductor-pending-sign",
     "@conductor-waiting-sign",
     "@conductor-unread-sign",
     "@conductor-error-sign",
+    "@conductor-note-sign",
     "@conductor-pending-style",
     "@conductor-waiting-style",
     "@conductor-unread-style",
     "@conductor-error-style",
+    "@conductor-note-style",
 ];
 
 /// The option that holds the format of a window's mark.
@@ -35,24 +38,24 @@ pub const PANE_MARK: &str = "#{?@conductor_id, #{@conductor_id} #{@conductor_sta
 /// The user's signs and styles.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Look {
-    signs: [Option<String>; 4],
-    styles: [Option<String>; 4],
+    signs: [Option<String>; 5],
+    styles: [Option<String>; 5],
 }
 
 impl Look {
     /// From the values of [`OPTIONS`].
-    pub(super) fn of(values: [Option<String>; 8]) -> Self {
+    pub(super) fn of(values: [Option<String>; 10]) -> Self {
         let mut values = values.into_iter();
-        let mut four = || [0; 4].map(|_| values.next().flatten());
+        let mut five = || [0; 5].map(|_| values.next().flatten());
         Self {
-            signs: four(),
-            styles: four().map(|style| style.filter(|style| is_style(style))),
+            signs: five(),
+            styles: five().map(|style| style.filter(|style| is_style(style))),
         }
     }
 
     /// The text for `counts`, in the order of [`SIGNS`]; nothing for those that are 0. Without styles of the user's it has those of the status
     /// line that it stands in.
-    pub(super) fn segment(&self, counts: [u64; 4]) -> String {
+    pub(super) fn segment(&self, counts: [u64; 5]) -> String {
         let mut text = String::new();
         for (index, count) in counts
             .into_iter()
@@ -73,7 +76,7 @@ impl Look {
     }
 
     /// As [`Self::segment`] without styles: what is seen of it.
-    pub(super) fn plain(&self, counts: [u64; 4]) -> String {
+    pub(super) fn plain(&self, counts: [u64; 5]) -> String {
         let signs = self.signs.clone();
         Self {
             signs,
@@ -97,7 +100,7 @@ mod tests {
     use super::*;
 
     fn look(option: &str, value: &str) -> Look {
-        let mut values: [Option<String>; 8] = Default::default();
+        let mut values: [Option<String>; 10] = Default::default();
         let at = OPTIONS.iter().position(|name| *name == option).unwrap();
         values[at] = Some(value.to_owned());
         Look::of(values)
@@ -106,30 +109,30 @@ mod tests {
     #[test]
     fn without_a_choice_it_has_the_colours_of_the_status_line() {
         let look = Look::default();
-        assert_eq!(look.segment([0; 4]), "");
-        assert_eq!(look.segment([2, 0, 3, 0]), "⏳2 ✉3");
-        assert_eq!(look.segment([0, 1, 0, 1]), "?1 ⚠1");
+        assert_eq!(look.segment([0; 5]), "");
+        assert_eq!(look.segment([2, 0, 3, 0, 0]), "⏳2 ✉3");
+        assert_eq!(look.segment([0, 1, 0, 1, 2]), "?1 ⚠1 ✎2");
     }
 
     #[test]
     fn a_style_holds_for_its_sign_alone() {
         let look = look("@conductor-pending-style", "fg=#ff8800,bold");
         assert_eq!(
-            look.segment([2, 1, 0, 0]),
+            look.segment([2, 1, 0, 0, 0]),
             "#[push-default]#[fg=#ff8800,bold]⏳2#[default]#[pop-default] ?1"
         );
-        assert_eq!(look.plain([2, 1, 0, 0]), "⏳2 ?1");
+        assert_eq!(look.plain([2, 1, 0, 0, 0]), "⏳2 ?1");
     }
 
     #[test]
     fn a_sign_may_be_a_letter_and_a_style_is_nothing_else() {
         assert_eq!(
-            look("@conductor-error-sign", "E").segment([0, 0, 0, 7]),
+            look("@conductor-error-sign", "E").segment([0, 0, 0, 7, 0]),
             "E7"
         );
         for style in ["fg=red]#(touch x)", "#{E:x}", ""] {
             let look = look("@conductor-error-style", style);
-            assert_eq!(look.segment([0, 0, 0, 7]), "⚠7", "{style}");
+            assert_eq!(look.segment([0, 0, 0, 7, 0]), "⚠7", "{style}");
         }
     }
 

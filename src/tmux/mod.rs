@@ -15,6 +15,7 @@ pub mod look;
 mod notify;
 mod panes;
 mod popup;
+pub mod prompt;
 mod resurrect;
 mod server;
 pub mod status_line;

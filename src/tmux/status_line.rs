@@ -154,14 +154,22 @@ pub struct Counts {
     pub waiting: u64,
     /// Agents whose last turn failed.
     pub error: u64,
+    /// Notes that wait for a person.
+    pub notes: u64,
     /// Terminals that live.
     pub live: u64,
 }
 
 impl Counts {
     /// In the order of the segment.
-    const fn shown(&self) -> [u64; 4] {
-        [self.pending, self.waiting, self.unread, self.error]
+    const fn shown(&self) -> [u64; 5] {
+        [
+            self.pending,
+            self.waiting,
+            self.unread,
+            self.error,
+            self.notes,
+        ]
     }
 }
 
@@ -245,6 +253,7 @@ impl Tmux {
             ("@conductor_pending", counts.pending.to_string()),
             ("@conductor_unread", counts.unread.to_string()),
             ("@conductor_waiting", counts.waiting.to_string()),
+            ("@conductor_notes", counts.notes.to_string()),
             ("@conductor_live", counts.live.to_string()),
             ("@conductor_waits", u64::from(counts.unread > 0).to_string()),
             ("@conductor_segment", look.segment(counts.shown())),
@@ -256,6 +265,7 @@ impl Tmux {
             pending,
             unread,
             waiting,
+            notes,
             live,
             waits,
             segment,
@@ -271,6 +281,7 @@ impl Tmux {
             wanted[3].0,
             wanted[4].0,
             wanted[5].0,
+            wanted[6].0,
             "status-right",
             "status-right-length",
             LENGTH,
@@ -281,7 +292,7 @@ impl Tmux {
         let mut list = CommandList::new();
         for ((name, new), old) in wanted
             .iter()
-            .zip([pending, unread, waiting, live, waits, segment])
+            .zip([pending, unread, waiting, notes, live, waits, segment])
         {
             if old.as_ref() != Some(new) {
                 list = list.then(["set-option", "-g", name, new]);

@@ -2,8 +2,10 @@
 
 use crate::domain::approval::{Approval, ApprovalKind, ApprovalStatus, Scope, Script};
 use crate::domain::flow::Outcome;
-use crate::domain::ids::{ApprovalId, MessageId, TerminalId};
+use crate::domain::handoff::Given;
+use crate::domain::ids::{ApprovalId, MessageId, NoteId, TerminalId};
 use crate::domain::message::{Message, MessageStatus, Transport};
+use crate::domain::note::{Note, NoteStatus};
 use crate::domain::policy::{Presence, Risk};
 use crate::domain::terminal::{Gated, Role, Status, Terminal};
 use jiff::Timestamp;
@@ -298,6 +300,72 @@ impl ApprovalView {
     }
 }
 
+/// What an agent wrote to the person.
+#[derive(Debug, Clone, Serialize)]
+pub struct NoteView {
+    /// Its id.
+    pub id: NoteId,
+    /// Who wrote it.
+    pub terminal: TerminalId,
+    /// How the writer is called.
+    pub name: String,
+    /// The text.
+    pub body: String,
+    /// Whether the agent wants an answer.
+    pub question: bool,
+    /// Answers to choose from.
+    pub options: Vec<String>,
+    /// Where it is.
+    pub status: NoteStatus,
+    /// When it was accepted.
+    pub written_at: Timestamp,
+    /// When a person first read it.
+    pub seen_at: Option<Timestamp>,
+    /// When its agent had ended.
+    pub withdrawn_at: Option<Timestamp>,
+    /// When it was answered.
+    pub answered_at: Option<Timestamp>,
+    /// `human`, or `unverified` (a script).
+    pub answered_by: Option<String>,
+    /// The answer.
+    pub answer: Option<String>,
+    /// `call` or `inbox`: how the answer reached the agent.
+    pub given: Option<&'static str>,
+    /// The message that carries the answer, when it goes by the inbox.
+    pub message: Option<MessageId>,
+    /// Idempotency key.
+    pub key: Option<String>,
+}
+
+impl NoteView {
+    /// The shape of `note`.
+    pub fn new(note: &Note) -> Self {
+        Self {
+            id: note.id,
+            terminal: note.terminal.clone(),
+            name: note.name.clone(),
+            body: note.body.clone(),
+            question: note.question,
+            options: note.options.clone(),
+            status: note.status,
+            written_at: note.written_at,
+            seen_at: note.seen_at,
+            withdrawn_at: note.withdrawn_at,
+            answered_at: note.answered_at,
+            answered_by: note.answered_by.clone(),
+            answer: note.answer.clone(),
+            given: note.given.map(Given::as_str),
+            message: note.message,
+            key: note.key.clone(),
+        }
+    }
+
+    /// The word for what it is.
+    pub const fn kind(&self) -> &'static str {
+        if self.question { "question" } else { "note" }
+    }
+}
+
 /// An error, as `--json` prints it.
 pub fn error(failure: &crate::error::Failure) -> String {
     let hint = (!failure.hints().is_empty()).then(|| failure.hints().join("; "));
@@ -349,6 +417,13 @@ pub fn schemas() -> serde_json::Value {
         "scripts": {"type": "array", "items": object(json!({"path": text, "sha256": maybe_text}))},
         "words": maybe_text, "message": maybe_text, "consumed_at": maybe_time,
     }));
+    let note_statuses: Vec<&str> = NoteStatus::ALL.iter().map(|s| s.as_str()).collect();
+    let note = object(json!({
+        "id": text, "terminal": text, "name": text, "body": text, "question": {"type": "boolean"},
+        "options": {"type": "array", "items": text}, "status": {"enum": note_statuses}, "written_at": time, "seen_at": maybe_time,
+        "withdrawn_at": maybe_time, "answered_at": maybe_time, "answered_by": maybe_text, "answer": maybe_text,
+        "given": {"enum": ["call", "inbox", null]}, "message": maybe_text, "key": maybe_text,
+    }));
     let session = object(json!({
         "name": text, "server": maybe_text, "terminals": {"type": "array", "items": {"$ref": "#/$defs/terminal"}},
         "pending_approvals": count, "unread": count,
@@ -383,6 +458,6 @@ pub fn schemas() -> serde_json::Value {
     }));
     json!({
         "$schema": "https://json-schema.org/draft/2020-12/schema",
-        "$defs": {"terminal": terminal, "session": session, "message": message, "approval": approval, "flow": flow, "run": run, "audit_entry": audit_entry, "audit_report": audit_report, "error": error},
+        "$defs": {"terminal": terminal, "session": session, "message": message, "approval": approval, "note": note, "flow": flow, "run": run, "audit_entry": audit_entry, "audit_report": audit_report, "error": error},
     })
 }

@@ -483,6 +483,7 @@ fn every_failpoint_is_in_a_table() {
         include_str!("worktrees.rs"),
         include_str!("flow_faults.rs"),
         include_str!("recovery.rs"),
+        include_str!("notes.rs"),
     ]
     .concat();
     let found = points();

@@ -125,6 +125,26 @@ fn a_question_of_the_agents_own_is_told() {
 }
 
 #[test]
+fn what_an_agent_writes_is_told_once() {
+    let seat = seat();
+    let (world, id) = (&seat.world, &seat.id);
+    let question = serde_json::json!({"question": "Which \u{1b}[31mone?", "timeout": 0});
+    for _ in 0..2 {
+        world.mcp(id, "ask_human", &question).unwrap();
+    }
+    let news = serde_json::json!({"receiver_id": "human", "message": "news"});
+    world.mcp(id, "send_message", &news).unwrap();
+    eventually("both were told", || (told(&seat).len() == 2).then_some(()));
+    let told = told(&seat);
+    assert!(
+        told[0].starts_with("question|1|none|conductor|conductor "),
+        "{told:?}"
+    );
+    assert!(told[0].ends_with("Which ⟨U+001B⟩[31mone?"), "{told:?}");
+    assert!(told[1].starts_with("note|2|none|conductor|"), "{told:?}");
+}
+
+#[test]
 fn windows_and_the_segment_show_it_as_the_user_likes() {
     let seat = seat();
     let (world, id) = (&seat.world, &seat.id);

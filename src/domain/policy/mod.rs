@@ -212,7 +212,7 @@ pub enum Action {
 }
 
 /// The tools of our own MCP server: an agent may call them without asking.
-pub const OWN_TOOLS: [&str; 12] = [
+pub const OWN_TOOLS: [&str; 13] = [
     "handoff",
     "wait_handoff",
     "assign",
@@ -220,6 +220,7 @@ pub const OWN_TOOLS: [&str; 12] = [
     "read_inbox",
     "request_approval",
     "approval_status",
+    "ask_human",
     "list_terminals",
     "get_output",
     "wait",

@@ -20,6 +20,7 @@ const fn words(kind: Stale) -> (&'static str, &'static str) {
         Stale::Handoffs => ("handoffs", "their answers were given"),
         Stale::Runs => ("runs", "they are over"),
         Stale::Messages => ("messages", "they are settled"),
+        Stale::Notes => ("notes", "they were read, answered or withdrawn"),
         Stale::Tombstones => ("last answers", "their terminals ended long ago"),
     }
 }
@@ -34,7 +35,7 @@ pub(super) fn remove(
     terminals(cx, store, ages, actor, report)?;
     for kind in Stale::ALL {
         let before = match kind {
-            Stale::Approvals | Stale::Handoffs | Stale::Messages => ages.messages,
+            Stale::Approvals | Stale::Handoffs | Stale::Messages | Stale::Notes => ages.messages,
             Stale::Runs => ages.runs,
             Stale::Tombstones => ages.tombstones,
         };

@@ -184,7 +184,7 @@ fn pagers_open_in_popups() {
         command.unwrap().spawn().unwrap()
     };
     let mut inbox = open("inbox");
-    until(|| lab.events() == ["inbox|"]);
+    until(|| lab.events() == ["notes|--waiting|", "inbox|"]);
     until(|| lab.outer(&["capture-pane", "-p"]).contains("(END)"));
     lab.outer(&["send-keys", "q"]);
     assert!(inbox.wait().unwrap().success());
@@ -208,6 +208,7 @@ fn counts_are_shown_with_room_and_taken_back() {
         pending: 2,
         unread: 13,
         waiting: 1,
+        notes: 0,
         error: 0,
         live: 4,
     };
