@@ -174,7 +174,33 @@ pub(super) fn server_dies(terminal: &Terminal) -> bool {
 /// Compares all living terminals with their servers, and mends the records; says which ended.
 pub fn all(cx: &Context, store: &mut Store) -> error::Result<Vec<Finding>> {
     let living = store.read(|tx| tx.live_terminals())?;
-    compare(cx, store, &living, false)
+    let findings = compare(cx, store, &living, false)?;
+    end_closed(cx, store)?;
+    Ok(findings)
+}
+
+/// How long whoever closes an agent may take to end it, in milliseconds.
+const CLOSING_MS: i64 = 10_000;
+
+/// Until when an agent that was closed is looked for, in milliseconds.
+const CLOSED_MS: i64 = 60 * 60 * 1000;
+
+/// Ends agents that were closed by a helper which was killed before it had ended them.
+fn end_closed(cx: &Context, store: &mut Store) -> error::Result<()> {
+    let now = clock::now();
+    let recent = store.read(|tx| tx.recent_terminals(clock::after_ms(now, -CLOSED_MS)))?;
+    let left = |t: &&Terminal| {
+        t.ended_at
+            .is_some_and(|at| clock::elapsed_ms(at, now) > CLOSING_MS)
+            && t.state.source == Source::Command
+            && !t.adopted
+            && !t.lost()
+            && runs(t)
+    };
+    for terminal in recent.iter().filter(left) {
+        super::close::end(cx, store, terminal, true)?;
+    }
+    Ok(())
 }
 
 /// As [`all`], without changing anything.

@@ -326,3 +326,24 @@ fn an_agent_with_hooks_says_farewell_when_its_pane_is_closed() {
         world.processes().iter().all(|p| !p.ours()).then_some(())
     });
 }
+
+#[test]
+fn an_agent_whose_closer_was_killed_is_ended_by_whoever_looks_next() {
+    let world = World::new();
+    let id = world.agent();
+    let pid = world.pane_pid(&id);
+    let alive = || world.processes().iter().any(|process| process.pid == pid);
+    world
+        .run(["close", &id])
+        .env("CONDUCTOR_FAILPOINT", "close.recorded")
+        .done();
+    assert_eq!(world.status(&id)["status"], "exited");
+    assert!(alive(), "nobody has ended it");
+    world.run(["recover"]).ok();
+    assert!(alive(), "whoever closes it may still be at it");
+    world
+        .run(["recover"])
+        .env("CONDUCTOR_CLOCK_SKEW", "20000")
+        .ok();
+    eventually("it has ended", || (!alive()).then_some(()));
+}
