@@ -319,11 +319,13 @@ impl<'a> Chaos<'a> {
             .collect()
     }
 
-    /// Lets people come by until nothing is open any more; returns every message as it is recorded.
+    /// Lets people come by until nothing is open any more; returns every message as it is recorded. Agents whose server died are started
+    /// again: what waited for them has to reach them.
     pub(crate) fn settle(&self, limit: Duration) -> Vec<Value> {
         let end = Instant::now() + limit;
         loop {
             self.world.run(["sessions"]);
+            self.world.run(["recover", "--resume"]);
             let done = self.world.run(["inbox", "--limit", "1000000", "--json"]);
             let rows: Vec<Value> = serde_json::from_str(&done.out).unwrap_or_default();
             let open = rows.iter().any(|row| {
