@@ -186,12 +186,15 @@ pub(crate) fn run(
     }
 }
 
-/// Counts what waits, so that the queues stay short and a killed agent takes few messages with it.
+/// Counts what waits for living agents, so that the queues stay short and a killed agent takes few messages with it.
 pub(crate) fn pace(world: &World, tally: &Tally, stop: &AtomicBool) {
     while !stop.load(Ordering::Relaxed) {
         let done = world.run(["inbox", "--status", "queued", "--limit", "1000", "--json"]);
         if let Ok(rows) = serde_json::from_str::<Vec<Value>>(&done.out) {
-            tally.waiting.store(rows.len(), Ordering::Relaxed);
+            let agents = world.agents.lock().unwrap().clone();
+            let lives = |row: &&Value| agents.iter().any(|id| row["receiver"] == id.as_str());
+            let waiting = rows.iter().filter(lives).count();
+            tally.waiting.store(waiting, Ordering::Relaxed);
         }
         std::thread::sleep(Duration::from_millis(150));
     }
