@@ -77,25 +77,14 @@ pub fn known(store: &mut Store, id: ApprovalId) -> Result<Approval> {
 
 /// Refuses everybody who is not a person, and says so in the audit log.
 pub fn person(store: &mut Store, id: ApprovalId, via: &str) -> Result<Caller> {
-    let caller = identity::whoami(store)?;
-    if matches!(caller, Caller::Person { .. }) {
-        return Ok(caller);
-    }
-    store.write(Durability::Power, Budget::Call, |tx| {
-        tx.audit(
-            clock::now(),
-            "approval.refused",
-            &id.to_string(),
-            &caller.word(),
-            via,
-            facts(None),
-        )
-    })?;
-    Err(Failure::refused(format!(
+    let act = ("approval.refused", &*id.to_string(), via);
+    identity::person(store, act, facts(None))?.map_err(|caller| {
+        Failure::refused(format!(
         "a person decides approval {id}, and this process belongs to an agent ({})",
         caller.word()
     ))
-    .hint("decide in a shell that no agent started, or by prefix A in tmux; the attempt is in the audit log"))
+    .hint("decide in a shell that no agent started, or by prefix A in tmux; the attempt is in the audit log")
+    })
 }
 
 /// What is known of the deciding process.

@@ -4,13 +4,14 @@
 //! belongs to one counts too, which finds double forks. The environment is only compared: a name in it never makes a process an agent,
 //! and keeps it from being a person.
 
+use crate::clock;
 use crate::domain::ids::TerminalId;
 use crate::domain::message::Sender;
 use crate::domain::terminal::Terminal;
 use crate::error::Result;
 use crate::paths;
 use crate::proc::Process;
-use crate::store::{Living, Store, Tx};
+use crate::store::{Budget, Durability, Living, Store, Tx};
 use std::path::Path;
 
 /// Who calls.
@@ -133,6 +134,22 @@ fn named(
         }
     }
     Ok(found)
+}
+
+/// The person who runs this process. Anybody else is the inner error, and stands in the audit log with `action`.
+pub fn person(
+    store: &mut Store,
+    (action, subject, via): (&'static str, &str, &str),
+    detail: serde_json::Value,
+) -> Result<std::result::Result<Caller, Caller>> {
+    let caller = whoami(store)?;
+    if matches!(caller, Caller::Person { .. }) {
+        return Ok(Ok(caller));
+    }
+    store.write(Durability::Power, Budget::Call, |tx| {
+        tx.audit(clock::now(), action, subject, &caller.word(), via, detail)
+    })?;
+    Ok(Err(caller))
 }
 
 /// Who calls this process.

@@ -191,25 +191,14 @@ pub fn known(store: &mut Store, id: NoteId) -> Result<Note> {
 
 /// Refuses everybody who is not a person, and says so in the audit log.
 pub fn person(store: &mut Store, id: NoteId, via: &str) -> Result<Caller> {
-    let caller = identity::whoami(store)?;
-    if matches!(caller, Caller::Person { .. }) {
-        return Ok(caller);
-    }
-    store.write(Durability::Power, Budget::Call, |tx| {
-        tx.audit(
-            clock::now(),
-            "note.refused",
-            &id.to_string(),
-            &caller.word(),
-            via,
-            serde_json::json!({}),
-        )
-    })?;
-    Err(Failure::refused(format!(
+    let act = ("note.refused", &*id.to_string(), via);
+    identity::person(store, act, serde_json::json!({}))?.map_err(|caller| {
+        Failure::refused(format!(
         "note {id} is for a person, and this process belongs to an agent ({})",
         caller.word()
     ))
-    .hint("answer in a shell that no agent started, or by prefix a m in tmux; the attempt is in the audit log"))
+    .hint("answer in a shell that no agent started, or by prefix a m in tmux; the attempt is in the audit log")
+    })
 }
 
 /// A person has read note `id`.
