@@ -138,7 +138,7 @@ step 'format' cargo fmt --check
 step 'scripts' check_scripts
 step 'lints' cargo clippy --all-targets --locked -- -D warnings
 step 'build' cargo build --locked --examples
-step 'tests' cargo test --locked
+step 'tests' cargo test --locked --no-fail-fast
 step 'campaign' scripts/campaign --quick
 step 'documentation' check_docs
 step 'demo' scripts/demo.sh --bin "${CARGO_TARGET_DIR:-target}/debug/conductor-hook"

@@ -199,6 +199,41 @@ pub fn sync_file(path: &Path) -> io::Result<()> {
     File::open(path)?.sync_data()
 }
 
+/// An exclusive lock of a file (flock(2)); free when dropped, and when the process dies.
+#[derive(Debug)]
+pub struct Held {
+    file: File,
+}
+
+impl Held {
+    /// The file that is locked.
+    pub const fn file(&self) -> &File {
+        &self.file
+    }
+}
+
+impl Drop for Held {
+    /// Unlocks: closing alone would leave the lock to a child that is between its fork and its exec, and to every copy of the descriptor.
+    fn drop(&mut self) {
+        let _ = fs2::FileExt::unlock(&self.file);
+    }
+}
+
+/// Locks `file`; gives it back while somebody else holds the lock.
+pub fn try_hold(file: File) -> io::Result<Result<Held, File>> {
+    // By its full path: std has a method of this name with another error.
+    match fs2::FileExt::try_lock_exclusive(&file) {
+        Ok(()) => Ok(Ok(Held { file })),
+        Err(error)
+            if error.kind() == io::ErrorKind::Interrupted
+                || error.raw_os_error() == fs2::lock_contended_error().raw_os_error() =>
+        {
+            Ok(Err(file))
+        }
+        Err(error) => Err(error),
+    }
+}
+
 /// Opens (or creates, 0600) a lock file; the descriptor closes on exec, so that no child inherits the lock.
 pub fn open_lock(path: &Path) -> io::Result<File> {
     OpenOptions::new()
@@ -286,6 +321,18 @@ mod tests {
             Some(b"abc".to_vec())
         );
         assert_eq!(read_limited(&mut &b"abcd"[..], 3).unwrap(), None);
+    }
+
+    #[test]
+    fn a_copy_of_the_descriptor_keeps_no_lock() {
+        let dir = tempfile::tempdir().unwrap();
+        let open = || open_lock(&dir.path().join("lock")).unwrap();
+        let held = try_hold(open()).unwrap().unwrap();
+        let in_a_child = held.file().try_clone().unwrap();
+        assert!(try_hold(open()).unwrap().is_err());
+        drop(held);
+        assert!(try_hold(open()).unwrap().is_ok());
+        drop(in_a_child);
     }
 
     #[test]

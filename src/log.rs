@@ -130,7 +130,7 @@ fn make_room(path: &Path, full: &File) -> io::Result<()> {
     if (there.dev(), there.ino()) == (held.dev(), held.ino()) {
         std::fs::rename(path, path.with_extension("log.1"))?;
     }
-    Ok(())
+    FileExt::unlock(full)
 }
 
 #[cfg(test)]

@@ -12,7 +12,6 @@ use crate::failpoint;
 use crate::fsx;
 use crate::paths::Home;
 use crate::tmux::{Pane, PaneId, Tmux};
-use fs2::FileExt;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::{FileExt as _, MetadataExt, OpenOptionsExt};
@@ -167,9 +166,9 @@ pub fn rotate(path: &Path, most: u64) -> io::Result<Rotation> {
         .custom_flags(nix::fcntl::OFlag::O_NOFOLLOW.bits())
         .open(path)?;
     // The writer takes no lock: this one is for others who want to move it.
-    if open.try_lock_exclusive().is_err() {
+    let Ok(_held) = fsx::try_hold(open.try_clone()?)? else {
         return Ok(Rotation::Small);
-    }
+    };
     let mut log = Log::of(open)?;
     if let Some((copy, end)) = on_its_way(path) {
         if let Some(unsupported) = arrive(&log, path, &copy, end)? {
