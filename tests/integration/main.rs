@@ -34,6 +34,7 @@ mod profiles;
 mod providers;
 mod recovery;
 mod resurrect;
+mod soak;
 mod storm;
 #[path = "../support/mod.rs"]
 mod support;
