@@ -9,6 +9,9 @@ use std::time::{Duration, Instant};
 /// Agents of the team.
 const AGENTS: usize = 12;
 
+/// How often it is counted.
+const SAMPLES: u32 = 40;
+
 /// Numbers that are the same for the same seed.
 struct Random(u64);
 
@@ -75,7 +78,7 @@ fn sample(world: &World) -> Sample {
         .parse()
         .unwrap();
     let piped = world.tmux(["list-panes", "-a", "-F", "#{pane_pipe}"]);
-    let pipes = piped.lines().filter(|line| *line == "1").count();
+    let logged = piped.lines().filter(|line| *line == "1").count();
     let panes = piped.lines().count();
     let processes = world.processes();
     let mcp: Vec<i32> = processes
@@ -86,7 +89,7 @@ fn sample(world: &World) -> Sample {
     let size = |name: &str| fs::metadata(world.at(name)).map_or(0, |meta| meta.len());
     Sample {
         panes,
-        server_files: files(server).saturating_sub(panes + pipes),
+        server_files: files(server).saturating_sub(panes + logged),
         mcp_files: mcp.iter().map(|pid| files(*pid)).max().unwrap_or(0),
         mcp_memory: mcp.iter().map(|pid| memory(*pid)).max().unwrap_or(0),
         zombies: zombies(&processes.iter().map(|p| p.pid).collect()),
@@ -112,7 +115,7 @@ struct Tally {
 }
 
 /// The people and the agents of the team, one step.
-fn step(world: &World, team: &mut Vec<String>, random: &mut Random, tally: &mut Tally) {
+fn step(world: &World, team: &mut [String], random: &mut Random, tally: &mut Tally) {
     let at = random.below(team.len());
     let id = team[at].clone();
     let other = team[random.below(team.len())].clone();
@@ -206,8 +209,8 @@ fn hours_of_use_leave_nothing_behind() {
         // A second between two steps in the long form: a person's pace, for hours.
         let pause = if minutes.is_some() { 900 } else { 20 };
         std::thread::sleep(Duration::from_millis(pause));
-        let due = length.mul_f64((samples.len() + 1) as f64 / 40.0);
-        if begun.elapsed() >= due {
+        let next = u32::try_from(samples.len() + 1).unwrap();
+        if begun.elapsed() >= length / SAMPLES * next {
             samples.push(sample(&world));
         }
         if begun.elapsed().as_secs() / 600 > said {
