@@ -70,7 +70,7 @@ install_needs() {
   need git && need_tmux && need_rust || return 1
   need shellcheck && need shfmt || return 1
   if [ "$(uname -s)" = Linux ]; then
-    need ip && need unshare || return 1
+    need ip && need unshare && need valgrind || return 1
   fi
   cargo fmt --version >/dev/null 2>&1 || die "cargo fmt is missing" "rustup component add rustfmt"
   cargo clippy --version >/dev/null 2>&1 || die "cargo clippy is missing" "rustup component add clippy"

@@ -24,6 +24,7 @@ mod flows;
 mod handoffs;
 mod identity;
 mod idle;
+mod instructions;
 mod lifecycle;
 mod mcp;
 mod notes;
