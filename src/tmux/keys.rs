@@ -298,6 +298,17 @@ impl Bindings {
             })
     }
 
+    /// Unbinds what another version of ours has left in our table and this one does not have.
+    pub fn unbind_remaining(&self) -> CommandList {
+        self.all
+            .iter()
+            .filter(|binding| binding.table == TABLE && is_ours(&binding.command))
+            .filter(|binding| KEYS.iter().all(|key| key.key != binding.key))
+            .fold(CommandList::new(), |list, binding| {
+                list.then(["unbind-key", "-T", TABLE, &binding.key])
+            })
+    }
+
     /// Unbinds `opener` if it still opens our table, and what is ours in our table.
     pub fn unbind_list(&self, opener: Option<&str>) -> CommandList {
         let mut list = CommandList::new();

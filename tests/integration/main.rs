@@ -21,6 +21,7 @@ mod errors;
 mod failpoints;
 mod flow_faults;
 mod flows;
+mod guests;
 mod handoffs;
 mod identity;
 mod idle;
