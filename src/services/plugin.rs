@@ -298,7 +298,10 @@ pub fn load(store: &mut Store, tmux: &Tmux, home: &Home, binary: &Path) -> Resul
     if let Some(former) = former {
         list = list.append(bindings.unbind_opener(&former));
     }
-    run(tmux, &list.append(bindings.bind_list(key.as_deref())))?;
+    run(
+        tmux,
+        &list.append(bindings.bind_list(key.as_deref(), memory.key.as_deref())),
+    )?;
     if !found.status {
         tmux.release_length()?;
     }

@@ -32,6 +32,7 @@ mod notify;
 mod policy;
 mod popup;
 mod profiles;
+mod progress;
 mod providers;
 mod recovery;
 mod resurrect;

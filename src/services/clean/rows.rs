@@ -9,6 +9,7 @@ use crate::domain::ids::TerminalId;
 use crate::domain::worktree::Worktree;
 use crate::error::Result;
 use crate::failpoint;
+use crate::progress;
 use crate::store::{Budget, Durability, Stale, Store};
 
 /// How many rows are removed in one transaction: nobody waits for the lock for long.
@@ -47,6 +48,7 @@ pub(super) fn remove(
                     tx.remove_stale(kind, before, BATCH)
                 })?;
                 count += removed;
+                progress::at(|| format!("{count} old {} removed", words(kind).0));
                 failpoint::hit("clean.batch");
                 if removed < u64::from(BATCH) {
                     break;
@@ -75,7 +77,10 @@ fn terminals(
     actor: &str,
     report: &mut Report,
 ) -> Result<()> {
-    for old in store.read(|tx| tx.old_terminals(ages.terminals))? {
+    let all = store.read(|tx| tx.old_terminals(ages.terminals))?;
+    let total = all.len();
+    for (index, old) in all.into_iter().enumerate() {
+        progress::at(|| format!("{index} of {total} old terminals looked at"));
         let mut item = Item {
             what: "terminal",
             name: Some(old.id.to_string()),
