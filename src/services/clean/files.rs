@@ -29,11 +29,11 @@ pub(super) fn remove(
 ) -> Result<()> {
     let ends: Ends = store.read(|tx| tx.terminal_ends())?.into_iter().collect();
     for (index, (entry, meta)) in entries(&cx.home.terminal_logs()).into_iter().enumerate() {
-        progress::at(|| format!("{index} logs looked at"));
+        progress::at(|| format!("logs: {}", index + 1));
         log(store, &entry, &meta, &ends, ages, report);
     }
     for (index, (entry, meta)) in entries(&cx.home.run()).into_iter().enumerate() {
-        progress::at(|| format!("{index} directories of agents looked at"));
+        progress::at(|| format!("agents' directories: {}", index + 1));
         let name = entry.file_name();
         let Some(id) = name.to_str().and_then(|name| TerminalId::parse(name).ok()) else {
             continue;

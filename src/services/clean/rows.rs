@@ -33,6 +33,7 @@ pub(super) fn remove(
     actor: &str,
     report: &mut Report,
 ) -> Result<()> {
+    progress::at(|| "the database".to_owned());
     terminals(cx, store, ages, actor, report)?;
     for kind in Stale::ALL {
         let before = match kind {
@@ -48,7 +49,7 @@ pub(super) fn remove(
                     tx.remove_stale(kind, before, BATCH)
                 })?;
                 count += removed;
-                progress::at(|| format!("{count} old {} removed", words(kind).0));
+                progress::at(|| format!("old {} removed: {count}", words(kind).0));
                 failpoint::hit("clean.batch");
                 if removed < u64::from(BATCH) {
                     break;
@@ -80,7 +81,7 @@ fn terminals(
     let all = store.read(|tx| tx.old_terminals(ages.terminals))?;
     let total = all.len();
     for (index, old) in all.into_iter().enumerate() {
-        progress::at(|| format!("{index} of {total} old terminals looked at"));
+        progress::at(|| format!("old terminals: {} of {total}", index + 1));
         let mut item = Item {
             what: "terminal",
             name: Some(old.id.to_string()),
