@@ -289,3 +289,46 @@ fn panes_keep_what_deliveries_need_only_while_their_terminal_lives() {
     }
     lab.same(&before, "the rest");
 }
+
+#[test]
+fn helpers_that_hang_hold_up_neither_the_server_nor_the_users_hooks() {
+    let mut lab = Lab::new("set-hook -ga pane-exited 'set-option -g @mine \"#{hook_pane}\"'\n");
+    let script = "#!/bin/sh\necho \"$$\" >>\"$0.pids\"\nkill -STOP $$\n";
+    fsx::write_atomic_mode(&lab.binary, script.as_bytes(), 0o700).unwrap();
+    lab.load();
+    lab.attach();
+    lab.set("@conductor_live", "1");
+    lab.set(WAITS, "1");
+    let log = lab.binary.with_extension("pids");
+    let hanging = || {
+        let text = fsx::read_file_limited(&log, 1 << 20).unwrap_or_default();
+        String::from_utf8(text)
+            .unwrap()
+            .lines()
+            .map(str::to_owned)
+            .collect::<Vec<_>>()
+    };
+    // A hook of every duty, a key and a timer.
+    lab.say(&["new-window", "-d", "sleep 0.1"]);
+    lab.say(&["copy-mode", "-t", "%0"]);
+    lab.say(&["copy-mode", "-q", "-t", "%0"]);
+    for key in ["C-b", "a", "s"] {
+        lab.outer(&["send-keys", key]);
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    lab.tmux
+        .arm_timer(&lab.binary, lab.home.root(), 1, 0)
+        .unwrap();
+    until(|| hanging().len() >= 5 && !lab.get("@mine").is_empty());
+    let start = Instant::now();
+    for _ in 0..20 {
+        assert!(!lab.say(&["display-message", "-p", "#{version}"]).is_empty());
+    }
+    // What it would take if a single one of them were waited for has no end.
+    assert!(start.elapsed() < Duration::from_secs(20));
+    lab.unload();
+    for pid in hanging() {
+        let pid = nix::unistd::Pid::from_raw(pid.parse().unwrap());
+        nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGKILL).unwrap();
+    }
+}
