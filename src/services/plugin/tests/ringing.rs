@@ -211,10 +211,10 @@ fn nothing_that_is_open_holds_up_the_server() {
     let confirm = || tmux.confirm_command(&viewer, "SURE?", "stop yes").unwrap();
     fires(&lab, "menu", "an entry; #(id)", menu());
     assert_eq!(lab.events(), Vec::<String>::new());
-    fires(&lab, "confirm", "SURE? (y/n)", confirm());
-    assert_eq!(lab.events(), Vec::<String>::new());
-    // On 3.2 the prompts' own commands end at once.
+    // On 3.2 questions and prompts end at once, and hold up nothing.
     if !viewer.version.starts_with("3.2") {
+        fires(&lab, "confirm", "SURE? (y/n)", confirm());
+        assert_eq!(lab.events(), Vec::<String>::new());
         fires(&lab, "prompt", "ASK", ask);
         let client = client.trim_end();
         until(|| lab.events() == [format!("menu|message|{client}|1|07|")]);
