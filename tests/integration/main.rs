@@ -28,6 +28,7 @@ mod idle;
 mod instructions;
 mod lifecycle;
 mod mcp;
+mod menus;
 mod notes;
 mod notify;
 mod policy;
