@@ -6,7 +6,6 @@ use super::error::Error;
 use super::viewers::Viewer;
 use crate::paths;
 use crate::proc;
-use std::path::Path;
 use std::process::{Command, Stdio};
 
 /// Columns and rows of a popup, its frame included, in a client of this size: nine tenths of it, at least 80 by 24 inside, or all of the client
@@ -46,13 +45,14 @@ impl Tmux {
         Ok(command)
     }
 
-    /// A tmux client of our own that runs `list` and waits as long as that takes.
+    /// A tmux client of our own that runs `list` and waits as long as that takes; it keeps the variables that tell which pane this process is in.
     pub(super) fn own_client(&self, list: &CommandList) -> Result<Command, Error> {
         let found = paths::find_program("tmux", None).ok_or(Error::Missing)?;
         // An old client against a newer server fails; the server's own program always fits it.
         let own = self.program_of_server(&found);
         let program = own.filter(|own| own.is_file()).unwrap_or(found);
-        let mut command = call(&program, self.socket());
+        let mut command = proc::command(program);
+        command.arg("-u").arg("-S").arg(self.socket());
         command.args(list.argv()).stdin(Stdio::null());
         Ok(command)
     }
@@ -60,14 +60,13 @@ impl Tmux {
     /// Opens a popup on the client that shows the pane of this process, and waits until it is closed. `line` makes the shell line for that
     /// client's name.
     pub fn popup_here(&self, line: impl Fn(&str) -> Option<String>) -> Result<(), Error> {
-        let program = paths::find_program("tmux", None).ok_or(Error::Missing)?;
-        let found = call(&program, self.socket())
+        let found = self
+            .own_client(&CommandList::new())?
             .args([
                 "display-message",
                 "-p",
                 "#{client_width} #{client_height} #{client_name}",
             ])
-            .stdin(Stdio::null())
             .output()
             .map_err(|e| Error::Run(e.to_string()))?;
         let text = String::from_utf8_lossy(&found.stdout).into_owned();
@@ -83,11 +82,11 @@ impl Tmux {
         let line = line(client)
             .ok_or_else(|| Error::Refused("the popup's program cannot be named".to_owned()))?;
         let (width, height) = large(size);
-        let shown = call(&program, self.socket())
+        let shown = self
+            .own_client(&CommandList::new())?
             .args(["display-popup", "-c", client, "-E"])
             .args(["-w", &width.to_string(), "-h", &height.to_string()])
             .arg(&line)
-            .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(Stdio::piped())
             .output()
@@ -98,13 +97,6 @@ impl Tmux {
         }
         Err(Error::Refused(crate::domain::text::one_line(said.trim())))
     }
-}
-
-/// The program itself, with the variables that tell it which pane it is in.
-fn call(program: &Path, socket: &Path) -> Command {
-    let mut command = proc::command(program);
-    command.arg("-u").arg("-S").arg(socket);
-    command
 }
 
 #[cfg(test)]
