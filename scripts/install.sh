@@ -4,6 +4,7 @@ set -eu
 root=$(CDPATH='' cd -- "$(dirname -- "$0")/.." && pwd -P)
 . "$root/scripts/lib.sh"
 . "$root/scripts/fetch.sh"
+. "$root/scripts/share.sh"
 
 usage() {
   cat <<'TEXT'
@@ -122,24 +123,10 @@ install_into() {
   link_in "$1"
 }
 
-# The generated files of a prefix, made in $work/share. They are for both names.
-generate_share() {
-  share=$work/share
-  mkdir -p -- "$work/names" "$share/man" "$share/bash-completion/completions" "$share/zsh/site-functions" "$share/fish/vendor_completions.d"
-  "$built" generate man --dir "$share/man" >/dev/null
-  for name in conductor-hook conductor; do
-    ln -s -- "$built" "$work/names/$name"
-    "$work/names/$name" generate completions bash >"$share/bash-completion/completions/$name"
-    "$work/names/$name" generate completions zsh >"$share/zsh/site-functions/_$name"
-    "$work/names/$name" generate completions fish >"$share/fish/vendor_completions.d/$name.fish"
-  done
-  rm -rf -- "$work/names"
-}
-
 # install_prefix: bin and share, and the list of what was installed, by which uninstall.sh takes out exactly that.
 install_prefix() {
   list=$prefix/share/agent-conductor/installed
-  generate_share
+  generate_share "$built" "$work/share"
   install_into "$prefix/bin"
   : >"$work/installed"
   record "$prefix/bin/conductor-hook"
