@@ -275,10 +275,10 @@ fn every_link_leads_somewhere_and_every_page_is_linked() {
             let (path, anchor) = resolve(name, &target);
             if !root().join(&path).exists() {
                 wrongs.push(format!("{name}: {target}: there is no {path}"));
-            } else if let (Some(anchor), Some(page)) = (anchor, pages.get(&path)) {
-                if !anchors(page).contains(&anchor) {
-                    wrongs.push(format!("{name}: {target}: no such heading"));
-                }
+            } else if let (Some(anchor), Some(page)) = (anchor, pages.get(&path))
+                && !anchors(page).contains(&anchor)
+            {
+                wrongs.push(format!("{name}: {target}: no such heading"));
             }
             if path != *name {
                 linked.insert(path);

@@ -137,22 +137,19 @@ fn table(roff: &mut Roff, rows: &[&str]) {
 }
 
 fn cells(row: &str) -> Vec<String> {
-    let mut cells = vec![String::new()];
+    let mut cells = Vec::new();
+    let mut cell = String::new();
     let mut chars = row.trim().trim_start_matches('|').chars().peekable();
     while let Some(c) = chars.next() {
-        match c {
-            '\\' if chars.peek() == Some(&'|') => {
-                chars.next();
-                cells.last_mut().map(|cell| cell.push('|'));
-            }
-            '|' => cells.push(String::new()),
-            c => {
-                cells.last_mut().map(|cell| cell.push(c));
-            }
+        if c == '\\' && chars.next_if_eq(&'|').is_some() {
+            cell.push('|');
+        } else if c == '|' {
+            cells.push(std::mem::take(&mut cell).trim().to_owned());
+        } else {
+            cell.push(c);
         }
     }
-    cells.pop();
-    cells.iter().map(|cell| cell.trim().to_owned()).collect()
+    cells
 }
 
 /// The text without its marks.

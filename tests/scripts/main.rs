@@ -1,10 +1,18 @@
 //! The shell scripts that install, go back, take out, and make a release; with small programs in place of the real ones.
 //! No network, no compiler: releases come from a directory, and are signed with keys made here.
 
+#![expect(
+    clippy::unwrap_used,
+    reason = "what a test cannot read or start is its failure"
+)]
+
 mod place;
 mod workflows;
 
-use place::{Place, VERSION};
+use place::{Place, VERSION, released};
+
+/// What somebody does to a release.
+type Forge = fn(&Place);
 
 #[test]
 fn a_signed_release_is_installed_and_taken_out_exactly() {
@@ -57,26 +65,26 @@ fn a_signed_release_is_installed_and_taken_out_exactly() {
 
 #[test]
 fn what_is_not_signed_as_it_is_installs_nothing() {
-    let forged: [(&str, fn(&Place)); 8] = [
+    let forged: [(&str, Forge); 8] = [
         ("is not by a signer", |place| {
-            place.append("SHA256SUMS", "\n")
+            place.append("SHA256SUMS", "\n");
         }),
         ("is not by a signer", |place| place.sign_with("stranger")),
         ("is not by a signer", |place| {
-            place.write(&place.released("SHA256SUMS.sig"), "nonsense")
+            place.write(&released("SHA256SUMS.sig"), "nonsense");
         }),
         ("is not what was signed", |place| {
-            place.append(&place.archive(), "x")
+            place.append(&place.archive(), "x");
         }),
         ("does not name", |place| {
-            place.write(&place.released("SHA256SUMS"), "0000  other.tar.gz\n");
+            place.write(&released("SHA256SUMS"), "0000  other.tar.gz\n");
             place.sign_with("key");
         }),
         ("says that it is 9.9.9", |place| {
-            place.release_saying(VERSION, "9.9.9")
+            place.release_saying(VERSION, "9.9.9");
         }),
         ("cannot download", |place| {
-            std::fs::remove_file(place.path(&place.released("SHA256SUMS.sig"))).unwrap();
+            std::fs::remove_file(place.path(&released("SHA256SUMS.sig"))).unwrap();
         }),
         ("names nobody who may sign", |place| {
             place.write("plugin/scripts/allowed_signers", "# nobody yet\n");
@@ -278,7 +286,7 @@ fn the_steps_of_a_release_check_what_they_need() {
 
     place.release(VERSION);
     let said = place
-        .run("release", &["formula", &place.path(&place.released(""))])
+        .run("release", &["formula", &place.path(&released(""))])
         .refused();
     assert!(said.contains("SHA256SUMS names no archive for"), "{said}");
 }

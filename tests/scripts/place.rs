@@ -76,7 +76,7 @@ impl Place {
             .collect();
         place.write("plugin/Cargo.toml", &manifest);
         for key in ["key", "stranger"] {
-            place.output(
+            output(
                 "ssh-keygen",
                 &[
                     "-q",
@@ -182,7 +182,7 @@ esac
         let dir = self.dir.path().display();
         let fake = self.fake(VERSION);
         format!(
-            r##"#!/bin/sh
+            r#"#!/bin/sh
 [ ! -e "{dir}/build-fails" ] || exit 101
 while [ "$1" != --target-dir ]; do shift; done
 mkdir -p "$2/release"
@@ -190,7 +190,7 @@ cat >"$2/release/conductor-hook" <<'FAKE'
 {fake}
 FAKE
 chmod 755 "$2/release/conductor-hook"
-"##
+"#
         )
     }
 
@@ -221,21 +221,16 @@ chmod 755 "$2/release/conductor-hook"
                 &format!("again/{name}/bin/conductor-hook"),
                 &self.fake(says),
             );
-            self.output("tar", &["-czf", &archive, "-C", &self.path("again"), &name]);
+            output("tar", &["-czf", &archive, "-C", &self.path("again"), &name]);
         }
         self.run("release", &["sums", &out]).done();
         self.run("release", &["sign", &out, &self.path("key")])
             .done();
     }
 
-    /// The path of a file of the release of [`VERSION`].
-    pub(crate) fn released(&self, name: &str) -> String {
-        format!("releases/download/v{VERSION}/{name}")
-    }
-
     /// The archive of the release of [`VERSION`].
     pub(crate) fn archive(&self) -> String {
-        let tree = self.tree(&self.released(""));
+        let tree = self.tree(&released(""));
         tree.into_iter()
             .find(|name| name.ends_with(".tar.gz"))
             .unwrap()
@@ -246,7 +241,7 @@ chmod 755 "$2/release/conductor-hook"
         let name = if name.contains('/') {
             name.to_owned()
         } else {
-            self.released(name)
+            released(name)
         };
         let path = self.path(&name);
         let mut bytes = std::fs::read(&path).unwrap();
@@ -259,13 +254,13 @@ chmod 755 "$2/release/conductor-hook"
     pub(crate) fn sign_with(&self, key: &str) {
         self.run(
             "release",
-            &["sign", &self.path(&self.released("")), &self.path(key)],
+            &["sign", &self.path(&released("")), &self.path(key)],
         )
         .done();
     }
 
     pub(crate) fn version(&self, binary: &str) -> String {
-        let said = self.output(&self.path(binary), &["--version"]);
+        let said = output(&self.path(binary), &["--version"]);
         said.trim().rsplit(' ').next().unwrap().to_owned()
     }
 
@@ -289,14 +284,20 @@ chmod 755 "$2/release/conductor-hook"
             .unwrap();
         Said(output)
     }
+}
 
-    #[expect(clippy::disallowed_methods, reason = "tests start what they test")]
-    fn output(&self, program: &str, arguments: &[&str]) -> String {
-        let output = Command::new(program).args(arguments).output().unwrap();
-        assert!(
-            output.status.success(),
-            "{program} {arguments:?}: {output:?}"
-        );
-        String::from_utf8(output.stdout).unwrap()
-    }
+/// What a program prints, which has to succeed.
+#[expect(clippy::disallowed_methods, reason = "tests start what they test")]
+fn output(program: &str, arguments: &[&str]) -> String {
+    let output = Command::new(program).args(arguments).output().unwrap();
+    assert!(
+        output.status.success(),
+        "{program} {arguments:?}: {output:?}"
+    );
+    String::from_utf8(output.stdout).unwrap()
+}
+
+/// The path of a file of the release of [`VERSION`].
+pub(crate) fn released(name: &str) -> String {
+    format!("releases/download/v{VERSION}/{name}")
 }
