@@ -68,7 +68,7 @@ step() {
 
 install_needs() {
   need git && need_tmux && need_rust || return 1
-  need shellcheck && need shfmt || return 1
+  need shellcheck && need shfmt && need ssh-keygen || return 1
   if [ "$(uname -s)" = Linux ]; then
     need ip && need unshare || return 1
   fi
