@@ -52,7 +52,7 @@ conductor() {
 
 need_tmux
 if [ -z "$bin" ]; then
-  binary_is_fresh || "$root/scripts/install.sh"
+  binary_is_fresh || "$root/scripts/install.sh" --source
   bin=$root/bin/conductor-hook
 fi
 bin=$(CDPATH='' cd -- "$(dirname -- "$bin")" && pwd -P)/$(basename -- "$bin")

@@ -1,22 +1,28 @@
 #!/bin/sh
-# Builds conductor-hook from this checkout and installs it.
+# Installs conductor-hook: a released binary whose signature was verified, or a build of this checkout.
 set -eu
 root=$(CDPATH='' cd -- "$(dirname -- "$0")/.." && pwd -P)
 . "$root/scripts/lib.sh"
+. "$root/scripts/fetch.sh"
+. "$root/scripts/share.sh"
 
 usage() {
   cat <<'TEXT'
-Usage: scripts/install.sh [--prefix DIR] [--debug]
+Usage: scripts/install.sh [--source | --release[=VERSION] | --rollback] [--prefix DIR] [--yes] [--debug]
 
-Builds the binary and puts it into the plugin's bin/ directory, as conductor-hook and as the link conductor.
-Run it again after an update: each file is replaced in one step, also while agents run.
+Puts the binary into the plugin's bin/ directory, as conductor-hook and as the link conductor. On a terminal it asks
+how; elsewhere it builds. Run it again after an update: each file is replaced in one step, also while agents run.
 
-  --prefix DIR  install into DIR/bin as well (for example ~/.local)
+  --source      build it from this checkout (needs Rust and a C compiler)
+  --release     download the release of this checkout's version, or of VERSION, and verify its signature
+  --rollback    go back to the binary that the last installation replaced
+  --prefix DIR  install into DIR as well (for example ~/.local): bin, man pages, completions
+  --yes         ask nothing: a release where one can be verified, else a build
   --debug       a debug build, for work on the project itself
 TEXT
 }
 
-prefix='' profile=release
+prefix='' profile=release way='' version='' yes=''
 while [ $# -gt 0 ]; do
   case $1 in
     --prefix)
@@ -25,7 +31,12 @@ while [ $# -gt 0 ]; do
       shift
       ;;
     --prefix=?*) prefix=${1#--prefix=} ;;
-    --debug) profile=debug ;;
+    --debug) profile=debug way=source ;;
+    --source) way=source ;;
+    --release) way=release ;;
+    --release=?*) way=release version=${1#--release=} ;;
+    --rollback) way=rollback ;;
+    -y | --yes) yes=yes ;;
     -h | --help)
       usage
       exit 0
@@ -38,28 +49,57 @@ while [ $# -gt 0 ]; do
   shift
 done
 case $prefix in '' | /*) ;; *) prefix=$PWD/$prefix ;; esac
+[ -n "$version" ] || version=$(cargo_field version)
 
-temporary=''
-trap '[ -z "$temporary" ] || rm -f -- "$temporary"' EXIT
+temporary='' work=''
+trap 'rm -rf -- ${temporary:+"$temporary"} ${work:+"$work"}' EXIT
 trap 'exit 130' INT
 trap 'exit 143' TERM
+work=$(mktemp -d "${TMPDIR:-/tmp}/conductor-install.XXXXXX")
 
-# install_into DIR: the binary and its link, each replaced in one step, and neither where it is there already.
-install_into() {
-  mkdir -p -- "$1"
-  if cmp -s -- "$built" "$1/conductor-hook"; then
-    say "$1/conductor-hook is up to date"
+# --- which way ----------------------------------------------------------------------------------------------------
+
+# ask QUESTION: whether a person says yes; Enter is yes.
+ask() {
+  printf '%s [Y/n] ' "$1" >&2
+  read -r answer || return 1
+  case $answer in '' | [yY]*) return 0 ;; *) return 1 ;; esac
+}
+
+if [ -z "$way" ]; then
+  if [ -n "$yes" ]; then
+    if release_problem >/dev/null; then way=source; else way=release; fi
+  elif [ -t 0 ] && [ -t 2 ]; then
+    if problem=$(release_problem); then
+      note "no released binary: $problem"
+    elif ask "Download the released binary $version and verify its signature?"; then
+      way=release
+    fi
+    if [ -z "$way" ]; then
+      ask "Build it from this checkout? That takes some minutes, Rust and a C compiler." ||
+        die "nothing was installed"
+      way=source
+    fi
   else
-    temporary=$1/.conductor-hook.$$
-    cp -- "$built" "$temporary"
-    chmod 755 "$temporary"
-    mv -f -- "$temporary" "$1/conductor-hook"
-    temporary=''
-    say "Installed $1/conductor-hook"
+    way=source
   fi
-  if [ "$(readlink -- "$1/conductor" 2>/dev/null)" = conductor-hook ]; then
-    return 0
-  fi
+fi
+
+# --- putting files in their places --------------------------------------------------------------------------------
+
+# place FILE TO MODE: replaced in one step; says nothing where it is there already.
+place() {
+  cmp -s -- "$1" "$2" && return 0
+  temporary=${2%/*}/.${2##*/}.$$
+  cp -- "$1" "$temporary"
+  chmod "$3" "$temporary"
+  mv -f -- "$temporary" "$2"
+  temporary=''
+}
+
+# link_in DIR: the name for people, unless another program has it.
+link_in() {
+  [ "$(readlink -- "$1/conductor" 2>/dev/null)" = conductor-hook ] && return 0
   if [ -e "$1/conductor" ] || [ -L "$1/conductor" ]; then
     note "$1/conductor is another program; it stays, use conductor-hook"
     return 0
@@ -68,22 +108,116 @@ install_into() {
   say "Linked $1/conductor to it"
 }
 
-say "Building conductor-hook $(cargo_field version) ($profile; this takes a minute or two the first time)"
-build "$profile"
-say "Built $built ($linked, $(wc -c <"$built" | awk '{ printf "%.1f MB", $1 / 1e6 }'))"
+# install_into DIR: the binary and its link. In $main, what it replaces is kept beside it for --rollback.
+install_into() {
+  mkdir -p -- "$1"
+  if cmp -s -- "$built" "$1/conductor-hook"; then
+    say "$1/conductor-hook is up to date"
+  else
+    if [ "$1" = "$main" ] && [ -f "$1/conductor-hook" ] && [ "$way" != rollback ]; then
+      place "$1/conductor-hook" "$1/.conductor-hook.previous" 755
+    fi
+    place "$built" "$1/conductor-hook" 755
+    say "Installed $1/conductor-hook"
+  fi
+  link_in "$1"
+}
 
-if mkdir -p -- "$root/bin" 2>/dev/null && [ -w "$root/bin" ]; then
-  install_into "$root/bin"
-  touch -- "$root/bin/conductor-hook" # newer than its source: demo.sh looks at that
-elif [ -n "$prefix" ]; then
-  note "$root cannot be written; the plugin will take the binary from the PATH"
-else
+# install_prefix: bin and share, and the list of what was installed, by which uninstall.sh takes out exactly that.
+install_prefix() {
+  list=$prefix/share/agent-conductor/installed
+  generate_share "$built" "$work/share"
+  install_into "$prefix/bin"
+  : >"$work/installed"
+  record "$prefix/bin/conductor-hook"
+  (cd "$work/share" && find . -type f | sort) >"$work/files"
+  while IFS= read -r file; do
+    file=${file#./}
+    if [ -e "$prefix/share/$file" ] && ! recorded "$prefix/share/$file" && ! cmp -s -- "$work/share/$file" "$prefix/share/$file"; then
+      note "$prefix/share/$file is somebody else's; it stays"
+      continue
+    fi
+    mkdir -p -- "$prefix/share/${file%/*}"
+    place "$work/share/$file" "$prefix/share/$file" 644
+    record "$prefix/share/$file"
+  done <"$work/files"
+  forget_stale
+  mkdir -p -- "${list%/*}"
+  place "$work/installed" "$list" 644
+  say "Installed man pages and completions below $prefix/share"
+}
+
+# record FILE: its sum and path, for the list.
+record() {
+  printf '%s %s\n' "$(cksum <"$1" | tr ' ' '-')" "$1" >>"$work/installed"
+}
+
+# Whether an earlier installation wrote the file, and nobody has changed it since.
+recorded() {
+  [ -f "$list" ] && grep -qxF -- "$(cksum <"$1" | tr ' ' '-') $1" "$list"
+}
+
+# What an earlier version installed and this one has not.
+forget_stale() {
+  [ -f "$list" ] || return 0
+  while IFS=' ' read -r sum path; do
+    if ! grep -qF -- " $path" "$work/installed" && [ -f "$path" ] && [ "$(cksum <"$path" | tr ' ' '-')" = "$sum" ]; then
+      rm -f -- "$path"
+    fi
+  done <"$list"
+}
+
+# --- the binary ---------------------------------------------------------------------------------------------------
+
+plugin_writable=''
+if mkdir -p -- "$root/bin" 2>/dev/null && [ -w "$root/bin" ]; then plugin_writable=yes; fi
+if [ -z "$plugin_writable" ] && [ -z "$prefix" ]; then
   die "$root/bin cannot be written" "use --prefix DIR with a DIR/bin that is on the PATH"
 fi
+# The bin/ directory that counts: the plugin takes it first.
+main=$root/bin
+[ -n "$plugin_writable" ] || main=$prefix/bin
+
+case $way in
+  release) fetch_release "$version" ;;
+  source)
+    say "Building conductor-hook $(cargo_field version) ($profile; this takes a minute or two the first time)"
+    build "$profile"
+    say "Built $built ($linked, $(wc -c <"$built" | awk '{ printf "%.1f MB", $1 / 1e6 }'))"
+    ;;
+  rollback)
+    [ -f "$main/.conductor-hook.previous" ] || die "there is no earlier binary in $main"
+    built=$work/conductor-hook
+    cp -- "$main/.conductor-hook.previous" "$built"
+    ;;
+esac
+found=$("$built" --version) || die "$built does not run on this machine; nothing was replaced"
+[ "$way" != release ] || [ "${found##* }" = "$version" ] ||
+  die "the release says that it is ${found##* }, not $version; nothing was replaced"
+if [ "$way" = rollback ]; then
+  # A newer program may have moved the state on; the older one refuses it with exit code 7, and reads nothing then.
+  code=0
+  "$built" audit list --limit 1 >/dev/null 2>&1 || code=$?
+  [ "$code" != 7 ] || die "${found##* } cannot read the state that the newer version has written; nothing was replaced" \
+    "stay, or go back to a copy of the state directory that is as old"
+  say "Going back to ${found##* }"
+fi
+
+[ -z "$plugin_writable" ] || install_into "$root/bin"
+# Newer than its source, where it was built from it: demo.sh looks at that.
+[ -z "$plugin_writable" ] || [ "$way" != source ] || touch -- "$root/bin/conductor-hook"
+[ -n "$plugin_writable" ] || note "$root cannot be written; the plugin will take the binary from the PATH"
+if [ "$way" = rollback ]; then
+  rm -f -- "$main/.conductor-hook.previous"
+  if [ -n "$plugin_writable" ] && [ -z "$prefix" ] && [ -f "$root/bin/.prefixes" ]; then
+    while IFS= read -r prefix; do install_prefix; done <"$root/bin/.prefixes"
+    prefix=''
+  fi
+fi
 if [ -n "$prefix" ]; then
-  install_into "$prefix/bin"
-  if [ -w "$root/bin" ] && ! grep -qxF -- "$prefix/bin" "$root/bin/.prefixes" 2>/dev/null; then
-    printf '%s\n' "$prefix/bin" >>"$root/bin/.prefixes"
+  install_prefix
+  if [ -n "$plugin_writable" ] && ! grep -qxF -- "$prefix" "$root/bin/.prefixes" 2>/dev/null; then
+    printf '%s\n' "$prefix" >>"$root/bin/.prefixes"
   fi
   case :$PATH: in
     *:"$prefix/bin":*) ;;

@@ -67,6 +67,9 @@ package_names() {
     ip:dnf) printf 'iproute' ;;
     ip:*) printf 'iproute2' ;;
     unshare:*) printf 'util-linux' ;;
+    ssh-keygen:apt-get) printf 'openssh-client' ;;
+    ssh-keygen:dnf) printf 'openssh-clients' ;;
+    ssh-keygen:*) printf 'openssh' ;;
     *) printf '%s' "$2" ;;
   esac
 }

@@ -1,5 +1,5 @@
 #!/bin/sh
-# Installs what the tests need and runs all of them: format, lints, tests, real agents, documentation, the demo.
+# Installs what the tests need and runs all of them: format, lints, tests (those of the documentation too), real agents, the demo.
 set -eu
 root=$(CDPATH='' cd -- "$(dirname -- "$0")/.." && pwd -P)
 . "$root/scripts/lib.sh"
@@ -68,7 +68,7 @@ step() {
 
 install_needs() {
   need git && need_tmux && need_rust || return 1
-  need shellcheck && need shfmt || return 1
+  need shellcheck && need shfmt && need ssh-keygen || return 1
   if [ "$(uname -s)" = Linux ]; then
     need ip && need unshare && need valgrind || return 1
   fi
@@ -88,37 +88,6 @@ install_claude() {
   install_agent "claude-$claude_version"
 }
 
-# --- the checks ---------------------------------------------------------------------------------------------------
-
-check_scripts() {
-  shellcheck -x conductor.tmux .ci/run scripts/*.sh scripts/campaign scripts/campaign-flows scripts/campaign-policy scripts/campaign-recovery scripts/campaign-soak &&
-    shfmt -i 2 -ci -d conductor.tmux .ci/run scripts/*.sh scripts/campaign scripts/campaign-flows scripts/campaign-policy scripts/campaign-recovery scripts/campaign-soak
-}
-
-# Every link between our pages leads somewhere, and every command that they show exists.
-check_docs() {
-  bad=0
-  binary=${CARGO_TARGET_DIR:-target}/debug/conductor-hook
-  cargo build --locked --bin conductor-hook || return 1
-  find README.md CHANGELOG.md docs -name '*.md' >"$logs/pages"
-  while IFS= read -r page; do
-    for link in $(grep -o ']([^)#]*' "$page" | cut -c 3- | grep -v '^[a-z]*:' || :); do
-      if [ ! -e "$(dirname "$page")/$link" ]; then
-        say "$page: no such file: $link"
-        bad=1
-      fi
-    done
-    grep -oE '(^|`)conductor(-hook)? [a-z]+' "$page" | sed 's/^.* //' | grep -vxE 'exec|hook' | sort -u >"$logs/verbs"
-    while IFS= read -r verb; do
-      if ! "$binary" "$verb" --help >/dev/null 2>&1; then
-        say "$page: no such command: conductor $verb"
-        bad=1
-      fi
-    done <"$logs/verbs"
-  done <"$logs/pages"
-  return "$bad"
-}
-
 # --- all of it ----------------------------------------------------------------------------------------------------
 
 step 'what the tests need' install_needs
@@ -135,19 +104,18 @@ else
 fi
 
 step 'format' cargo fmt --check
-step 'scripts' check_scripts
+step 'scripts' scripts/check-scripts
 step 'lints' cargo clippy --all-targets --locked -- -D warnings
 step 'build' cargo build --locked --examples
 step 'tests' cargo test --locked --no-fail-fast
 step 'campaign' scripts/campaign --quick
-step 'documentation' check_docs
 step 'demo' scripts/demo.sh --bin "${CARGO_TARGET_DIR:-target}/debug/conductor-hook"
 
 if [ -n "$failed" ]; then
   say
   say "==> what failed"
   for log in "$logs"/*; do
-    grep -hE '^error|^test .* FAILED$|panicked at|^campaign: FAILED|^  ! |^(demo|test)\.sh: |no such (file|command): |^Diff in ' "$log" | head -n 30 || :
+    grep -hE '^error|^test .* FAILED$|panicked at|^campaign: FAILED|^  ! |^(demo|test)\.sh: |^Diff in ' "$log" | head -n 30 || :
   done
 fi
 say

@@ -1,24 +1,61 @@
 #!/bin/sh
-# Takes Agent Conductor out of the running tmux server and removes what scripts/install.sh installed.
+# Takes Agent Conductor out of the running tmux server, out of agents' settings, and removes what scripts/install.sh installed.
 set -eu
 root=$(CDPATH='' cd -- "$(dirname -- "$0")/.." && pwd -P)
 . "$root/scripts/lib.sh"
 
-case ${1-} in
-  '') ;;
-  -h | --help)
-    say "Usage: scripts/uninstall.sh"
-    say "Unloads the plugin from the running tmux server, removes bin/ and the files that install.sh --prefix made."
-    exit 0
-    ;;
-  *)
-    say "uninstall.sh: unknown argument $1 (there is only --help)" >&2
-    exit 2
-    ;;
-esac
+usage() {
+  cat <<'TEXT'
+Usage: scripts/uninstall.sh [--prefix DIR] [--purge]
 
+Unloads the plugin from the running tmux server, takes back what `provider setup` wrote into agents' settings, and the
+timer of `generate units`; removes bin/ and exactly what install.sh --prefix made. Agents run on. Your profiles,
+messages and logs stay.
+
+  --prefix DIR  also what was installed into DIR; needed where the plugin's directory cannot be written
+  --purge       the state directory and the cache too, with everything in them; refused while agents run
+TEXT
+}
+
+prefix='' purge=''
+while [ $# -gt 0 ]; do
+  case $1 in
+    --prefix)
+      prefix=${2-}
+      [ -n "$prefix" ] || die "--prefix wants a directory"
+      shift
+      ;;
+    --prefix=?*) prefix=${1#--prefix=} ;;
+    --purge) purge=yes ;;
+    -h | --help)
+      usage
+      exit 0
+      ;;
+    *)
+      usage >&2
+      exit 2
+      ;;
+  esac
+  shift
+done
+case $prefix in '' | /*) ;; *) prefix=$PWD/$prefix ;; esac
+
+home=${CONDUCTOR_HOME:-$HOME/.conductor}
 binary=$root/bin/conductor-hook
-[ -x "$binary" ] || binary=$(command -v conductor-hook || :)
+[ -x "$binary" ] || binary=${prefix:+$prefix/bin/conductor-hook}
+[ -n "$binary" ] && [ -x "$binary" ] || binary=$(command -v conductor-hook || :)
+
+# --- what must be so before anything goes -------------------------------------------------------------------------
+
+if [ -n "$purge" ] && [ -d "$home" ]; then
+  case $home/ in
+    / | "$HOME/") die "$home is no state directory" ;;
+  esac
+  [ -f "$home/db/conductor.db" ] || [ -f "$home/config.toml" ] || die "$home is no state directory"
+  [ -n "$binary" ] || die "without conductor-hook nobody can tell whether agents run" "remove $home yourself"
+  sessions=$("$binary" sessions --json) || die "conductor-hook cannot say whether agents run; nothing was removed"
+  [ "$sessions" = '[]' ] || die "agents run; nothing was removed" "end them first: $binary shutdown --all"
+fi
 
 # The server that the binary would speak to: TMUX, CONDUCTOR_TMUX_SOCKET, or the default one.
 socket=${CONDUCTOR_TMUX_SOCKET:-}
@@ -33,35 +70,86 @@ else
   die "plugin unload failed; nothing was removed" "mend what it says above, then run this again"
 fi
 
-# remove_from DIR: our binary, if it is the one that we installed, and the link to it.
-remove_from() {
-  if [ "$(readlink -- "$1/conductor" 2>/dev/null)" = conductor-hook ]; then
-    rm -f -- "$1/conductor"
-    say "Removed $1/conductor"
+# Copies of settings that we edited lie in setup/ until they are taken back.
+if [ -n "$binary" ] && [ -d "$home/setup" ]; then
+  for provider in claude_code codex gemini opencode kiro_cli q_cli; do
+    "$binary" provider setup "$provider" --undo >/dev/null ||
+      die "provider setup $provider --undo failed; its binary stays" "mend what it says above, then run this again"
+  done
+  say "Took our entries out of agents' settings"
+fi
+
+# --- what install.sh and generate units made ----------------------------------------------------------------------
+
+for unit in "$HOME"/.config/systemd/user/conductor-tick*.timer; do
+  [ -f "$unit" ] || continue
+  ! have systemctl || systemctl --user disable --now "${unit##*/}" >/dev/null 2>&1 || :
+  rm -f -- "$unit" "${unit%.timer}.service"
+  say "Removed $unit"
+done
+for unit in "$HOME"/Library/LaunchAgents/conductor-tick*.plist; do
+  [ -f "$unit" ] || continue
+  ! have launchctl || launchctl bootout "gui/$(id -u)" "$unit" >/dev/null 2>&1 || :
+  rm -f -- "$unit"
+  say "Removed $unit"
+done
+
+# remove_prefix DIR: what the list there names and nobody has changed since, and directories that are empty then.
+remove_prefix() {
+  list=$1/share/agent-conductor/installed
+  if [ ! -f "$list" ]; then
+    note "$1 holds nothing that install.sh put there"
+    return 0
   fi
-  if [ -f "$1/conductor-hook" ]; then
-    rm -f -- "$1/conductor-hook"
-    say "Removed $1/conductor-hook"
+  if [ "$(readlink -- "$1/bin/conductor" 2>/dev/null)" = conductor-hook ]; then
+    rm -f -- "$1/bin/conductor"
   fi
+  while IFS=' ' read -r sum path; do
+    if [ ! -f "$path" ]; then
+      continue
+    elif [ "$(cksum <"$path" | tr ' ' '-')" = "$sum" ]; then
+      rm -f -- "$path"
+      empty_upwards "${path%/*}" "$1"
+    else
+      note "$path was not installed from here any more; it stays"
+    fi
+  done <"$list"
+  rm -f -- "$list" "$1/bin/.conductor-hook.previous"
+  empty_upwards "${list%/*}" "$1"
+  say "Removed what was installed in $1"
 }
 
+# empty_upwards DIR STOP: removes DIR and those above it, below STOP, as long as they are empty.
+empty_upwards() {
+  dir=$1
+  while [ "$dir" != "$2" ] && [ "${dir#"$2"/}" != "$dir" ] && rmdir -- "$dir" 2>/dev/null; do
+    dir=${dir%/*}
+  done
+}
+
+if [ -n "$prefix" ]; then remove_prefix "$prefix"; fi
 if [ -f "$root/bin/.prefixes" ]; then
   while IFS= read -r dir; do
-    if cmp -s -- "$dir/conductor-hook" "$root/bin/conductor-hook"; then
-      remove_from "$dir"
-    elif [ -e "$dir/conductor-hook" ]; then
-      note "$dir/conductor-hook was not installed from here any more; it stays"
-    fi
+    [ "$dir" = "$prefix" ] || remove_prefix "$dir"
   done <"$root/bin/.prefixes"
   rm -f -- "$root/bin/.prefixes"
 fi
 if [ -d "$root/bin" ]; then
-  remove_from "$root/bin"
-  rmdir -- "$root/bin" 2>/dev/null || note "$root/bin holds other files; it stays"
+  if [ "$(readlink -- "$root/bin/conductor" 2>/dev/null)" = conductor-hook ]; then
+    rm -f -- "$root/bin/conductor"
+  fi
+  rm -f -- "$root/bin/conductor-hook" "$root/bin/.conductor-hook.previous"
+  if rmdir -- "$root/bin" 2>/dev/null; then
+    say "Removed $root/bin"
+  else
+    note "$root/bin holds other files; it stays"
+  fi
 fi
 
-home=${CONDUCTOR_HOME:-$HOME/.conductor}
-if [ -d "$home" ]; then
-  say "Your profiles, messages and logs are kept in $home; remove that directory yourself if you do not want them"
+if [ -n "$purge" ]; then
+  rm -rf -- "$home" "${XDG_CACHE_HOME:-$HOME/.cache}/agent-conductor"
+  say "Removed $home"
+elif [ -d "$home" ]; then
+  say "Your profiles, messages and logs are kept in $home; --purge removes them too"
 fi
 say "Remove the plugin's lines from tmux.conf too, if they are still there"

@@ -13,6 +13,11 @@ pub fn create_private_dir(dir: &Path) -> io::Result<()> {
         .create(dir)
 }
 
+/// Creates `dir` and its missing parents with the modes that the process's umask leaves, for files that everybody may read.
+pub fn create_public_dir(dir: &Path) -> io::Result<()> {
+    fs::DirBuilder::new().recursive(true).create(dir)
+}
+
 /// Refuses a directory that belongs to somebody else or that others may write to.
 pub fn check_private_dir(dir: &Path) -> io::Result<()> {
     let meta = fs::metadata(dir)?;

@@ -31,8 +31,15 @@ pub enum Generate {
         /// The shell.
         shell: clap_complete::Shell,
     },
-    /// The man page.
-    Man,
+    /// Pages of the manual: one for each command, and one for each kind of file that people write.
+    Man {
+        /// Which page to print, e.g. conductor-hook-send or conductor-flow.
+        #[arg(default_value = "conductor-hook", conflicts_with = "dir")]
+        page: String,
+        /// Write all of them into this directory, below man1 and man5.
+        #[arg(long, value_name = "DIR")]
+        dir: Option<PathBuf>,
+    },
     /// The command reference and the configuration reference in Markdown.
     Docs {
         /// Which page.

@@ -1,9 +1,15 @@
-//! Generated text: completions, man page, reference pages, JSON Schemas.
+//! Generated text: completions, the manual, reference pages, JSON Schemas.
+
+mod man;
 
 use super::Door;
 use crate::cli::{Cli, Generate, Page};
+use crate::domain::text::one_line;
 use crate::error::{Failure, Result};
+use crate::fsx;
 use clap::CommandFactory;
+use serde_json::json;
+use std::path::Path;
 
 pub(super) fn generate(door: &mut Door<'_>, what: &Generate) -> Result<()> {
     let mut text = Vec::new();
@@ -14,9 +20,8 @@ pub(super) fn generate(door: &mut Door<'_>, what: &Generate) -> Result<()> {
         Generate::Completions { shell } => {
             clap_complete::generate(*shell, &mut Cli::command(), super::program(), &mut text);
         }
-        Generate::Man => clap_mangen::Man::new(Cli::command())
-            .render(&mut text)
-            .map_err(|e| Failure::failed(format!("render the man page: {e}")))?,
+        Generate::Man { dir: Some(dir), .. } => return manual(door, dir),
+        Generate::Man { page, dir: None } => text = man_page(page)?,
         Generate::Docs { page: Page::Cli } => text.extend_from_slice(reference().as_bytes()),
         Generate::Docs {
             page: Page::Configuration,
@@ -29,6 +34,42 @@ pub(super) fn generate(door: &mut Door<'_>, what: &Generate) -> Result<()> {
         }
     }
     door.write(&String::from_utf8_lossy(&text))
+}
+
+/// One page of the manual by its name, with or without its section: `conductor-hook-send`, `conductor-flow.5`.
+fn man_page(name: &str) -> Result<Vec<u8>> {
+    let pages = man::pages()?;
+    let bare = name
+        .strip_suffix(".1")
+        .or(name.strip_suffix(".5"))
+        .unwrap_or(name);
+    match pages.iter().find(|page| page.name == bare) {
+        Some(page) => Ok(page.text.clone().into_bytes()),
+        None => Err(Failure::not_found(format!("there is no page {}", one_line(name)))
+            .hint("a command's is called conductor-hook-COMMAND, a file's conductor-config, conductor-flow, conductor-policy, conductor-profile, conductor-provider")),
+    }
+}
+
+/// All pages below `dir`, in `man1` and `man5`.
+fn manual(door: &mut Door<'_>, dir: &Path) -> Result<()> {
+    let mut written = Vec::new();
+    for page in man::pages()? {
+        let path = dir.join(page.path());
+        let failed = |e: std::io::Error| {
+            Failure::failed(format!("write {}: {e}", one_line(&path.to_string_lossy())))
+        };
+        if let Some(parent) = path.parent() {
+            fsx::create_public_dir(parent).map_err(failed)?;
+        }
+        fsx::write_atomic_mode(&path, page.text.as_bytes(), 0o644).map_err(failed)?;
+        written.push(path.to_string_lossy().into_owned());
+    }
+    door.print(&json!({"written": written}), |_| {
+        written
+            .iter()
+            .map(|path| format!("wrote {path}\n"))
+            .collect()
+    })
 }
 
 /// The command reference in Markdown; docs/cli.md is this text, and a test holds it.
@@ -66,11 +107,11 @@ mod tests {
 
     /// The committed page, with a way to renew it: `CONDUCTOR_RENEW=1 cargo test --lib pages`.
     fn held(name: &str, text: &str) {
-        let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR"))
+        let path = Path::new(env!("CARGO_MANIFEST_DIR"))
             .join("docs")
             .join(name);
         if crate::paths::env("CONDUCTOR_RENEW").is_some() {
-            crate::fsx::write_atomic_mode(&path, text.as_bytes(), 0o644).unwrap();
+            fsx::write_atomic_mode(&path, text.as_bytes(), 0o644).unwrap();
         }
         let page = std::fs::read_to_string(&path).unwrap_or_default();
         assert!(

@@ -4,6 +4,8 @@ mod agents;
 mod approvals;
 mod audit;
 mod dashboard;
+#[cfg(test)]
+mod docs_tests;
 mod flow;
 mod generate;
 mod inbox;

@@ -17,6 +17,9 @@ pub enum Error {
         /// Newest schema of this program.
         known: i64,
     },
+    /// The file is a database of another program.
+    #[error("{} is a database of another program", .0.display())]
+    Foreign(PathBuf),
     /// The database was damaged and has been set aside.
     #[error("the database was damaged and is now {}", .0.display())]
     SetAside(PathBuf),
@@ -56,6 +59,10 @@ impl From<Error> for Failure {
             Error::Locked => Self::new(Kind::StateUnusable, text).hint("try again; a process of ours that hangs shows in `ps`"),
             Error::Newer { .. } => Self::state(text)
                 .hint("update this program; a newer one has used this state directory, and nothing was changed"),
+            Error::Foreign(path) => Self::state(text).hint(format!(
+                "move it away, e.g. to {}.old; nothing was changed, and profiles beside it can stay",
+                path.display()
+            )),
             Error::SetAside(_) => {
                 Self::state(text).hint("nothing was deleted; the next call starts with an empty database")
             }

@@ -24,9 +24,19 @@ pub(super) fn known() -> i64 {
     i64::try_from(MIGRATIONS.len()).unwrap_or(i64::MAX)
 }
 
-/// Schema of the open database; an error when it is newer than ours.
+/// Schema of the open database; an error when it is newer than ours, or another program's.
 pub(super) fn check(connection: &Connection) -> Result<i64, Error> {
-    let found: i64 = connection.query_row("PRAGMA user_version", [], |row| row.get(0))?;
+    let version = || connection.query_row("PRAGMA user_version", [], |row| row.get::<_, i64>(0));
+    let mut found = version()?;
+    if found == 0 {
+        let tables = "SELECT EXISTS (SELECT 1 FROM sqlite_schema)";
+        let tables: bool = connection.query_row(tables, [], |row| row.get(0))?;
+        // Ours has its tables and its number from one transaction, perhaps just now: the number is read last.
+        found = version()?;
+        if tables && found == 0 {
+            return Err(Error::Foreign(connection.path().unwrap_or_default().into()));
+        }
+    }
     if found > known() {
         return Err(Error::Newer {
             found,
@@ -54,7 +64,32 @@ pub(super) fn apply(connection: &Connection, from: i64) -> Result<(), Error> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::db::Store;
     use super::*;
+    use crate::error::{Failure, Kind};
+    use crate::paths::Home;
+
+    /// As that of the older agent-conductor, which lies in the same place.
+    #[test]
+    fn a_database_of_another_program_is_refused_and_untouched() {
+        let dir = tempfile::tempdir().unwrap();
+        let home = Home::at(dir.path().join("state")).unwrap();
+        crate::fsx::create_private_dir(&home.db_dir()).unwrap();
+        let path = home.db();
+        let other = Connection::open_in_memory().unwrap();
+        other
+            .execute_batch("CREATE TABLE terminals (id VARCHAR PRIMARY KEY); INSERT INTO terminals VALUES ('a1b2c3d4')")
+            .unwrap();
+        other.execute("VACUUM INTO ?1", [path.to_str()]).unwrap();
+        let before = std::fs::read(&path).unwrap();
+        let Err(Error::Foreign(named)) = Store::open_or_create(&home) else {
+            panic!("expected it to be refused")
+        };
+        assert_eq!(named, path);
+        assert_eq!(std::fs::read(&path).unwrap(), before);
+        let failure = Failure::from(Error::Foreign(named));
+        assert_eq!(failure.kind(), Kind::StateUnusable);
+    }
 
     #[test]
     fn what_lived_before_starts_had_the_mark_of_their_boot_lives_on() {

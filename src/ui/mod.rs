@@ -5,5 +5,6 @@ pub mod csv;
 pub mod dashboard;
 pub mod flows;
 pub mod json;
+pub mod manual;
 pub mod sheet;
 pub mod table;

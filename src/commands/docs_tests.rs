@@ -1,0 +1,333 @@
+//! What our pages show exists: commands, options, links, anchors, scripts; and each page can be reached.
+
+use crate::cli::Cli;
+use clap::{Command, CommandFactory};
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// Our pages by their path below the root.
+fn pages() -> BTreeMap<String, String> {
+    let mut pages = BTreeMap::new();
+    for dir in [
+        "",
+        "docs",
+        "docs/decisions",
+        ".github",
+        ".github/ISSUE_TEMPLATE",
+    ] {
+        let Ok(entries) = std::fs::read_dir(root().join(dir)) else {
+            continue;
+        };
+        for path in entries.map(|entry| entry.unwrap().path()) {
+            if path.extension().is_some_and(|e| e == "md") {
+                let name = path.strip_prefix(root()).unwrap().to_string_lossy();
+                pages.insert(name.into_owned(), std::fs::read_to_string(&path).unwrap());
+            }
+        }
+    }
+    pages
+}
+
+/// The lines in fences, and the spans of code outside of them.
+fn code(page: &str) -> Vec<String> {
+    let mut code = Vec::new();
+    let mut fenced = false;
+    for line in page.lines() {
+        if line.trim_start().starts_with("```") {
+            fenced = !fenced;
+        } else if fenced {
+            code.push(line.trim().to_owned());
+        } else {
+            code.extend(line.split('`').skip(1).step_by(2).map(str::to_owned));
+        }
+    }
+    code
+}
+
+/// The lines outside of fences, without their spans of code.
+fn prose(page: &str) -> Vec<String> {
+    let mut fenced = false;
+    page.lines()
+        .filter(|line| {
+            let mark = line.trim_start().starts_with("```");
+            fenced ^= mark;
+            !mark && !fenced
+        })
+        .map(|line| line.split('`').step_by(2).collect())
+        .collect()
+}
+
+/// The words of each command in a line of a shell, without comments and what follows a redirection.
+fn commands(line: &str) -> Vec<Vec<String>> {
+    let line = line.split(" # ").next().unwrap_or(line);
+    let line = line.strip_prefix("$ ").unwrap_or(line);
+    let words = shell_words::split(line)
+        .unwrap_or_else(|_| line.split_whitespace().map(str::to_owned).collect());
+    words
+        .split(|word| ["|", "&&", "||", ";", "#"].contains(&word.as_str()))
+        .map(|words| {
+            words
+                .iter()
+                .skip_while(|w| w.contains('=') && !w.starts_with('-') || *w == "exec")
+                .take_while(|w| !w.starts_with('>') && !w.starts_with("2>"))
+                .map(|w| w.trim_matches(['[', ']', ',', ';', '…']).to_owned())
+                .filter(|w| !w.is_empty())
+                .collect()
+        })
+        .collect()
+}
+
+/// Whether a word stands for others: `TERMINAL`, `ID`, `<id>`.
+fn placeholder(word: &str) -> bool {
+    word.starts_with('<')
+        || word
+            .chars()
+            .all(|c| c.is_ascii_uppercase() || "|-_./".contains(c))
+}
+
+/// What is wrong with a call of ours, whose name is not among the words.
+fn wrong(command: &Command, words: &[String]) -> Option<String> {
+    let mut command = command;
+    let mut at = 0;
+    while let Some(word) = words.get(at) {
+        at += 1;
+        if word == "--" {
+            return None;
+        }
+        let (name, joined) = word
+            .split_once('=')
+            .map_or((word.as_str(), false), |(n, _)| (n, true));
+        let argument = if let Some(long) = name.strip_prefix("--") {
+            let found = command.get_arguments().find(|a| {
+                a.get_long_and_visible_aliases()
+                    .is_some_and(|all| all.contains(&long))
+            });
+            match (found, long) {
+                (None, "help" | "version") => continue,
+                (found, _) => found,
+            }
+        } else if name.starts_with('-')
+            && name.len() > 1
+            && !name[1..].starts_with(|c: char| c.is_ascii_digit())
+        {
+            command.get_arguments().find(|a| {
+                a.get_short()
+                    .is_some_and(|short| name[1..].starts_with(short))
+            })
+        } else if command.has_subcommands() && !placeholder(word) {
+            for one in word.split('|') {
+                match command.find_subcommand(one) {
+                    Some(_) => {}
+                    None if !command.is_subcommand_required_set()
+                        && command.get_positionals().count() > 0 => {}
+                    None => return Some(format!("{} has no command {one}", command.get_name())),
+                }
+            }
+            if let Some(next) = word
+                .split('|')
+                .next()
+                .and_then(|one| command.find_subcommand(one))
+            {
+                command = next;
+            }
+            continue;
+        } else {
+            continue;
+        };
+        let Some(argument) = argument else {
+            return Some(format!("{} has no option {name}", command.get_name()));
+        };
+        if argument.get_action().takes_values()
+            && !joined
+            && (name.starts_with("--") || name.len() == 2)
+        {
+            at += 1;
+        }
+    }
+    None
+}
+
+fn tree() -> Command {
+    let mut tree = Cli::command();
+    tree.build();
+    tree
+}
+
+#[test]
+fn every_command_and_option_on_our_pages_exists() {
+    let tree = tree();
+    let mut wrongs = Vec::new();
+    let mut seen = 0;
+    for (name, page) in pages().iter().filter(|(name, _)| *name != "docs/cli.md") {
+        for words in code(page).iter().flat_map(|line| commands(line)) {
+            let Some(first) = words.first() else { continue };
+            let script = root().join(first);
+            if first == "conductor" || first == "conductor-hook" {
+                seen += 1;
+                if let Some(what) = wrong(&tree, &words[1..]) {
+                    wrongs.push(format!("{name}: `{}`: {what}", words.join(" ")));
+                }
+            } else if tree.find_subcommand(first).is_some()
+                && words.iter().any(|w| w.starts_with("--"))
+            {
+                seen += 1;
+                if let Some(what) = wrong(&tree, &words) {
+                    wrongs.push(format!("{name}: `{}`: {what}", words.join(" ")));
+                }
+            } else if first.starts_with("scripts/") {
+                let text = std::fs::read_to_string(&script).unwrap_or_default();
+                if text.is_empty() && !script.is_dir() {
+                    wrongs.push(format!("{name}: there is no {first}"));
+                }
+                for option in words
+                    .iter()
+                    .skip(1)
+                    .filter(|w| w.starts_with("--") && w.len() > 2)
+                {
+                    let option = option.split('=').next().unwrap_or(option);
+                    if !text.contains(option) {
+                        wrongs.push(format!("{name}: {first} has no option {option}"));
+                    }
+                }
+            }
+        }
+    }
+    assert!(wrongs.is_empty(), "\n{}", wrongs.join("\n"));
+    assert!(seen > 150, "only {seen} commands were looked at");
+}
+
+/// The anchors of a page's headings, as forges make them.
+fn anchors(page: &str) -> BTreeSet<String> {
+    let mut anchors = BTreeSet::new();
+    let mut fenced = false;
+    for line in page.lines() {
+        fenced ^= line.trim_start().starts_with("```");
+        let title = line.trim_start_matches('#');
+        if fenced || title.len() == line.len() || !title.starts_with(' ') {
+            continue;
+        }
+        let slug: String = title
+            .trim()
+            .to_lowercase()
+            .chars()
+            .filter(|c| c.is_alphanumeric() || " -_".contains(*c))
+            .map(|c| if c == ' ' { '-' } else { c })
+            .collect();
+        let same = (1..).map(|n| format!("{slug}-{n}"));
+        let free = std::iter::once(slug.clone())
+            .chain(same)
+            .find(|s| !anchors.contains(s));
+        anchors.extend(free);
+    }
+    anchors
+}
+
+/// The targets of a page's links, without those that leave the repository.
+fn links(page: &str) -> Vec<String> {
+    prose(page)
+        .iter()
+        .flat_map(|line| {
+            line.split("](")
+                .skip(1)
+                .map(str::to_owned)
+                .collect::<Vec<_>>()
+        })
+        .filter_map(|rest| Some(rest.split_once(')')?.0.to_owned()))
+        .filter(|target| !target.contains("://") && !target.starts_with("mailto:"))
+        .collect()
+}
+
+/// `page`'s target as a path below the root, and its anchor.
+fn resolve(page: &str, target: &str) -> (String, Option<String>) {
+    let (path, anchor) = target
+        .split_once('#')
+        .map_or((target, None), |(path, anchor)| {
+            (path, Some(anchor.to_owned()))
+        });
+    if path.is_empty() {
+        return (page.to_owned(), anchor);
+    }
+    let mut whole = PathBuf::from(page);
+    whole.pop();
+    for part in path.split('/') {
+        match part {
+            ".." => {
+                whole.pop();
+            }
+            "." => {}
+            part => whole.push(part),
+        }
+    }
+    (whole.to_string_lossy().into_owned(), anchor)
+}
+
+#[test]
+fn every_link_leads_somewhere_and_every_page_is_linked() {
+    let pages = pages();
+    let mut wrongs = Vec::new();
+    let mut linked = BTreeSet::from(["README.md".to_owned()]);
+    for (name, page) in &pages {
+        for target in links(page) {
+            let (path, anchor) = resolve(name, &target);
+            if !root().join(&path).exists() {
+                wrongs.push(format!("{name}: {target}: there is no {path}"));
+            } else if let (Some(anchor), Some(page)) = (anchor, pages.get(&path))
+                && !anchors(page).contains(&anchor)
+            {
+                wrongs.push(format!("{name}: {target}: no such heading"));
+            }
+            if path != *name {
+                linked.insert(path);
+            }
+        }
+    }
+    for name in pages.keys().filter(|name| name.starts_with("docs/")) {
+        if !linked.contains(name) {
+            wrongs.push(format!("{name}: no page links to it"));
+        }
+    }
+    assert!(wrongs.is_empty(), "\n{}", wrongs.join("\n"));
+}
+
+#[test]
+fn the_checks_see_what_is_wrong() {
+    let tree = tree();
+    let wrong = |line: &str| {
+        let words = commands(line).remove(0);
+        wrong(&tree, &words[1..])
+    };
+    for right in [
+        "conductor send TERMINAL -m \"TEXT\" --key K  # a comment",
+        "conductor --json flow enable|disable NAME",
+        "conductor policy check --cwd ~/shop --tool Write -- src/main.rs --what",
+        "conductor inbox show 12 | less --what",
+        "conductor inbox 3f2a --limit=5 [--status S]",
+        "conductor logs %7 -n 5 -f",
+        "conductor COMMAND --help",
+    ] {
+        assert_eq!(wrong(right), None, "{right}");
+    }
+    for bad in [
+        "conductor sned TERMINAL",
+        "conductor send TERMINAL --massage X",
+        "conductor flow start nightly",
+        "conductor send -m --wait --what",
+        "conductor inbox -z",
+        "conductor flow enable|start NAME",
+    ] {
+        assert!(wrong(bad).is_some(), "{bad}");
+    }
+    assert_eq!(
+        anchors("# A `b-c`: d_e!\n## x\n```\n# no\n```\n## x\n"),
+        ["a-b-c-d_e", "x", "x-1"].map(str::to_owned).into()
+    );
+    assert_eq!(links("[a](b.md#c) `[d](e)` [f](https://g)\n"), ["b.md#c"]);
+    assert_eq!(
+        resolve("docs/a.md", "../b.md#c"),
+        ("b.md".to_owned(), Some("c".to_owned()))
+    );
+}

@@ -1,0 +1,313 @@
+//! The shell scripts that install, go back, take out, and make a release; with small programs in place of the real ones.
+//! No network, no compiler: releases come from a directory, and are signed with keys made here.
+
+#![expect(
+    clippy::unwrap_used,
+    reason = "what a test cannot read or start is its failure"
+)]
+
+mod place;
+mod workflows;
+
+use place::{Place, VERSION, released};
+
+/// What somebody does to a release.
+type Forge = fn(&Place);
+
+#[test]
+fn a_signed_release_is_installed_and_taken_out_exactly() {
+    let place = Place::new();
+    place.release(VERSION);
+    let prefix = place.path("prefix");
+    place.write("prefix/share/man/man1/other.1", "somebody's");
+    place.write("prefix/share/zsh/site-functions/_conductor", "somebody's");
+    let before = place.tree("prefix");
+    let install = ["--release", "--prefix", &prefix];
+    let said = place.run("install.sh", &install).done();
+    assert!(said.contains("Verified: signed by ED25519"), "{said}");
+    assert!(
+        said.contains("_conductor is somebody else's; it stays"),
+        "{said}"
+    );
+    assert_eq!(place.version("plugin/bin/conductor-hook"), VERSION);
+    assert_eq!(place.version("prefix/bin/conductor"), VERSION);
+    for file in [
+        "man/man1/conductor-hook.1",
+        "man/man5/conductor-flow.5",
+        "bash-completion/completions/conductor",
+        "bash-completion/completions/conductor-hook",
+        "zsh/site-functions/_conductor-hook",
+        "fish/vendor_completions.d/conductor.fish",
+    ] {
+        assert!(
+            place
+                .read(&format!("prefix/share/{file}"))
+                .contains("made by"),
+            "{file}"
+        );
+    }
+    let once = place.tree("");
+    place.run("install.sh", &install).done();
+    assert_eq!(place.tree(""), once, "twice is once");
+
+    place.write("prefix/share/man/man5/conductor-flow.5", "changed by hand");
+    let said = place.run("uninstall.sh", &[]).done();
+    assert!(
+        said.contains("conductor-flow.5 was not installed from here any more"),
+        "{said}"
+    );
+    assert!(!place.has("plugin/bin"));
+    std::fs::remove_file(place.path("prefix/share/man/man5/conductor-flow.5")).unwrap();
+    std::fs::remove_dir(place.path("prefix/share/man/man5")).unwrap();
+    std::fs::remove_dir(place.path("prefix/bin")).ok();
+    assert_eq!(place.tree("prefix"), before);
+}
+
+#[test]
+fn what_is_not_signed_as_it_is_installs_nothing() {
+    let forged: [(&str, Forge); 8] = [
+        ("is not by a signer", |place| {
+            place.append("SHA256SUMS", "\n");
+        }),
+        ("is not by a signer", |place| place.sign_with("stranger")),
+        ("is not by a signer", |place| {
+            place.write(&released("SHA256SUMS.sig"), "nonsense");
+        }),
+        ("is not what was signed", |place| {
+            place.append(&place.archive(), "x");
+        }),
+        ("does not name", |place| {
+            place.write(&released("SHA256SUMS"), "0000  other.tar.gz\n");
+            place.sign_with("key");
+        }),
+        ("says that it is 9.9.9", |place| {
+            place.release_saying(VERSION, "9.9.9");
+        }),
+        ("cannot download", |place| {
+            std::fs::remove_file(place.path(&released("SHA256SUMS.sig"))).unwrap();
+        }),
+        ("names nobody who may sign", |place| {
+            place.write("plugin/scripts/allowed_signers", "# nobody yet\n");
+        }),
+    ];
+    for (why, forge) in forged {
+        let place = Place::new();
+        place.release(VERSION);
+        forge(&place);
+        let said = place.run("install.sh", &["--release"]).refused();
+        assert!(said.contains(why), "{why}: {said}");
+        assert!(!place.has("plugin/bin/conductor-hook"), "{why}");
+    }
+}
+
+#[test]
+fn only_safe_addresses_and_versions_are_asked_for() {
+    let mut place = Place::new();
+    place.release(VERSION);
+    for version in ["../../x", "-x", "1;id"] {
+        let said = place
+            .run("install.sh", &[&format!("--release={version}")])
+            .refused();
+        assert!(said.contains("is no version"), "{said}");
+    }
+    place.releases = "http://example.invalid".to_owned();
+    let said = place.run("install.sh", &["--release"]).refused();
+    assert!(said.contains("is no https address"), "{said}");
+}
+
+#[test]
+fn a_key_for_something_else_signs_no_release() {
+    let place = Place::new();
+    place.release(VERSION);
+    let signers = place.read("plugin/scripts/allowed_signers");
+    place.write(
+        "plugin/scripts/allowed_signers",
+        &signers.replace("namespaces=\"agent-conductor\"", "namespaces=\"git\""),
+    );
+    let said = place.run("install.sh", &["--release"]).refused();
+    assert!(said.contains("is not by a signer"), "{said}");
+}
+
+#[test]
+fn an_upgrade_is_one_step_and_can_be_taken_back_once() {
+    let place = Place::new();
+    for version in [VERSION, "0.2.0"] {
+        place.release(version);
+    }
+    let prefix = place.path("prefix");
+    place
+        .run("install.sh", &["--release", "--prefix", &prefix])
+        .done();
+    let stop = std::sync::atomic::AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        let user = scope.spawn(|| {
+            let mut calls = 0;
+            while !stop.load(std::sync::atomic::Ordering::Relaxed) {
+                let version = place.version("plugin/bin/conductor");
+                assert!([VERSION, "0.2.0"].contains(&version.as_str()), "{version}");
+                calls += 1;
+            }
+            calls
+        });
+        place
+            .run("install.sh", &["--release=0.2.0", "--prefix", &prefix])
+            .done();
+        stop.store(true, std::sync::atomic::Ordering::Relaxed);
+        assert!(user.join().unwrap() > 5);
+    });
+    assert_eq!(place.version("prefix/bin/conductor-hook"), "0.2.0");
+    assert!(
+        place
+            .read("prefix/share/man/man1/conductor-hook.1")
+            .contains("0.2.0")
+    );
+
+    place.write("newer-state", "");
+    let said = place.run("install.sh", &["--rollback"]).refused();
+    assert!(
+        said.contains("cannot read the state that the newer version has written"),
+        "{said}"
+    );
+    assert_eq!(place.version("plugin/bin/conductor-hook"), "0.2.0");
+    std::fs::remove_file(place.path("newer-state")).unwrap();
+
+    place.run("install.sh", &["--rollback"]).done();
+    for binary in ["plugin/bin/conductor-hook", "prefix/bin/conductor-hook"] {
+        assert_eq!(place.version(binary), VERSION);
+    }
+    assert!(
+        place
+            .read("prefix/share/man/man1/conductor-hook.1")
+            .contains(VERSION)
+    );
+    let said = place.run("install.sh", &["--rollback"]).refused();
+    assert!(said.contains("there is no earlier binary"), "{said}");
+    place.run("uninstall.sh", &[]).done();
+    assert!(!place.has("plugin/bin") && !place.has("prefix/bin/conductor-hook"));
+}
+
+#[test]
+fn a_plugin_that_cannot_be_written_installs_into_a_prefix() {
+    let place = Place::new();
+    place.release(VERSION);
+    place.write(
+        "plugin/bin",
+        "in the way, as a directory without the right to write is",
+    );
+    let said = place.run("install.sh", &["--release"]).refused();
+    assert!(
+        said.contains("cannot be written") && said.contains("--prefix"),
+        "{said}"
+    );
+    let prefix = place.path("prefix");
+    let said = place
+        .run("install.sh", &["--release", "--prefix", &prefix])
+        .done();
+    assert!(
+        said.contains("will take the binary from the PATH"),
+        "{said}"
+    );
+    assert_eq!(place.version("prefix/bin/conductor"), VERSION);
+    place.run("uninstall.sh", &["--prefix", &prefix]).done();
+    assert!(
+        place.tree("prefix").is_empty(),
+        "{:?}",
+        place.tree("prefix")
+    );
+}
+
+#[test]
+fn without_a_release_it_builds_and_a_failed_build_replaces_nothing() {
+    let place = Place::new();
+    place.write("plugin/scripts/allowed_signers", "");
+    let said = place.run("install.sh", &["--yes"]).done();
+    assert!(said.contains("Building conductor-hook"), "{said}");
+    assert_eq!(place.version("plugin/bin/conductor-hook"), VERSION);
+    place.write("build-fails", "");
+    let said = place.run("install.sh", &["--source"]).refused();
+    assert!(said.contains("the build failed"), "{said}");
+    assert_eq!(place.version("plugin/bin/conductor-hook"), VERSION);
+}
+
+#[test]
+fn purging_removes_the_state_and_never_under_living_agents() {
+    let place = Place::new();
+    place.release(VERSION);
+    place.run("install.sh", &["--release"]).done();
+    place.write("home/.conductor/db/conductor.db", "");
+    place.write("home/.conductor/setup/gemini", "");
+    place.write("home/.config/systemd/user/conductor-tick.timer", "");
+    place.write("home/.config/systemd/user/conductor-tick.service", "");
+    place.write("home/.config/systemd/user/other.timer", "");
+    place.write("agents-run", "");
+    let said = place.run("uninstall.sh", &["--purge"]).refused();
+    assert!(said.contains("agents run; nothing was removed"), "{said}");
+    assert!(place.has("plugin/bin/conductor-hook"));
+    std::fs::remove_file(place.path("agents-run")).unwrap();
+    place.run("uninstall.sh", &["--purge"]).done();
+    let undone = place.read("undone");
+    assert_eq!(
+        undone,
+        "claude_code\ncodex\ngemini\nopencode\nkiro_cli\nq_cli\n"
+    );
+    let home = place.tree("home");
+    assert_eq!(home, ["home/.config/systemd/user/other.timer"]);
+    place.write("home/notes/x", "");
+    let said = place.run_with(
+        "uninstall.sh",
+        &["--purge"],
+        &[("CONDUCTOR_HOME", &place.path("home/notes"))],
+    );
+    assert!(said.refused().contains("is no state directory"));
+    assert!(place.has("home/notes/x"));
+}
+
+#[test]
+fn the_steps_of_a_release_check_what_they_need() {
+    let place = Place::new();
+    let said = place.run("release", &["check", VERSION]).refused();
+    assert!(said.contains("names no repository"), "{said}");
+    place.write(
+        "plugin/Cargo.toml",
+        &place.read("plugin/Cargo.toml").replace(
+            "[package]",
+            "[package]\nrepository = \"https://example.invalid/x\"",
+        ),
+    );
+    let said = place.run("release", &["check", VERSION]).done();
+    assert!(said.contains("is ready"), "{said}");
+    let said = place.run("release", &["check", "0.2.0"]).refused();
+    assert!(said.contains("Cargo.toml says version"), "{said}");
+    let notes = place.run("release", &["notes", VERSION]).done();
+    assert!(
+        notes.starts_with("### Added\n") && !notes.contains("\n## "),
+        "{notes}"
+    );
+
+    place.release(VERSION);
+    let said = place
+        .run("release", &["formula", &place.path(&released(""))])
+        .refused();
+    assert!(said.contains("SHA256SUMS names no archive for"), "{said}");
+}
+
+/// A start of tmux runs conductor.tmux: nothing in it may build or reach the network.
+#[test]
+fn the_plugins_entry_starts_neither_a_build_nor_a_download() {
+    let entry = include_str!("../../conductor.tmux");
+    let code: String = entry
+        .lines()
+        .filter(|l| !l.trim_start().starts_with('#'))
+        .collect();
+    for word in [
+        "curl",
+        "wget",
+        "cargo build",
+        "git ",
+        "fetch",
+        "install.sh'\"",
+        "sh -c",
+    ] {
+        assert!(!code.contains(word), "{word}");
+    }
+}
