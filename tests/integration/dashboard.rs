@@ -180,7 +180,7 @@ fn a_small_client_gets_a_window_and_a_person_goes_to_the_agent() {
         shown().starts_with(&pane).then_some(())
     });
     seat.world.tmux(["switch-client", "-t", "home:"]);
-    seat.outer(&["resize-window", "-x", "60", "-y", "18"]);
+    seat.resize((60, 18));
     eventually("the client is small", || {
         let width = seat.world.tmux(["list-clients", "-F", "#{client_width}"]);
         (width == "60").then_some(())
