@@ -18,14 +18,19 @@ impl Seat {
         world.run(["init"]).ok();
         world.run(["plugin", "load"]).ok();
         let id = world.agent();
-        Self::attached(world, id, (110, 34))
+        Self::attached(world, "home", id, (110, 34))
     }
 
-    /// A person who is attached to the session `home` of this world, at a terminal of so many columns and rows.
-    pub(crate) fn attached(world: World, id: String, (columns, rows): (u16, u16)) -> Self {
+    /// A person who is attached to a session of this world, at a terminal of so many columns and rows.
+    pub(crate) fn attached(
+        world: World,
+        session: &str,
+        id: String,
+        (columns, rows): (u16, u16),
+    ) -> Self {
         let seat = Self { world, id };
         let attach = format!(
-            "env -u TMUX tmux -u -S {} attach -t home",
+            "env -u TMUX tmux -u -S {} attach -t {session}",
             quote(&seat.world.socket().to_string_lossy())
         );
         seat.outer(&["-f", "/dev/null", "new-session", "-d", &attach]);

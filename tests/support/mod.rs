@@ -2,6 +2,9 @@
 
 mod agent;
 mod run;
+pub(crate) mod screen;
+pub(crate) mod svg;
+pub(crate) mod walk;
 
 pub(crate) use run::{Done, Run};
 
