@@ -3,16 +3,18 @@
 use super::Door;
 use crate::cli;
 use crate::clock;
+use crate::domain::ids::TerminalId;
 use crate::domain::terminal::{Gated, Role, Terminal};
 use crate::domain::text::one_line;
 use crate::error::{Failure, Result};
 use crate::paths::Home;
 use crate::proc;
 use crate::providers::Catalogue;
+use crate::services::context::Context;
 use crate::services::identity::{self, Caller};
 use crate::services::launch::{self, Wish};
 use crate::services::resume::{self, Where};
-use crate::services::{adopt, close, explain, find, offer, recover};
+use crate::services::{adopt, close, explain, find, offer, recover, spawn};
 use crate::store::Store;
 use crate::ui::json::{SessionView, TerminalView};
 use crate::ui::table::{self, Table};
@@ -92,16 +94,28 @@ pub(super) fn launch(door: &mut Door<'_>, arguments: &cli::Launch) -> Result<()>
 pub(super) fn worker(door: &mut Door<'_>, arguments: &cli::Worker) -> Result<()> {
     let mut store = door.cx.store()?;
     let cx = door.cx.clone();
-    let mut wish = wish(&arguments.agent, &arguments.args);
-    wish.role = Some(arguments.role.clone());
-    let role = Role::from_word(&arguments.role);
-    recover::all(&cx, &mut store)?;
+    let wish = wish(&arguments.agent, &arguments.args);
+    let (session, role) = (&arguments.session, &arguments.role);
+    let id = start_worker(&cx, &mut store, session, wish, role, arguments.split)?;
+    let found = find::terminal(&cx, &mut store, id.as_str())?;
+    print_terminal(door, &mut store, &found)
+}
+
+/// Starts one more agent in a session.
+pub(super) fn start_worker(
+    cx: &Context,
+    store: &mut Store,
+    session: &str,
+    mut wish: Wish,
+    role: &str,
+    split: Option<cli::Split>,
+) -> Result<TerminalId> {
+    wish.role = Some(role.to_owned());
+    recover::all(cx, store)?;
     let living = store.read(|tx| tx.live_terminals())?;
-    let supervisor = living
-        .iter()
-        .find(|t| t.is_in(&arguments.session, cx.tmux.socket()) && t.role == Role::Supervisor);
+    let supervisor = spawn::supervisor(&living, cx, session);
     wish.fallback = supervisor.map(|t| t.provider.clone());
-    let mut plan = launch::plan(&cx, &mut store, &wish, "developer", role)?;
+    let mut plan = launch::plan(cx, store, &wish, "developer", Role::from_word(role))?;
     plan.caller = supervisor.map(|t| t.id.clone());
     if let Some(supervisor) = supervisor {
         let mut env = supervisor.env.clone();
@@ -109,10 +123,8 @@ pub(super) fn worker(door: &mut Door<'_>, arguments: &cli::Worker) -> Result<()>
         plan.env.extend(env);
     }
     super::warn(&plan.warnings);
-    let split = arguments.split.map(|split| matches!(split, cli::Split::H));
-    let id = launch::worker(&cx, &mut store, &arguments.session, &plan, split)?;
-    let found = find::terminal(&cx, &mut store, id.as_str())?;
-    print_terminal(door, &mut store, &found)
+    let split = split.map(|split| matches!(split, cli::Split::H));
+    launch::worker(cx, store, session, &plan, split)
 }
 
 pub(super) fn adopt(door: &mut Door<'_>, pane: &str, provider: &str, role: &str) -> Result<()> {

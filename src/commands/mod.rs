@@ -6,6 +6,8 @@ mod audit;
 mod dashboard;
 mod flow;
 mod generate;
+mod inbox;
+mod menus;
 mod messages;
 mod metrics;
 mod notes;
@@ -15,6 +17,8 @@ mod policy;
 mod popup;
 mod profiles;
 mod providers;
+mod reader;
+mod stage;
 mod state;
 mod talk;
 
@@ -306,7 +310,7 @@ fn dispatch(cli: Cli, out: &mut dyn Write) -> Result<u8> {
         Command::Plugin { command } => plugin::plugin(&mut door, &command)?,
         Command::Event { name, arguments } => plugin::event(&door, &name, &arguments)?,
         Command::Tick => plugin::tick(&door)?,
-        Command::Menu { name, arguments } => plugin::menu(&mut door, &name, &arguments)?,
+        Command::Menu { name, arguments } => menus::menu(&mut door, &name, &arguments)?,
         Command::Mcp => return Ok(crate::mcp::run(&door.cx)),
         Command::Exec { id } => {
             // The pane closes with it, so nobody may see the message there.

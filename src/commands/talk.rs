@@ -1,83 +1,64 @@
 //! The key `m`: a menu of what agents wrote and of the agents, then tmux's own prompt for a line to one of them.
 
-use super::Door;
+use super::menus::{self, Item};
 use super::plugin::existing;
+use super::{Door, inbox};
 use crate::clock;
 use crate::domain::ids::{NoteId, TerminalId};
 use crate::domain::message::Sender;
 use crate::domain::note::{Note, excerpt};
-use crate::domain::terminal::Terminal;
 use crate::error::{Failure, Result};
 use crate::fsx;
 use crate::proc;
 use crate::services::note;
-use crate::services::plugin as service;
 use crate::services::presence;
 use crate::services::recover;
 use crate::services::send::{self, Order};
 use crate::store::Store;
-use crate::tmux::prompt::Entry;
+use crate::tmux::Viewer;
 
-/// Most notes that the menu lists.
-const NOTES: usize = 9;
-
-/// Letters that choose an agent; `q` closes a menu.
-const LETTERS: &str = "abcdefghijklmnoprstuvwxyz";
-
-/// `menu message CLIENT …` and `menu note CLIENT …`. Whatever goes wrong is said to the client: nobody reads what a key's program prints.
-pub(super) fn menu(door: &Door<'_>, name: &str, arguments: &[String]) -> Result<()> {
-    let word = |at: usize| arguments.get(at).map_or("", String::as_str);
-    let client = word(0);
-    let done = existing(door).and_then(|store| {
-        let Some(mut store) = store else {
-            return Ok(door.cx.tmux.tell(client, "no agent is there")?);
-        };
-        presence::at_client(&door.cx, &mut store, client)?;
-        match (name, word(1)) {
-            ("message", "") => choose(door, &mut store, client),
-            ("message", id) => message(door, &mut store, client, id, word(2)),
-            (_, id) => one_note(door, &mut store, client, id, word(2), word(3)),
+/// `menu message CLIENT [ID [NUMBER]]` and `menu note CLIENT ID …`.
+pub(super) fn menu(door: &Door<'_>, viewer: &Viewer, name: &str, words: &[String]) -> Result<()> {
+    let word = |at: usize| words.get(at).map_or("", String::as_str);
+    let Some(mut store) = existing(door)? else {
+        return Ok(door.cx.tmux.tell(&viewer.name, "no agent is there")?);
+    };
+    presence::at_client(&door.cx, &mut store, &viewer.name)?;
+    match (name, word(0)) {
+        ("message", "") => choose(door, &mut store, viewer, 0),
+        ("message", page) if page.starts_with('+') => {
+            choose(door, &mut store, viewer, menus::offset(words))
         }
-    });
-    if let Err(failure) = &done {
-        door.cx.tmux.tell(client, failure.message())?;
+        ("message", id) => message(door, &mut store, viewer, id, word(1)),
+        (_, id) => one_note(door, &mut store, viewer, id, word(1), word(2)),
     }
-    done
 }
 
 /// What waits for the person, and who can be written to.
-fn choose(door: &Door<'_>, store: &mut Store, client: &str) -> Result<()> {
+fn choose(door: &Door<'_>, store: &mut Store, viewer: &Viewer, from: usize) -> Result<()> {
     let tmux = &door.cx.tmux;
+    let room = menus::room(viewer, "message")?;
     recover::all(&door.cx, store)?;
-    let room = tmux.menu_room(client)?;
     let (notes, living) = store.read(|tx| {
         Ok::<_, crate::store::Error>((
             tx.waiting_notes(Some(&tmux.socket_text()), u32::MAX)?,
             tx.live_terminals()?,
         ))
     })?;
-    let shown = notes.len().min(NOTES).min(room / 2);
-    let mut entries: Vec<Entry> = notes[..shown]
-        .iter()
-        .zip('1'..='9')
-        .map(|(note, key)| {
-            let text = format!("{} {}: {}", note.kind(), note.name, excerpt(&note.body, 80));
-            Entry::new(&text, &format!("note {}", note.id)).with_key(key)
-        })
-        .collect();
-    if !entries.is_empty() {
-        entries.push(Entry::Line);
-    }
-    let here: Vec<&Terminal> = living
-        .iter()
-        .filter(|t| {
-            t.server
-                .as_ref()
-                .is_some_and(|server| server.socket == tmux.socket())
-        })
-        .collect();
-    let left = room.saturating_sub(entries.len());
-    for (terminal, key) in here.iter().zip(LETTERS.chars()).take(left) {
+    let mut digits = '1'..='9';
+    let notes = notes.iter().map(|note| {
+        let text = format!("{} {}: {}", note.kind(), note.name, excerpt(&note.body, 80));
+        let item = Item::new(&text, &format!("note {}", note.id)).under("what agents wrote");
+        match digits.next() {
+            Some(digit) => item.with_key(digit),
+            None => item,
+        }
+    });
+    let here = living.iter().filter(|t| {
+        let server = t.server.as_ref();
+        server.is_some_and(|server| server.socket == tmux.socket())
+    });
+    let agents = here.map(|terminal| {
         let text = format!(
             "{} in {}:{} ({})",
             terminal.display_name(),
@@ -85,16 +66,14 @@ fn choose(door: &Door<'_>, store: &mut Store, client: &str) -> Result<()> {
             terminal.window,
             terminal.state.status.as_str()
         );
-        entries.push(Entry::new(&text, &format!("message {}", terminal.id)).with_key(key));
+        Item::new(&text, &format!("message {}", terminal.id)).under("write to")
+    });
+    let items: Vec<Item> = notes.chain(agents).collect();
+    if items.is_empty() {
+        return Ok(tmux.tell(&viewer.name, "no agent is there")?);
     }
-    if entries.is_empty() {
-        return Ok(tmux.tell(client, "no agent is there")?);
-    }
-    let title = match notes.len() - shown {
-        0 => "Message an agent".to_owned(),
-        more => format!("Message an agent ({more} more notes: key i)"),
-    };
-    Ok(tmux.show_menu(client, &title, &entries)?)
+    let entries = menus::pages(&items, from, room, "message");
+    menus::show(door, viewer, "Message an agent", &entries)
 }
 
 /// A number that no other prompt has.
@@ -116,12 +95,12 @@ fn typed(door: &Door<'_>, number: &str) -> Result<String> {
 }
 
 /// A line for one agent: asked for, or typed into prompt `number`.
-fn message(door: &Door<'_>, store: &mut Store, client: &str, id: &str, at: &str) -> Result<()> {
+fn message(door: &Door<'_>, store: &mut Store, viewer: &Viewer, id: &str, at: &str) -> Result<()> {
     let tmux = &door.cx.tmux;
     let id = TerminalId::parse(id).map_err(|e| Failure::usage(e.to_string()))?;
     if at.is_empty() {
         let question = format!("Message for {id}:");
-        return Ok(tmux.ask(client, &question, &number()?, &format!("message {id}"))?);
+        return ask(door, viewer, &question, &format!("message {id}"));
     }
     if let Some(terminal) = store.read(|tx| tx.terminal(&id))? {
         recover::check(&door.cx, store, &terminal)?;
@@ -135,42 +114,48 @@ fn message(door: &Door<'_>, store: &mut Store, client: &str, id: &str, at: &str)
     };
     let sent = send::send_as(&door.cx, store, Sender::Human, &order)?;
     let said = format!("message {} to {id} is {}", sent.id, sent.status.as_str());
-    Ok(tmux.tell(client, &said)?)
+    Ok(tmux.tell(&viewer.name, &said)?)
+}
+
+/// Lets the person type a line; `menu ARGUMENTS NUMBER` then runs.
+fn ask(door: &Door<'_>, viewer: &Viewer, question: &str, arguments: &str) -> Result<()> {
+    let tmux = &door.cx.tmux;
+    let command = tmux.ask_command(viewer, question, &number()?, arguments)?;
+    Err(proc::exec(command))
 }
 
 /// A note: what can be done with it, and doing it.
 fn one_note(
     door: &Door<'_>,
     store: &mut Store,
-    client: &str,
+    viewer: &Viewer,
     id: &str,
     what: &str,
     at: &str,
 ) -> Result<()> {
-    let tmux = &door.cx.tmux;
     let id = NoteId::parse(id).map_err(|e| Failure::usage(e.to_string()))?;
     let found = note::known(store, id)?;
     match what {
-        "" => Ok(tmux.show_menu(client, &title(&found), &choices(&found))?),
-        "show" => {
-            let line = service::own_line(&door.cx, &["note", "show", &id.to_string()])
-                .ok_or_else(|| Failure::failed("the popup's program cannot be named"))?;
-            let line = format!("{line} 2>&1 | less");
-            Err(proc::exec(tmux.popup_command(client, &line)?))
+        page if page.is_empty() || page.starts_with('+') => {
+            let room = menus::room(viewer, "message")?;
+            let from = menus::offset(&[page.to_owned()]);
+            let entries = menus::pages(&choices(&found), from, room, &format!("note {id}"));
+            menus::show(door, viewer, &title(&found), &entries)
         }
+        "show" => inbox::open_at(door, viewer, Some(id)),
         "seen" => note::see(&door.cx, store, id).map(drop),
         "ask" => {
             let question = format!("Answer to note {id}:");
-            Ok(tmux.ask(client, &question, &number()?, &format!("note {id} typed"))?)
+            ask(door, viewer, &question, &format!("note {id} typed"))
         }
         "option" => {
             let index: Option<usize> = at.parse().ok();
             let option = index
                 .and_then(|number| found.options.get(number.checked_sub(1)?))
                 .ok_or_else(|| Failure::usage(format!("note {id} has no such option")))?;
-            answer(door, store, client, id, option)
+            answer(door, store, viewer, id, option)
         }
-        "typed" => answer(door, store, client, id, &typed(door, at)?),
+        "typed" => answer(door, store, viewer, id, &typed(door, at)?),
         _ => Err(Failure::usage("that is nothing to do with a note")),
     }
 }
@@ -181,35 +166,35 @@ fn title(note: &Note) -> String {
     format!("{} {} from {}, {age} ago", note.kind(), note.id, note.name)
 }
 
-fn choices(note: &Note) -> Vec<Entry> {
+fn choices(note: &Note) -> Vec<Item> {
     let id = note.id;
-    let mut entries = vec![
-        Entry::new(
-            &format!("Read it: {}", excerpt(&note.body, 80)),
-            &format!("note {id} show"),
-        )
-        .with_key('r'),
-        Entry::Line,
-    ];
+    let read = format!("Read it: {}", excerpt(&note.body, 80));
+    let mut items = vec![Item::new(&read, &format!("note {id} show")).with_key('r')];
     for (number, option) in note.options.iter().enumerate() {
         let number = number + 1;
-        let key = char::from_digit(u32::try_from(number).unwrap_or(0), 10).unwrap_or('0');
-        let entry = Entry::new(option, &format!("note {id} option {number}"));
-        entries.push(entry.with_key(key));
+        let item = Item::new(option, &format!("note {id} option {number}"));
+        let key = char::from_digit(u32::try_from(number).unwrap_or(0), 10);
+        items.push(key.map_or(item.clone(), |key| item.with_key(key)));
     }
-    entries.push(Entry::new("Answer in words", &format!("note {id} ask")).with_key('w'));
+    items.push(Item::new("Answer in words", &format!("note {id} ask")).with_key('w'));
     if !note.question {
-        entries.push(Entry::new("Mark as seen", &format!("note {id} seen")).with_key('s'));
+        items.push(Item::new("Mark as seen", &format!("note {id} seen")).with_key('s'));
     }
-    entries
+    items
 }
 
-fn answer(door: &Door<'_>, store: &mut Store, client: &str, id: NoteId, text: &str) -> Result<()> {
+fn answer(
+    door: &Door<'_>,
+    store: &mut Store,
+    viewer: &Viewer,
+    id: NoteId,
+    text: &str,
+) -> Result<()> {
     note::person(store, id, "menu")?;
     let answered = note::answer(&door.cx, store, id, text, &Sender::Human, "menu")?;
     let to = answered.terminal;
     Ok(door
         .cx
         .tmux
-        .tell(client, &format!("note {id} is answered, to {to}"))?)
+        .tell(&viewer.name, &format!("note {id} is answered, to {to}"))?)
 }

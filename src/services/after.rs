@@ -11,6 +11,7 @@ use crate::domain::terminal::{Change, Source, Status, Terminal};
 use crate::domain::worktree::Worktree;
 use crate::failpoint;
 use crate::store::{Arm, Budget, DueKind, Durability, Error, Store, TerminalLock, Tx};
+use crate::tmux::look::SEEN;
 use crate::tmux::status_line::Counts;
 use crate::tmux::{CommandList, PaneId, Tmux};
 use jiff::Timestamp;
@@ -160,6 +161,7 @@ impl Aftermath {
                         "@conductor_status",
                         status.as_str(),
                     ]);
+                    list = list.then(["set-option", "-pqu", "-t", &pane.to_string(), SEEN]);
                 }
             }
             let tmux = Tmux::at(socket);
@@ -207,6 +209,7 @@ pub fn counts(tx: &Tx<'_>, socket: &std::path::Path) -> Result<Counts, Error> {
     };
     let open = tx.open_counts()?;
     let pending = tx.pending_counts()?;
+    let seen = tx.seen_terminals()?;
     for terminal in tx.live_terminals()? {
         if terminal
             .server
@@ -225,8 +228,11 @@ pub fn counts(tx: &Tx<'_>, socket: &std::path::Path) -> Result<Counts, Error> {
             .get(terminal.id.as_str())
             .and_then(|count| u64::try_from(*count).ok())
             .unwrap_or(0);
-        counts.waiting += u64::from(terminal.state.status == Status::Waiting);
-        counts.error += u64::from(terminal.state.status == Status::Error);
+        let since = terminal.state.since.as_millisecond();
+        if seen.get(terminal.id.as_str()) != Some(&since) {
+            counts.waiting += u64::from(terminal.state.status == Status::Waiting);
+            counts.error += u64::from(terminal.state.status == Status::Error);
+        }
     }
     Ok(counts)
 }

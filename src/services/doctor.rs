@@ -1,5 +1,6 @@
 //! What is wrong with an installation: what, why it matters, and the remedy.
 
+mod aliases;
 mod fix;
 mod upkeep;
 
@@ -478,7 +479,7 @@ fn server(cx: &Context, store: Option<&mut Store>) -> Vec<Finding> {
                         )
                         .fixable()
                     });
-                    for key in status.taken_keys {
+                    for key in &status.taken_keys {
                         findings.push(bad(
                             Level::Warning,
                             "keys",
@@ -487,6 +488,7 @@ fn server(cx: &Context, store: Option<&mut Store>) -> Vec<Finding> {
                             "choose another one with @conductor-key",
                         ));
                     }
+                    findings.extend(aliases::aliases(&status));
                     for shadow in status.shadows {
                         findings.push(bad(
                             Level::Warning,

@@ -96,18 +96,9 @@ pub fn plan(
     });
     let profile = super::profile::load(cx, store, &cwd, &profile_name)?;
     let catalogue = providers::Catalogue::of(&cx.home);
-    let named = wish
-        .provider
-        .clone()
-        .or_else(|| profile.provider.clone())
-        .or_else(|| wish.fallback.clone())
-        .or(config.provider);
-    let manifest = match named {
-        Some(name) => catalogue.get(&name)?,
-        None => catalogue.first_installed().ok_or_else(|| {
-            Failure::not_found("no agent program is installed")
-                .hint("install one, e.g. Claude Code, or use the built-in demo agent with -p demo")
-        })?,
+    let manifest = match &wish.provider {
+        Some(name) => catalogue.get(name)?,
+        None => usual(&catalogue, &profile, wish.fallback.clone(), config.provider)?,
     };
     providers::program_with(&manifest, &wish.extra)?;
     let role = match wish.role.as_deref().or(profile.role.as_deref()) {
@@ -151,6 +142,23 @@ pub fn plan(
         author,
         extra: wish.extra.clone(),
     })
+}
+
+/// The agent program that a profile is started with where none is named: the profile's own, the caller's, the configured one, or the first
+/// that is installed.
+pub(super) fn usual(
+    catalogue: &providers::Catalogue,
+    profile: &Profile,
+    fallback: Option<String>,
+    configured: Option<String>,
+) -> Result<Manifest> {
+    match profile.provider.clone().or(fallback).or(configured) {
+        Some(name) => catalogue.get(&name),
+        None => catalogue.first_installed().ok_or_else(|| {
+            Failure::not_found("no agent program is installed")
+                .hint("install one, e.g. Claude Code, or use the built-in demo agent with -p demo")
+        }),
+    }
 }
 
 /// What `manifest`'s program does not keep to; an error where it could not even start.

@@ -7,19 +7,16 @@ use super::context::Context;
 use crate::domain::ids::TerminalId;
 use crate::domain::terminal::Server;
 use crate::error::{Failure, Result};
-use crate::paths::{self, Home};
-use crate::proc;
+use crate::paths::Home;
 use crate::store::{Budget, Durability, Error as StoreError, Store, TerminalLock};
 use crate::tmux::hooks::{self, DIRTY, GLOBAL_OPTIONS, LOADED, Shadow, Standing, WAITS};
-use crate::tmux::keys::{self, DEFAULT_APPROVE_KEY, DEFAULT_KEY};
+use crate::tmux::keys::{DEFAULT_APPROVE_KEY, DEFAULT_KEY};
 use crate::tmux::look::{PANE_MARK, PANE_MARK_OPTION, WINDOW_MARK, WINDOW_MARK_OPTION};
 use crate::tmux::status_line::{Place, StatusLine};
 use crate::tmux::{CommandList, Tmux};
 use serde::Serialize;
 use std::path::Path;
 use std::time::Duration;
-
-pub use crate::tmux::keys::keys_markdown;
 
 /// How long a load waits for another one on the same state directory.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -33,6 +30,8 @@ pub struct LoadReport {
     pub key: Option<String>,
     /// Keys that we want and somebody else has.
     pub taken_keys: Vec<String>,
+    /// Commands of tmux's prompt that we want and whose name or index somebody else has.
+    pub taken_aliases: Vec<String>,
     /// Hooks whose array has somebody else's entry at our index.
     pub foreign_hooks: Vec<&'static str>,
     /// Whether the status line has our segment.
@@ -69,6 +68,10 @@ pub struct PluginStatus {
     pub key: Option<String>,
     /// Keys that we want and somebody else has.
     pub taken_keys: Vec<String>,
+    /// Commands of tmux's prompt that we want and whose name or index somebody else has.
+    pub taken_aliases: Vec<String>,
+    /// Commands of tmux's prompt that are gone.
+    pub missing_aliases: Vec<String>,
     /// Hooks that are gone.
     pub missing_hooks: Vec<&'static str>,
     /// Hooks whose array has somebody else's entry at our index.
@@ -296,6 +299,8 @@ pub fn load(store: &mut Store, tmux: &Tmux, home: &Home, binary: &Path) -> Resul
         list = bindings.unbind_opener(&former);
     }
     run(tmux, &list.append(bindings.bind_list(key.as_deref())))?;
+    let aliases = tmux.aliases()?;
+    run(tmux, &aliases.set_list())?;
     if !found.status {
         tmux.release_length()?;
     }
@@ -305,6 +310,7 @@ pub fn load(store: &mut Store, tmux: &Tmux, home: &Home, binary: &Path) -> Resul
         tmux: version.to_string(),
         key,
         taken_keys: bindings.taken(),
+        taken_aliases: aliases.taken(),
         foreign_hooks: of(&standing, Standing::Foreign),
         segment: line.shows(),
         resurrect,
@@ -333,6 +339,7 @@ pub fn unload(store: &mut Store, tmux: &Tmux, home: &Home) -> Result<UnloadRepor
         .as_deref()
         .or(bindings.opener().filter(|_| forgotten));
     run(tmux, &bindings.unbind_list(own))?;
+    run(tmux, &tmux.aliases()?.unset_list())?;
     tmux.release_length()?;
     let line = found.line.clone().without_segment();
     run(tmux, &line.set_list(&found.line))?;
@@ -377,6 +384,7 @@ pub fn status(store: &mut Store, tmux: &Tmux, home: &Home) -> Result<PluginStatu
     let found = look(tmux, &memory)?;
     let bindings = tmux.bindings(&found.key, &found.approve)?;
     let standing = tmux.hooks()?;
+    let aliases = tmux.aliases()?;
     let [hook, other_home] = tmux.globals(["@conductor_hook", "@conductor_home"])?;
     Ok(PluginStatus {
         loaded: found.loaded.is_some(),
@@ -386,6 +394,8 @@ pub fn status(store: &mut Store, tmux: &Tmux, home: &Home) -> Result<PluginStatu
         other_home: other_home.filter(|text| Path::new(text) != home.root()),
         key: bindings.opener().map(str::to_owned),
         taken_keys: bindings.taken(),
+        taken_aliases: aliases.taken(),
+        missing_aliases: aliases.missing(),
         missing_hooks: of(&standing, Standing::Missing),
         foreign_hooks: of(&standing, Standing::Foreign),
         shadows: tmux.shadows()?,
@@ -404,55 +414,26 @@ pub fn rearm_bell(tmux: &Tmux) -> Result<()> {
     Ok(tmux.run(&hooks::clear_dirty()).map(drop)?)
 }
 
-/// A tmux command that runs our binary with `arguments` (formats in them are expanded then), for a menu's entry.
-pub fn menu_line(arguments: &str) -> String {
-    format!(
-        "run-shell -b {}",
-        crate::tmux::quoted(&crate::tmux::helper(arguments))
-    )
-}
-
-fn shell_line(tmux: &Tmux, home: &Home, binary: &Path, words: &[&str]) -> Option<String> {
-    let socket = tmux.socket_text();
+/// The shell line that runs our binary with `words`, for the state directory and the server at hand.
+pub fn own_line(cx: &Context, words: &[&str]) -> Option<String> {
+    let socket = cx.tmux.socket_text();
     let before = [
-        binary.to_str()?,
+        cx.binary.to_str()?,
         "--home",
-        home.root().to_str()?,
+        cx.home.root().to_str()?,
         "-S",
         &socket,
     ];
     Some(shell_words::join(before.iter().chain(words)))
 }
 
-/// The shell line that runs our binary with `words`, for the state directory and the server at hand.
-pub fn own_line(cx: &Context, words: &[&str]) -> Option<String> {
-    shell_line(&cx.tmux, &cx.home, &cx.binary, words)
-}
-
-/// The shell line in the popup of those keys that only show something in a pager: `inbox`, `flows` and `help`.
-pub fn pager_line(name: &str, tmux: &Tmux, home: &Home, binary: &Path) -> Option<String> {
-    let socket = tmux.socket_text();
-    let own = |words: &[&str]| shell_line(tmux, home, binary, words);
-    match name {
-        "inbox" => Some(format!(
-            "( {} ; echo ; {} ) 2>&1 | less",
-            own(&["notes", "--waiting"])?,
-            own(&["inbox"])?
-        )),
-        "flows" => Some(format!(
-            "( {} ; echo ; {} ) 2>&1 | less",
-            own(&["flow", "list"])?,
-            own(&["flow", "history"])?
-        )),
-        "help" => {
-            // The server's own program always fits the server.
-            let own = tmux.identify().ok().map(|(server, _)| server.pid);
-            let program = own.and_then(|pid| proc::program_of(pid).ok());
-            let program = program.or_else(|| paths::find_program("tmux", None))?;
-            Some(keys::help_line(program.to_str()?, &socket))
-        }
-        _ => None,
-    }
+/// The shell line that shows the flows in a pager.
+pub fn flows_line(cx: &Context) -> Option<String> {
+    Some(format!(
+        "( {} ; echo ; {} ) 2>&1 | less",
+        own_line(cx, &["flow", "list"])?,
+        own_line(cx, &["flow", "history"])?
+    ))
 }
 
 #[cfg(test)]

@@ -146,6 +146,9 @@ impl Tx<'_> {
             "DELETE FROM {table} WHERE id IN (SELECT id FROM {table} WHERE {condition} LIMIT ?2)"
         );
         let removed = self.execute(&sql, params![before.as_millisecond(), most])?;
+        if kind == Stale::Tombstones {
+            self.forget_seen()?;
+        }
         Ok(removed as u64)
     }
 

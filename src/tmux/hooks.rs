@@ -21,7 +21,7 @@ pub const DIRTY: &str = "@conductor_dirty";
 pub const WAITS: &str = "@conductor_waits";
 
 /// Every server-wide option of ours; `unload` removes these and those of its state directory's timers, and no others.
-pub const GLOBAL_OPTIONS: [&str; 15] = [
+pub const GLOBAL_OPTIONS: [&str; 16] = [
     "@conductor_hook",
     "@conductor_home",
     LOADED,
@@ -32,6 +32,7 @@ pub const GLOBAL_OPTIONS: [&str; 15] = [
     "@conductor_waiting",
     "@conductor_notes",
     super::prompt::TYPED,
+    super::viewers::BACK,
     "@conductor_live",
     "@conductor_segment",
     "@conductor_right_length",
@@ -49,7 +50,12 @@ const FENCE_OPTIONS: [&str; 6] = [
     "@conductor_dialog",
 ];
 /// The other options of a pane.
-const OTHER_PANE_OPTIONS: [&str; 3] = ["@conductor_log", "@conductor_status", "@conductor_second"];
+const OTHER_PANE_OPTIONS: [&str; 4] = [
+    "@conductor_log",
+    "@conductor_status",
+    "@conductor_second",
+    super::look::SEEN,
+];
 
 /// What in a command text marks it as ours: every one of our hooks and keys starts the program that this option names.
 const MARK: &str = "#{q:@conductor_hook}";

@@ -28,87 +28,108 @@ const PROBE: &str = "conductor_probe";
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Key {
     /// The key, as tmux prints it.
-    pub key: &'static str,
+    pub key: char,
     /// What it does, for people.
     pub note: &'static str,
     /// The `NAME` of `menu NAME CLIENT` that it runs.
     pub menu: &'static str,
-    /// What is asked before, if anything (tmux expands formats and times in it: no `#`, no `%`).
-    pub confirm: Option<&'static str>,
+    /// The command of ours that does the same in any terminal.
+    pub instead: &'static str,
 }
 
-const fn key(key: &'static str, note: &'static str, menu: &'static str) -> Key {
+const fn key(key: char, note: &'static str, menu: &'static str, instead: &'static str) -> Key {
     Key {
         key,
         note,
         menu,
-        confirm: None,
+        instead,
     }
 }
 
 /// The keys of this release.
-pub const KEYS: [Key; 10] = [
-    key("s", "Spawn an agent", "spawn"),
-    key("a", "Answer the next approval", "approve-next"),
-    key("A", "Show all approvals", "approvals"),
-    key("n", "Go to the next agent that waits", "next"),
-    key("i", "Show the inbox and what agents wrote to you", "inbox"),
-    key("m", "Message an agent, or answer one", "message"),
-    key("d", "Open the dashboard", "dashboard"),
-    key("f", "Show the flows", "flows"),
-    Key {
-        confirm: Some("Stop all agents of this tmux server? (y/n)"),
-        ..key("K", "Stop everything", "stop")
-    },
-    key("?", "Show these keys", "help"),
+pub const KEYS: [Key; 13] = [
+    key('s', "Spawn an agent", "spawn", "worker SESSION"),
+    key(
+        'a',
+        "Answer the next approval",
+        "approve-next",
+        "approve ID",
+    ),
+    key('A', "Show all approvals", "approvals", "approvals"),
+    key('n', "Go to the next agent that waits", "next", "sessions"),
+    key('b', "Go back to where you were", "back", "attach ID"),
+    key(
+        'u',
+        "Mark the agent in this pane as seen",
+        "seen",
+        "note seen ID",
+    ),
+    key('l', "List the agents", "agents", "sessions"),
+    key(
+        'i',
+        "Show the inbox and what agents wrote to you",
+        "inbox",
+        "notes",
+    ),
+    key(
+        'm',
+        "Message an agent, or answer one",
+        "message",
+        "send ID -m TEXT",
+    ),
+    key('d', "Open the dashboard", "dashboard", "dashboard"),
+    key('f', "Show the flows", "flows", "flow list"),
+    key(
+        'K',
+        "Stop everything (asks first)",
+        "stop",
+        "shutdown --all",
+    ),
+    key('?', "Show these keys", "help", "--help"),
 ];
 
 impl Key {
+    /// What it runs, as a tmux command.
+    pub(super) fn command(&self) -> String {
+        format!("run-shell -b {}", quoted(&self.line()))
+    }
+
+    fn line(&self) -> String {
+        helper(&format!("menu {} #{{q:client_name}}", self.menu))
+    }
+
     fn bind(&self) -> Vec<String> {
-        let line = helper(&format!("menu {} #{{q:client_name}}", self.menu));
-        let mut words: Vec<String> = ["bind-key", "-N", self.note, "-T", TABLE, self.key]
-            .map(str::to_owned)
-            .to_vec();
-        match self.confirm {
-            None => words.extend(["run-shell".to_owned(), "-b".to_owned(), line]),
-            Some(question) => words.extend([
-                "confirm-before".to_owned(),
-                "-p".to_owned(),
-                question.to_owned(),
-                format!("run-shell -b {}", quoted(&line)),
-            ]),
+        let key = self.key.to_string();
+        let words = ["bind-key", "-N", self.note, "-T", TABLE, &key];
+        let words = words.into_iter().chain(["run-shell", "-b"]);
+        words.map(str::to_owned).chain([self.line()]).collect()
+    }
+
+    /// The command of tmux's own prompt that does the same.
+    pub fn alias(&self) -> String {
+        match self.menu {
+            "help" => "conductor".to_owned(),
+            menu => format!("conductor-{menu}"),
         }
-        words
     }
 }
 
 /// The table of keys for the documentation.
 pub fn keys_markdown() -> String {
-    let mut text = "| key | what it does |\n|---|---|\n".to_owned();
+    let mut text =
+        "| key | what it does | in tmux's prompt | in any terminal |\n|---|---|---|---|\n"
+            .to_owned();
     for key in KEYS {
-        let asks = if key.confirm.is_some() {
-            " (asks first)"
-        } else {
-            ""
-        };
-        let _ = writeln!(text, "| `{}` | {}{asks} |", key.key, key.note);
+        let _ = writeln!(
+            text,
+            "| `{}` | {} | `:{}` | `conductor {}` |",
+            key.key,
+            key.note,
+            key.alias(),
+            key.instead
+        );
     }
     text
-}
-
-/// The shell line that shows the notes of our key table in a pager, in a popup of `tmux`'s server.
-pub fn help_line(tmux_program: &str, socket: &str) -> String {
-    let words = shell_words::join([
-        tmux_program,
-        "-u",
-        "-S",
-        socket,
-        "list-keys",
-        "-N",
-        "-T",
-        TABLE,
-    ]);
-    format!("{words} | less")
 }
 
 /// A key binding as tmux lists it.
@@ -238,7 +259,7 @@ impl Bindings {
             })
             .map(|key| format!("prefix {key}"));
         let ours = KEYS.iter().filter_map(|key| {
-            self.command(TABLE, key.key)
+            self.command(TABLE, &key.key.to_string())
                 .filter(|command| !is_ours(command))
                 .map(|_| format!("{TABLE} {}", key.key))
         });
@@ -280,7 +301,10 @@ impl Bindings {
             ]);
         }
         for key in KEYS {
-            if self.command(TABLE, key.key).is_none_or(is_ours) {
+            if self
+                .command(TABLE, &key.key.to_string())
+                .is_none_or(is_ours)
+            {
                 list = list.then(key.bind());
             }
         }
@@ -441,10 +465,10 @@ mod tests {
     }
 
     #[test]
-    fn questions_hold_nothing_that_tmux_expands() {
-        for key in KEYS {
-            assert!(!key.confirm.unwrap_or_default().contains(['#', '%']));
-        }
-        assert!(keys_markdown().contains("| `K` | Stop everything (asks first) |"));
+    fn no_key_does_two_things() {
+        let mut keys = KEYS.map(|key| key.key);
+        keys.sort_unstable();
+        assert!(keys.windows(2).all(|two| two[0] != two[1]));
+        assert!(keys_markdown().contains("| `l` | List the agents | `:conductor-agents` |"));
     }
 }

@@ -30,8 +30,11 @@ pub const WINDOW_MARK_OPTION: &str = "@conductor_window_mark";
 /// The option that holds the format of a pane's mark.
 pub const PANE_MARK_OPTION: &str = "@conductor_pane_mark";
 
+/// Set on a pane whose agent's status a person has marked as seen; its next status takes it away.
+pub const SEEN: &str = "@conductor_seen";
+
 /// The sign of the first thing that calls for a person, of each pane of a window: for `window-status-format`.
-pub const WINDOW_MARK: &str = "#{P:#{?#{==:#{@conductor_status},waiting}, #{?@conductor-waiting-sign,#{@conductor-waiting-sign},?},#{?#{==:#{@conductor_status},error}, #{?@conductor-error-sign,#{@conductor-error-sign},⚠},}}}";
+pub const WINDOW_MARK: &str = "#{P:#{?@conductor_seen,,#{?#{==:#{@conductor_status},waiting}, #{?@conductor-waiting-sign,#{@conductor-waiting-sign},?},#{?#{==:#{@conductor_status},error}, #{?@conductor-error-sign,#{@conductor-error-sign},⚠},}}}}";
 /// A pane's terminal and its status: for `pane-border-format`.
 pub const PANE_MARK: &str = "#{?@conductor_id, #{@conductor_id} #{@conductor_status},}";
 

@@ -3,6 +3,7 @@
 //! Only ids and numbers stand inside a tmux command string, format or shell line. Other text crosses as stdin data, plain option
 //! values or argv elements; where tmux expands formats in it, through [`literal`]. May import [`crate::domain`] and the ground.
 
+mod aliases;
 mod client;
 mod command;
 mod error;
@@ -34,3 +35,4 @@ pub use panes::Pane;
 pub use resurrect::Coordinates;
 pub use server::{Version, locate};
 pub use timer::{helper, timer_options};
+pub use viewers::Viewer;

@@ -3,6 +3,7 @@
 use super::client::Tmux;
 use super::command::CommandList;
 use super::error::Error;
+use super::viewers::Viewer;
 use crate::paths;
 use crate::proc;
 use std::path::Path;
@@ -30,22 +31,26 @@ impl Tmux {
         }
     }
 
-    /// The tmux program that opens a popup with `shell_line` on `client` and ends when it is closed.
+    /// The tmux program that opens a popup with `shell_line` and ends when it is closed.
     ///
     /// A popup holds up the queue of whoever ran it until it is closed. In that of the person's client (a key's own command, `run-shell -b
     /// -C`) all timers and hooks of the server wait too, and with them the Enter of every message.
-    pub fn popup_command(&self, client: &str, shell_line: &str) -> Result<Command, Error> {
-        let program = paths::find_program("tmux", None).ok_or(Error::Missing)?;
-        let size = self
-            .of_client(client, "#{client_width} #{client_height}")?
-            .unwrap_or_default();
-        let (width, height) = large(numbers(&size).unwrap_or((80, 24)));
-        let mut command = call(&program, self.socket());
+    pub fn popup_command(&self, viewer: &Viewer, shell_line: &str) -> Result<Command, Error> {
+        let side = |cells: usize| u32::try_from(cells).unwrap_or(u32::MAX / 9);
+        let (width, height) = large((side(viewer.columns), side(viewer.rows)));
+        let mut command = self.own_client(&CommandList::new())?;
         command
-            .args(["display-popup", "-c", client, "-E"])
+            .args(["display-popup", "-c", &viewer.name, "-E"])
             .args(["-w", &width.to_string(), "-h", &height.to_string()])
-            .arg(shell_line)
-            .stdin(Stdio::null());
+            .arg(shell_line);
+        Ok(command)
+    }
+
+    /// A tmux client of our own that runs `list` and waits as long as that takes.
+    pub(super) fn own_client(&self, list: &CommandList) -> Result<Command, Error> {
+        let program = paths::find_program("tmux", None).ok_or(Error::Missing)?;
+        let mut command = call(&program, self.socket());
+        command.args(list.argv()).stdin(Stdio::null());
         Ok(command)
     }
 

@@ -1,4 +1,7 @@
-//! Menus over one client, and a line that a person types into tmux's own prompt.
+//! Menus over one client, questions, and a line that a person types into tmux's own prompt.
+//!
+//! Each is run by a tmux client of its own, which ends when it is closed. In the queue of the person's client (a key's own command,
+//! `run-shell -b -C`) all timers of the server would wait for it, and with them the Enter of every message.
 //!
 //! What was typed never stands in a shell line: tmux stores it in an option, quoted by tmux itself, and the helper reads it from there. A number in front of it tells which prompt it is from, so that nobody sends what another client typed.
 
@@ -6,6 +9,8 @@ use super::client::Tmux;
 use super::command::{CommandList, literal, quoted};
 use super::error::Error;
 use super::timer::helper;
+use super::viewers::Viewer;
+use std::process::Command;
 use unicode_width::UnicodeWidthChar;
 
 /// The option that holds what was typed, behind the number of the prompt.
@@ -14,15 +19,24 @@ pub const TYPED: &str = "@conductor_in";
 /// Where tmux puts what was typed, with everything escaped that would end a double-quoted word.
 const LINE: &str = "%1%";
 
-/// The same as a format that `run-shell -C` expands. tmux 3.3 replaces twice, the second time in what was typed: a `%%` there would be
-/// replaced by all of it without escapes. Only the second time knows `%2%`, and nothing reads its result again.
-const LINE_OF_VERSION: &str = "#{?#{m:3.3*,#{version}},%2%,%1%}";
+/// The same for tmux 3.3, which replaces twice, the second time in what was typed: a `%%` there would be replaced by all of it without
+/// escapes. Only the second time knows `%2%`, and nothing reads its result again.
+const LINE_OF_3_3: &str = "%2%";
 
 /// Widest entry of a menu, in columns.
 const WIDEST: usize = 70;
 
+/// Most entries of a menu: what one tmux client can send, whatever is in them.
+const MOST_ENTRIES: usize = 30;
+
 /// Columns of a menu beside the words of its entries: the frame, and the key. tmux 3.2 shows no menu that is wider than the client.
 const FRAME: usize = 12;
+
+/// Rows of a client that a menu leaves free: its frame, and the status line.
+const AROUND: usize = 4;
+
+/// The smallest menu: tmux shows none that does not fit, and says nothing.
+const SMALLEST: (usize, usize) = (30, 8);
 
 /// Longest menu in bytes: one tmux client can send it.
 const MOST_BYTES: usize = CommandList::MAX_BYTES - 300;
@@ -39,6 +53,8 @@ pub enum Entry {
         /// The arguments, the menu's name first.
         arguments: String,
     },
+    /// Words that cannot be chosen; any text.
+    Words(String),
     /// A line between groups.
     Line,
 }
@@ -80,95 +96,114 @@ fn words(text: &str, widest: usize) -> String {
 }
 
 /// The tmux command that runs `menu` of our binary for a client; formats in it are expanded when it runs.
-fn run(arguments: &str) -> String {
+fn run(viewer: &Viewer, arguments: &str) -> String {
     let (name, rest) = arguments.split_once(' ').unwrap_or((arguments, ""));
-    let line = helper(&format!("menu {name} #{{q:client_name}} {rest}"));
+    let line = helper(&format!("menu {name} {} {rest}", viewer.name));
     format!("run-shell -b {}", quoted(&line))
 }
 
-fn menu(client: &str, widest: usize, title: &str, entries: &[Entry]) -> CommandList {
-    let mut command = format!(
-        "display-menu -T {} -c {}",
-        quoted(&words(title, widest)),
-        quoted(client)
-    );
-    let mut bytes = command.len();
+fn menu(viewer: &Viewer, title: &str, entries: &[Entry]) -> CommandList {
+    let widest = WIDEST.min(viewer.columns.saturating_sub(FRAME));
+    let title = words(title, widest);
+    let mut command = vec!["display-menu".to_owned()];
+    if viewer.mouse_in_menus() {
+        command.push("-M".to_owned());
+    }
+    command.extend(["-T", &title, "-c", &viewer.name, "--"].map(str::to_owned));
+    let mut bytes: usize = command.iter().map(|word| word.len() + 1).sum();
     for entry in entries {
-        let shown = match entry {
-            Entry::Line => " \"\"".to_owned(),
+        // In front of a text that begins with `-` the entry would be dim.
+        let bright = |text: &str| {
+            let shown = words(text, widest);
+            let rest = shown.strip_prefix('-').map(|rest| format!("−{rest}"));
+            rest.unwrap_or(shown)
+        };
+        let part = match entry {
+            Entry::Line => vec![String::new()],
+            Entry::Words(text) => vec![
+                format!("-{}", words(text, widest)),
+                String::new(),
+                String::new(),
+            ],
             Entry::Run {
                 text,
                 key,
                 arguments,
-            } => {
-                // In front of a text that begins with `-` the entry would be dim.
-                let shown = words(text, widest);
-                let shown = shown
-                    .strip_prefix('-')
-                    .map_or(shown.clone(), |rest| format!("−{rest}"));
-                let key = key.map(String::from).unwrap_or_default();
-                format!(
-                    " {} {} {}",
-                    quoted(&shown),
-                    quoted(&key),
-                    // The menu expands it once when it is made.
-                    quoted(&run(arguments).replace('#', "##"))
-                )
-            }
+            } => vec![
+                bright(text),
+                key.map(String::from).unwrap_or_default(),
+                // The menu expands it once when it is made.
+                run(viewer, arguments).replace('#', "##"),
+            ],
         };
-        bytes += shown.len() + shown.matches('#').count();
+        bytes += part.iter().map(|word| word.len() + 2).sum::<usize>();
         if bytes > MOST_BYTES {
             break;
         }
-        command.push_str(&shown);
+        command.extend(part);
     }
-    // A client that ran it itself would wait until the menu is closed.
-    CommandList::new().then(["run-shell", "-b", "-C", &command.replace('#', "##")])
+    CommandList::new().then(command)
 }
 
-fn ask(client: &str, question: &str, number: &str, arguments: &str) -> CommandList {
+fn ask(viewer: &Viewer, question: &str, number: &str, arguments: &str) -> CommandList {
+    let line = if viewer.version.starts_with("3.3") {
+        LINE_OF_3_3
+    } else {
+        LINE
+    };
     let then = format!(
-        "set-option -g {TYPED} \"{number} {LINE}\" ; {}",
-        run(&format!("{arguments} {number}"))
+        "set-option -g {TYPED} \"{number} {line}\" ; {}",
+        run(viewer, &format!("{arguments} {number}"))
     );
-    let command = format!(
-        "command-prompt -t {} -p {} {}",
-        quoted(client),
-        quoted(question),
-        quoted(&then)
-    );
-    let command = command.replace('#', "##").replace(LINE, LINE_OF_VERSION);
-    CommandList::new().then(["run-shell", "-b", "-C", &command])
+    CommandList::new().then(["command-prompt", "-t", &viewer.name, "-p", question, &then])
+}
+
+fn confirm(viewer: &Viewer, question: &str, arguments: &str) -> CommandList {
+    let question = format!("{question} (y/n)");
+    let then = run(viewer, arguments);
+    CommandList::new().then(["confirm-before", "-t", &viewer.name, "-p", &question, &then])
+}
+
+impl Viewer {
+    /// How many entries a menu here may have; `None` where none can be shown.
+    pub fn menu_room(&self) -> Option<usize> {
+        let fits = !self.control && self.columns >= SMALLEST.0 && self.rows >= SMALLEST.1;
+        fits.then(|| (self.rows - AROUND).min(MOST_ENTRIES))
+    }
 }
 
 impl Tmux {
-    /// How many entries a menu on `client` may have; tmux shows none that does not fit.
-    pub fn menu_room(&self, client: &str) -> Result<usize, Error> {
-        let height = self.of_client(client, "#{client_height}")?;
-        let rows: usize = height.and_then(|rows| rows.parse().ok()).unwrap_or(24);
-        // Its frame, and the status line.
-        Ok(rows.saturating_sub(4))
-    }
-
-    /// Shows a menu on `client`.
-    pub fn show_menu(&self, client: &str, title: &str, entries: &[Entry]) -> Result<(), Error> {
-        let width = self.of_client(client, "#{client_width}")?;
-        let columns: usize = width.and_then(|text| text.parse().ok()).unwrap_or(80);
-        let widest = WIDEST.min(columns.saturating_sub(FRAME));
-        self.run(&menu(client, widest, title, entries)).map(drop)
-    }
-
-    /// Lets the person at `client` type a line; then `menu ARGUMENTS NUMBER` of our binary runs, and [`Self::typed`] has the line. `question`
-    /// is of fixed words, ids and numbers, without a comma; `number` is of digits, and no other prompt has it.
-    pub fn ask(
+    /// The tmux program that shows a menu and ends when it is closed.
+    pub fn menu_command(
         &self,
-        client: &str,
+        viewer: &Viewer,
+        title: &str,
+        entries: &[Entry],
+    ) -> Result<Command, Error> {
+        self.own_client(&menu(viewer, title, entries))
+    }
+
+    /// The tmux program that lets the person type a line, and ends then; `menu ARGUMENTS NUMBER` of our binary runs, and [`Self::typed`] has
+    /// the line. `question` is of fixed words, ids and numbers, without a comma; `number` is of digits, and no other prompt has it.
+    pub fn ask_command(
+        &self,
+        viewer: &Viewer,
         question: &str,
         number: &str,
         arguments: &str,
-    ) -> Result<(), Error> {
-        self.run(&ask(client, question, number, arguments))
-            .map(drop)
+    ) -> Result<Command, Error> {
+        self.own_client(&ask(viewer, question, number, arguments))
+    }
+
+    /// The tmux program that asks yes or no, and ends then; after a yes `menu ARGUMENTS` of our binary runs. `question` is of fixed words, ids
+    /// and numbers.
+    pub fn confirm_command(
+        &self,
+        viewer: &Viewer,
+        question: &str,
+        arguments: &str,
+    ) -> Result<Command, Error> {
+        self.own_client(&confirm(viewer, question, arguments))
     }
 
     /// Takes what was typed into prompt `number`; `None` when another prompt's line has taken its place.
@@ -193,64 +228,91 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
+    fn viewer(version: &str) -> Viewer {
+        Viewer {
+            name: "/dev/pts/1".to_owned(),
+            columns: 100,
+            rows: 30,
+            control: false,
+            version: version.to_owned(),
+        }
+    }
+
     #[test]
     fn only_ids_and_fixed_words_stand_in_commands() {
-        let list = ask(
-            "/dev/pts/1",
-            "Message for 0123abcd:",
-            "07",
-            "message 0123abcd",
-        );
-        let command = list.argv().last().unwrap();
-        let typed = format!("\\\"07 {LINE_OF_VERSION}\\\"");
-        assert!(command.contains(&typed), "{command}");
-        assert!(
-            command.contains("menu message ##{q:client_name} 0123abcd 07)"),
-            "{command}"
-        );
-        let rest = command.replace(LINE_OF_VERSION, "").replace("##", "");
-        assert!(!rest.contains(['#', '%']), "{command}");
+        for (version, line) in [("3.2a", LINE), ("3.3a", LINE_OF_3_3), ("3.7c", LINE)] {
+            let list = ask(
+                &viewer(version),
+                "Message for 0123abcd:",
+                "07",
+                "message 0123abcd",
+            );
+            let command = list.argv().last().unwrap();
+            assert!(command.contains(&format!("\"07 {line}\"")), "{command}");
+            assert!(
+                command.contains("menu message /dev/pts/1 0123abcd 07)"),
+                "{command}"
+            );
+            assert!(!command.replace(line, "").contains('%'), "{command}");
+        }
+        let list = confirm(&viewer("3.2a"), "Stop?", "stop yes");
+        assert_eq!(list.argv()[4], "Stop? (y/n)");
+        assert!(list.argv()[5].contains("menu stop /dev/pts/1 yes)"));
     }
 
     #[test]
     fn an_entry_is_one_short_line() {
         assert_eq!(words("a\nb %H #(x)", WIDEST), "a⏎b %H ##(x)");
         assert!(words(&"日".repeat(90), 70).chars().count() < 40);
-        let list = menu(
-            "c",
-            WIDEST,
-            "t",
-            &[Entry::new("-dim", "note 1").with_key('1'), Entry::Line],
-        );
-        let command = list.argv().last().unwrap();
-        assert!(command.contains(" \"−dim\" \"1\" "), "{command}");
-        assert!(command.ends_with(" \"\""), "{command}");
+        let entries = [
+            Entry::new("-dim", "note 1").with_key('1'),
+            Entry::Line,
+            Entry::Words("in; home;".to_owned()),
+        ];
+        let list = menu(&viewer("3.4"), "t", &entries);
+        let words = &list.argv()[6..];
+        assert_eq!((&*words[0], &*words[1]), ("−dim", "1"));
+        assert_eq!(&words[3..], ["", "-in; home\\;", "", ""]);
         let many = vec![Entry::new(&"#".repeat(70), "note 1"); 99];
-        assert!(menu("c", WIDEST, &"#".repeat(70), &many).bytes() <= CommandList::MAX_BYTES);
+        let list = menu(&viewer("3.4"), &"#".repeat(70), &many);
+        assert!(list.bytes() <= CommandList::MAX_BYTES);
+        let most = vec![Entry::new(&"\u{1f600}".repeat(35), "agent 0123abcd approvals"); 30];
+        let list = menu(&viewer("3.5a"), "t", &most);
+        assert_eq!(list.argv().len(), 7 + 3 * MOST_ENTRIES, "all of them fit");
+    }
+
+    #[test]
+    fn a_menu_is_shown_where_it_fits() {
+        let mut small = viewer("3.4");
+        assert_eq!(small.menu_room(), Some(26));
+        small.rows = 24;
+        assert_eq!(small.menu_room(), Some(20));
+        small.rows = 200;
+        assert_eq!(small.menu_room(), Some(MOST_ENTRIES));
+        small.columns = 29;
+        assert_eq!(small.menu_room(), None);
+        let control = Viewer {
+            control: true,
+            ..viewer("3.4")
+        };
+        assert_eq!(control.menu_room(), None);
     }
 
     proptest! {
         #[test]
         fn no_text_ends_its_word(text in any::<String>()) {
-            let plain = menu("c", WIDEST, "t", &[Entry::new("x", "note 1")]);
-            let list = menu("c", WIDEST, &text, &[Entry::new(&text, "note 1")]);
-            let command = list.argv().last().unwrap();
-            // Outside of quoted words stands the same, whatever the text is.
-            let outside = |command: &str| {
-                let (mut out, mut inside, mut escaped) = (String::new(), false, false);
-                for letter in command.chars() {
-                    match letter {
-                        _ if escaped => escaped = false,
-                        '\\' => escaped = true,
-                        '"' => inside = !inside,
-                        letter if !inside => out.push(letter),
-                        _ => {}
-                    }
+            let plain = menu(&viewer("3.4"), "t", &[Entry::new("x", "note 1"), Entry::Words("y".into())]);
+            let list = menu(&viewer("3.4"), &text, &[Entry::new(&text, "note 1"), Entry::Words(text.clone())]);
+            prop_assert_eq!(list.argv().len(), plain.argv().len());
+            for (at, (word, other)) in list.argv().iter().zip(plain.argv()).enumerate() {
+                if [2, 6, 9].contains(&at) {
+                    prop_assert!(!word.replace("##", "").contains('#'));
+                    prop_assert!(!word.ends_with(';') || word.ends_with("\\;"));
+                    prop_assert_eq!(word.starts_with('-'), at == 9);
+                } else {
+                    prop_assert_eq!(word, other);
                 }
-                (out, inside)
-            };
-            prop_assert_eq!(outside(command), outside(plain.argv().last().unwrap()));
-            prop_assert!(!command.replace("##", "").contains('#'));
+            }
         }
     }
 }

@@ -37,7 +37,12 @@ impl Version {
 
     /// Whether it is new enough; a version without a number is taken for new.
     pub fn works(&self) -> bool {
-        self.number.is_none_or(|number| number >= (3, 2))
+        self.is_at_least((3, 2))
+    }
+
+    /// Whether it is this version or a newer one; a version without a number is taken for new.
+    pub(super) fn is_at_least(&self, least: (u32, u32)) -> bool {
+        self.number.is_none_or(|number| number >= least)
     }
 }
 

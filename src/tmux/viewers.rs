@@ -4,7 +4,58 @@ use super::client::Tmux;
 use super::command::{CommandList, literal};
 use super::error::Error;
 use super::ids::PaneId;
+use super::server::Version;
 use crate::domain::text::one_line;
+use crate::fsx;
+
+/// The option with the panes that people came from, by client: `CLIENT=%1,%2` with the client's name in hexadecimal digits, the latest pane
+/// last, a space between clients.
+pub(super) const BACK: &str = "@conductor_back";
+
+/// How many panes are remembered for a client.
+const STEPS: usize = 16;
+
+/// A client that a person looks through.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Viewer {
+    /// Its name: letters, digits and `/_-.` only, so that it may stand in a command.
+    pub name: String,
+    /// Its width.
+    pub columns: usize,
+    /// Its height.
+    pub rows: usize,
+    /// Whether it is a program that shows windows in its own way, and neither menus nor popups.
+    pub control: bool,
+    /// The server's version.
+    pub version: String,
+}
+
+impl Viewer {
+    /// Whether a menu that no click has opened can be told to take clicks (tmux 3.5).
+    pub(super) fn mouse_in_menus(&self) -> bool {
+        Version::parse(&self.version).is_at_least((3, 5))
+    }
+}
+
+/// The panes that each client came from.
+fn trails(text: &str) -> Vec<(String, Vec<PaneId>)> {
+    text.split(' ')
+        .filter_map(|part| part.split_once('='))
+        .map(|(client, panes)| {
+            let panes = panes.split(',').filter_map(PaneId::parse);
+            (client.to_owned(), panes.collect())
+        })
+        .collect()
+}
+
+fn trails_text(trails: &[(String, Vec<PaneId>)]) -> String {
+    let each = trails.iter().filter(|(_, panes)| !panes.is_empty());
+    let each = each.map(|(client, panes)| {
+        let panes: Vec<String> = panes.iter().map(ToString::to_string).collect();
+        format!("{client}={}", panes.join(","))
+    });
+    each.collect::<Vec<_>>().join(" ")
+}
 
 impl Tmux {
     /// Name and process of every attached client; none where no server runs.
@@ -35,8 +86,93 @@ impl Tmux {
             .collect())
     }
 
+    /// The client with this name; `None` where there is none.
+    pub fn viewer(&self, client: &str) -> Result<Option<Viewer>, Error> {
+        const FORMAT: &str = "#{client_width} #{client_height} #{client_control_mode} #{version}";
+        let Some(found) = self.of_client(client, FORMAT)? else {
+            return Ok(None);
+        };
+        let sound = |c: char| c.is_ascii_alphanumeric() || "/_-.".contains(c);
+        if client.is_empty() || client.starts_with('-') || !client.chars().all(sound) {
+            return Err(Error::Refused(format!(
+                "the client {} has a name that cannot stand in a command",
+                one_line(client)
+            )));
+        }
+        let mut words = found.splitn(4, ' ');
+        let mut next = || words.next().unwrap_or_default();
+        Ok(Some(Viewer {
+            name: client.to_owned(),
+            columns: next().parse().unwrap_or(80),
+            rows: next().parse().unwrap_or(24),
+            control: next() == "1",
+            version: next().to_owned(),
+        }))
+    }
+
+    /// The pane that a client shows.
+    pub fn pane_of(&self, client: &str) -> Result<Option<PaneId>, Error> {
+        let pane = self.of_client(client, "#{pane_id}")?;
+        Ok(pane.as_deref().and_then(PaneId::parse))
+    }
+
+    /// Shows `pane` in a client, and remembers where the person was, for [`Self::back`].
+    pub fn go(&self, client: &str, pane: PaneId) -> Result<(), Error> {
+        let here = self.pane_of(client)?;
+        self.show(client, pane)?;
+        let Some(here) = here.filter(|here| *here != pane) else {
+            return Ok(());
+        };
+        self.change_trail(client, |panes| {
+            panes.push(here);
+            panes.drain(..panes.len().saturating_sub(STEPS));
+            Ok(())
+        })
+    }
+
+    /// Shows the pane where the person at `client` was before the last [`Self::go`]; says whether there is one.
+    pub fn back(&self, client: &str) -> Result<bool, Error> {
+        let here = self.pane_of(client)?;
+        let mut shown = false;
+        self.change_trail(client, |panes| {
+            while let Some(pane) = panes.pop() {
+                // It may be gone by now.
+                if Some(pane) != here && self.show(client, pane).is_ok() {
+                    shown = true;
+                    break;
+                }
+            }
+            Ok(())
+        })?;
+        Ok(shown)
+    }
+
+    fn change_trail(
+        &self,
+        client: &str,
+        change: impl FnOnce(&mut Vec<PaneId>) -> Result<(), Error>,
+    ) -> Result<(), Error> {
+        let [text] = self.globals([BACK])?;
+        let there = self.clients()?;
+        let mut trails = trails(text.as_deref().unwrap_or_default());
+        trails.retain(|(name, _)| {
+            let mut names = there.iter().map(|(name, _)| fsx::hex(name.as_bytes()));
+            names.any(|there| there == *name)
+        });
+        let name = fsx::hex(client.as_bytes());
+        let at = trails.iter().position(|(other, _)| *other == name);
+        let at = at.unwrap_or_else(|| {
+            trails.push((name, Vec::new()));
+            trails.len() - 1
+        });
+        change(&mut trails[at].1)?;
+        let text = trails_text(&trails);
+        self.run(&CommandList::new().then(["set-option", "-g", BACK, &text]))
+            .map(drop)
+    }
+
     /// Shows `pane` in a client.
-    pub fn show(&self, client: &str, pane: PaneId) -> Result<(), Error> {
+    fn show(&self, client: &str, pane: PaneId) -> Result<(), Error> {
         let pane = pane.to_string();
         let list = CommandList::new()
             .then(["switch-client", "-c", client, "-t", &pane])
@@ -69,5 +205,18 @@ impl Tmux {
             }
             other => other.map(drop),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn trails_round_trip() {
+        let text = "2f6465=%1,%22 2f6466=%3";
+        assert_eq!(trails_text(&trails(text)), text);
+        assert_eq!(trails_text(&trails("2f= 30 x=%y,%4")), "x=%4");
+        assert_eq!(trails(""), []);
     }
 }

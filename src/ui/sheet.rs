@@ -4,6 +4,7 @@ use super::table::age;
 use crate::domain::approval::{Approval, ApprovalKind};
 use crate::domain::plain::{Unit, units};
 use crate::domain::policy::{Presence, Risk};
+use crate::domain::text::sanitise;
 use serde_json::Value;
 
 /// How a piece of a row is drawn.
@@ -46,6 +47,24 @@ impl Row {
             row.push(style, &unit);
         }
         row
+    }
+
+    /// A row of text that is read and decides nothing: it is sanitised, and typography stays as it is.
+    pub fn prose(style: Style, text: &str) -> Self {
+        Self::default().and(style, text)
+    }
+
+    /// With more of such text.
+    #[must_use]
+    pub fn and(mut self, style: Style, text: &str) -> Self {
+        for c in sanitise(text)
+            .replace('\t', "    ")
+            .replace('\n', "⏎")
+            .chars()
+        {
+            self.push(style, &Unit::Text(c));
+        }
+        self
     }
 
     /// Adds our own words.
@@ -112,6 +131,32 @@ impl Row {
         }
         cut
     }
+}
+
+/// Text as rows of prose of at most `width` columns, broken between words where that is possible.
+pub fn prose(text: &str, width: usize) -> Vec<Row> {
+    let width = width.max(2);
+    let text = sanitise(text).replace('\t', "    ");
+    let mut rows = Vec::new();
+    for line in text.lines() {
+        let mut rest = line;
+        loop {
+            let mut columns = 0;
+            let fits = rest.char_indices().find(|(_, c)| {
+                columns += Unit::Text(*c).width();
+                columns > width
+            });
+            let Some((end, _)) = fits else {
+                rows.push(Row::prose(Style::Plain, rest));
+                break;
+            };
+            let space = rest[..end].rfind(' ').filter(|at| *at > end / 2);
+            let end = space.map_or(end, |at| at + 1);
+            rows.push(Row::prose(Style::Plain, rest[..end].trim_end()));
+            rest = &rest[end..];
+        }
+    }
+    rows
 }
 
 /// At the end of a row that goes on in the next one.

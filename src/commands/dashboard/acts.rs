@@ -121,7 +121,7 @@ impl Seat<'_, '_> {
             if self.door.cx.tmux != tmux {
                 return Err(elsewhere());
             }
-            tmux.show(client, pane)?;
+            tmux.go(client, pane)?;
             // The popup would cover it.
             return Ok(Next::Leave);
         }
@@ -134,7 +134,7 @@ impl Seat<'_, '_> {
         let client = own
             .viewer_of(*here)?
             .ok_or_else(|| Failure::refused("no client shows this pane"))?;
-        tmux.show(&client, pane)?;
+        tmux.go(&client, pane)?;
         Ok(Next::Stay)
     }
 

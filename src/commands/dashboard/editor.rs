@@ -7,7 +7,7 @@ const MOST: usize = 64 * 1024;
 
 /// The text and its cursor, which stands between two characters.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(super) struct Editor {
+pub(in crate::commands) struct Editor {
     text: String,
     cursor: usize,
     lines: bool,
@@ -15,7 +15,7 @@ pub(super) struct Editor {
 
 impl Editor {
     /// A single line that begins as `text`.
-    pub(super) fn line(text: &str) -> Self {
+    pub(in crate::commands) fn line(text: &str) -> Self {
         Self {
             text: text.to_owned(),
             cursor: text.len(),
@@ -24,7 +24,7 @@ impl Editor {
     }
 
     /// Several lines, empty.
-    pub(super) fn lines() -> Self {
+    pub(in crate::commands) fn lines() -> Self {
         Self {
             lines: true,
             ..Self::default()
@@ -32,12 +32,12 @@ impl Editor {
     }
 
     /// The text.
-    pub(super) fn text(&self) -> &str {
+    pub(in crate::commands) fn text(&self) -> &str {
         &self.text
     }
 
     /// Where the cursor is, in bytes.
-    pub(super) const fn cursor(&self) -> usize {
+    pub(in crate::commands) const fn cursor(&self) -> usize {
         self.cursor
     }
 
@@ -76,7 +76,7 @@ impl Editor {
     }
 
     /// A key that writes or moves; others do nothing.
-    pub(super) fn key(&mut self, key: &Key) {
+    pub(in crate::commands) fn key(&mut self, key: &Key) {
         match key {
             Key::Char(c) => self.insert(c.encode_utf8(&mut [0; 4])),
             Key::Paste(text) => self.insert(text),

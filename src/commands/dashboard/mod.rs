@@ -11,6 +11,7 @@ mod open;
 mod read;
 mod screen;
 
+pub(super) use editor::Editor;
 pub(super) use open::open;
 
 use super::{Door, agents};

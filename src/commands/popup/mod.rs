@@ -9,7 +9,8 @@ pub(super) use model::{Answer, Model, Wish};
 pub(super) use open::{answer, from_pane, open, shell_line};
 
 use super::Door;
-use crate::clock::{self, Deadline};
+use super::stage::{self, Go, View};
+use crate::clock;
 use crate::domain::approval::{Approval, ApprovalStatus, Scope};
 use crate::domain::ids::ApprovalId;
 use crate::error::{Failure, Result};
@@ -17,18 +18,10 @@ use crate::fsx;
 use crate::services::approve::{self, Decision};
 use crate::services::presence;
 use crate::store::{Store, Tx};
-use crate::term::{self, ESC_SILENCE, Key, Parser};
+use crate::term::Key;
+use crate::ui::sheet::Row;
 use model::{Code, Item, LETTERS};
-use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use std::io::{self, IsTerminal};
-use std::os::fd::AsFd;
-use std::time::Duration;
-
-/// For how long keys mean nothing at first: they were typed for something else.
-const DEAF: Duration = Duration::from_millis(600);
-
-/// How often the popup looks for what others did.
-const LOOK: Duration = Duration::from_secs(1);
 
 /// How many requests are listed.
 const MOST: u32 = 500;
@@ -60,15 +53,6 @@ pub(super) struct Opening<'a> {
     pub(super) client: Option<&'a str>,
 }
 
-/// Puts the terminal back, however the popup ends.
-struct Screen;
-
-impl Drop for Screen {
-    fn drop(&mut self) {
-        term::restore();
-    }
-}
-
 /// Runs until the person closes it. Returns the last request that was decided here.
 pub(super) fn run(door: &Door<'_>, opening: &Opening<'_>) -> Result<Option<ApprovalId>> {
     if !io::stdin().is_terminal() || !io::stdout().is_terminal() {
@@ -91,10 +75,15 @@ pub(super) fn run(door: &Door<'_>, opening: &Opening<'_>) -> Result<Option<Appro
             }
         }
     }
-    term::full_screen().map_err(|e| Failure::failed(format!("use the terminal: {e}")))?;
-    let _screen = Screen;
-    term::drain();
-    converse(door, &mut store, &mut model, opening)
+    let mut asker = Asker {
+        door,
+        store,
+        model,
+        opening,
+        decided: None,
+    };
+    stage::run(&mut asker)?;
+    Ok(asker.decided)
 }
 
 /// Refuses where others could read a code that is shown here.
@@ -111,63 +100,53 @@ pub(super) fn unwatched(door: &Door<'_>, store: &mut Store, client: Option<&str>
     Ok(())
 }
 
-fn converse(
-    door: &Door<'_>,
-    store: &mut Store,
-    model: &mut Model,
-    opening: &Opening<'_>,
-) -> Result<Option<ApprovalId>> {
-    let mut parser = Parser::new();
-    let mut keys: Vec<Key> = Vec::new();
-    let mut drawn = Vec::new();
-    let mut decided = None;
-    let deaf = Deadline::after(DEAF);
-    let mut look = Deadline::after(LOOK);
-    let mut silence = Deadline::never();
-    loop {
-        model.resize(term::size());
-        let screen = model.draw();
-        if screen != drawn {
-            show(&screen);
-            drawn = screen;
-        }
-        let Some(bytes) = wait(silence.left().min(look.left()))? else {
-            return Ok(decided);
-        };
-        if bytes.is_empty() && silence.passed() {
-            keys.extend(parser.silence());
-        }
-        parser.feed(&bytes, &mut keys);
-        if !parser.escape_waits() {
-            silence = Deadline::never();
-        } else if !bytes.is_empty() {
-            silence = Deadline::after(ESC_SILENCE);
-        }
-        let heard = deaf.passed();
-        for key in keys.drain(..) {
-            if !heard {
-                continue;
+/// The popup at work.
+struct Asker<'a, 'd> {
+    door: &'a Door<'d>,
+    store: Store,
+    model: Model,
+    opening: &'a Opening<'a>,
+    decided: Option<ApprovalId>,
+}
+
+impl View for Asker<'_, '_> {
+    fn draw(&mut self, size: (usize, usize)) -> Vec<Row> {
+        self.model.resize(size);
+        self.model.rows()
+    }
+
+    fn key(&mut self, key: &Key) -> Result<Go> {
+        let wish = match key {
+            // A click is no key: it neither reads on nor breaks a code that is being typed.
+            Key::Mouse(mouse) => {
+                if self.model.mouse(*mouse) {
+                    self.model.key(&Key::Enter)
+                } else {
+                    Wish::Nothing
+                }
             }
-            match model.key(&key) {
-                Wish::Nothing => {}
-                Wish::Close => return Ok(decided),
-                Wish::Open(id) => read(store, model, id)?,
-                Wish::Decide(answer) => {
-                    let done = decide(door, store, model, opening, &answer)?;
-                    if done {
-                        decided = Some(answer.id);
-                        reload(store, model)?;
-                        if !model.back() {
-                            return Ok(decided);
-                        }
+            key => self.model.key(key),
+        };
+        match wish {
+            Wish::Nothing => {}
+            Wish::Close => return Ok(Go::Leave),
+            Wish::Open(id) => read(&mut self.store, &mut self.model, id)?,
+            Wish::Decide(answer) => {
+                let (store, model) = (&mut self.store, &mut self.model);
+                if decide(self.door, store, model, self.opening, &answer)? {
+                    self.decided = Some(answer.id);
+                    reload(store, model)?;
+                    if !model.back() {
+                        return Ok(Go::Leave);
                     }
                 }
             }
         }
-        if look.passed() {
-            reload(store, model)?;
-            look = Deadline::after(LOOK);
-        }
+        Ok(Go::On)
+    }
+
+    fn look(&mut self) -> Result<()> {
+        reload(&mut self.store, &mut self.model)
     }
 }
 
@@ -258,42 +237,4 @@ fn code() -> Result<Code> {
     let bytes =
         fsx::random_bytes::<2>().map_err(|e| Failure::failed(format!("read random bytes: {e}")))?;
     Ok(bytes.map(|byte| char::from(LETTERS[usize::from(byte) % LETTERS.len()])))
-}
-
-/// What was typed within `limit`; `None` when the terminal is gone.
-fn wait(limit: Duration) -> Result<Option<Vec<u8>>> {
-    let input = io::stdin();
-    let mut fds = [PollFd::new(input.as_fd(), PollFlags::POLLIN)];
-    let limit = limit.saturating_add(Duration::from_micros(999));
-    let timeout = PollTimeout::try_from(limit).unwrap_or(PollTimeout::MAX);
-    match poll(&mut fds, timeout) {
-        Ok(0) | Err(nix::errno::Errno::EINTR) => return Ok(Some(Vec::new())),
-        Ok(_) => {}
-        Err(error) => return Err(Failure::failed(format!("wait for a key: {error}"))),
-    }
-    let mut bytes = vec![0; 4096];
-    // Not through the standard library's buffer: what it kept back would wait for the next key.
-    match nix::unistd::read(&input, &mut bytes) {
-        Ok(0) => Ok(None),
-        Ok(length) => {
-            bytes.truncate(length);
-            Ok(Some(bytes))
-        }
-        Err(nix::errno::Errno::EINTR) => Ok(Some(Vec::new())),
-        Err(_) => Ok(None),
-    }
-}
-
-/// Draws the whole screen.
-fn show(screen: &[String]) {
-    let mut text = String::from("\x1b[H");
-    for (at, row) in screen.iter().enumerate() {
-        if at > 0 {
-            text.push_str("\r\n");
-        }
-        text.push_str(row);
-        text.push_str("\x1b[K");
-    }
-    text.push_str("\x1b[J");
-    term::write(text.as_bytes());
 }

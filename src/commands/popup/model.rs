@@ -4,7 +4,7 @@ use crate::domain::approval::{Approval, ApprovalKind, ApprovalStatus, Scope};
 use crate::domain::ids::ApprovalId;
 use crate::domain::policy::Presence;
 use crate::domain::text::one_line;
-use crate::term::{Key, Move};
+use crate::term::{Key, Mouse, MouseAct, Move};
 use crate::ui::sheet::{self, Known, Row, Style};
 use crate::ui::table::age;
 
@@ -376,9 +376,23 @@ impl Model {
         Wish::Nothing
     }
 
-    /// The rows of the screen with their terminal codes.
-    pub(in crate::commands) fn draw(&mut self) -> Vec<String> {
-        self.rows().iter().map(Row::render).collect()
+    /// What the mouse did: the wheel turns, a click chooses in the list. Says whether what it chose is to be read.
+    pub(in crate::commands) fn mouse(&mut self, mouse: Mouse) -> bool {
+        match mouse.act {
+            MouseAct::WheelUp => drop(self.key(&Key::Move(Move::Up))),
+            MouseAct::WheelDown => drop(self.key(&Key::Move(Move::Down))),
+            MouseAct::Click if self.detail.is_none() => {
+                // The title stands above the list.
+                let row = usize::from(mouse.row).checked_sub(1);
+                let from = (self.selected + 1).saturating_sub(self.height());
+                let at = row.filter(|row| *row < self.height()).map(|row| from + row);
+                if let Some(at) = at.filter(|at| *at < self.items.len()) {
+                    return std::mem::replace(&mut self.selected, at) == at;
+                }
+            }
+            MouseAct::Click => {}
+        }
+        false
     }
 
     /// The rows of the screen, each no longer than the screen is wide. What was on the screen counts as seen.

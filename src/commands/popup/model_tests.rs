@@ -55,7 +55,7 @@ pub(in crate::commands) fn item(approval: Approval) -> Item {
 fn reading(approval: Approval) -> Model {
     let mut model = Model::new(false, Scope::Once);
     model.open(item(approval), CODES.to_vec());
-    model.draw();
+    model.rows();
     model
 }
 
@@ -63,7 +63,7 @@ fn press(model: &mut Model, keys: &str) -> Wish {
     let mut wish = Wish::Nothing;
     for c in keys.chars() {
         wish = model.key(&Key::Char(c));
-        model.draw();
+        model.rows();
         if wish != Wish::Nothing {
             break;
         }
@@ -82,7 +82,8 @@ fn yes(scope: Scope, shown: Presence) -> Wish {
 }
 
 fn text(model: &mut Model) -> String {
-    model.draw().join("\n")
+    let rows: Vec<String> = model.rows().iter().map(Row::render).collect();
+    rows.join("\n")
 }
 
 #[test]
@@ -163,13 +164,13 @@ fn a_screen_too_small_for_the_text_has_not_shown_it() {
     let mut model = Model::new(false, Scope::Once);
     model.resize((80, 1));
     model.open(item(approval(1, Presence::Caller, 1)), CODES.to_vec());
-    model.draw();
+    model.rows();
     model.key(&Key::Move(Move::End));
-    model.draw();
+    model.rows();
     assert_eq!(press(&mut model, "y"), Wish::Nothing);
     model.resize((80, 2));
     model.key(&Key::Move(Move::End));
-    model.draw();
+    model.rows();
     assert_eq!(press(&mut model, "y"), yes(Scope::Once, Presence::Caller));
 }
 
@@ -195,7 +196,7 @@ fn keys_before_the_first_look_mean_nothing() {
     let mut model = Model::new(false, Scope::Once);
     model.open(item(approval(1, Presence::Caller, 1)), CODES.to_vec());
     assert_eq!(model.key(&Key::Char('y')), Wish::Nothing);
-    model.draw();
+    model.rows();
     assert_eq!(
         model.key(&Key::Char('y')),
         yes(Scope::Once, Presence::Caller)
@@ -289,7 +290,7 @@ fn the_list_keeps_its_place_and_opens_what_is_under_the_cursor() {
     model.update(of(&[4]), 60_000);
     assert_eq!(model.key(&Key::Enter), Wish::Open(ApprovalId(4)));
     model.open(item(approval(4, Presence::Caller, 2)), CODES.to_vec());
-    model.draw();
+    model.rows();
     assert_eq!(press(&mut model, "q"), Wish::Nothing, "back to the list");
     assert!(text(&mut model).contains("1 approval waits"));
     model.update(Vec::new(), 60_000);
@@ -325,9 +326,9 @@ proptest! {
         model.open(item(approval(1, presence, lines)), CODES.to_vec());
         let mut end = false;
         for (at, key) in keys.iter().enumerate() {
-            let screen = model.draw();
+            let screen = model.rows();
             prop_assert!(screen.len() <= rows);
-            end |= screen.iter().any(|row| row.contains("the end of ap") || columns < 13);
+            end |= screen.iter().any(|row| row.text().contains("the end of ap") || columns < 13);
             match model.key(key) {
                 Wish::Decide(answer) if answer.yes => {
                     prop_assert!(end);
@@ -358,13 +359,13 @@ proptest! {
         let mut model = Model::new(true, Scope::Once);
         model.resize((columns, 24));
         model.update(vec![both.clone()], 0);
-        let mut screens = model.draw();
+        let mut screens: Vec<String> = model.rows().iter().map(Row::render).collect();
         model.open(both, CODES.to_vec());
         for key in &keys {
-            screens.extend(model.draw());
+            screens.extend(model.rows().iter().map(Row::render));
             model.key(key);
         }
-        screens.extend(model.draw());
+        screens.extend(model.rows().iter().map(Row::render));
         for row in screens {
             let bare = ["\x1b[0m", "\x1b[1m", "\x1b[2m", "\x1b[7m", "\x1b[1;33m"].iter().fold(row, |row, code| row.replace(code, ""));
             prop_assert!(!bare.chars().any(crate::domain::text::is_unsafe), "{bare:?}");

@@ -1,18 +1,17 @@
 //! Getting the popup onto a person's client: by a key, or by `approve` in a pane.
 
 use super::{Opening, Start, run};
-use crate::commands::Door;
+use crate::commands::{Door, menus};
 use crate::domain::approval::{ApprovalStatus, Scope};
 use crate::domain::ids::ApprovalId;
 use crate::error::{Failure, Result};
 use crate::fsx;
-use crate::proc;
 use crate::services::presence;
 use crate::store::{Error, Store};
-use crate::tmux::Tmux;
+use crate::tmux::{Tmux, Viewer};
 
-/// A key was pressed in `client`: opens the popup there, if something waits, and stays until it is closed.
-pub(in crate::commands) fn open(door: &Door<'_>, client: &str, start: Start) -> Result<()> {
+/// A key was pressed in `viewer`: opens the popup there, if something waits, and stays until it is closed.
+pub(in crate::commands) fn open(door: &Door<'_>, viewer: &Viewer, start: Start) -> Result<()> {
     let waits = match Store::open(&door.cx.home) {
         Ok(mut store) => !store
             .read(|tx| tx.approvals(Some(ApprovalStatus::Pending), 1))?
@@ -24,12 +23,16 @@ pub(in crate::commands) fn open(door: &Door<'_>, client: &str, start: Start) -> 
         return Ok(door
             .cx
             .tmux
-            .tell(client, "nothing waits for your approval")?);
+            .tell(&viewer.name, "nothing waits for your approval")?);
     }
-    let what = if start == Start::Next { "next" } else { "list" };
-    let line = shell_line(door, &door.cx.tmux, &["menu", "answer", client, what])
-        .ok_or_else(|| Failure::failed("the popup's program has no name that a shell can take"))?;
-    Err(proc::exec(door.cx.tmux.popup_command(client, &line)?))
+    let what = match start {
+        Start::Next => "next".to_owned(),
+        Start::List => "list".to_owned(),
+        Start::One(id) => id.to_string(),
+    };
+    let words = ["menu", "answer", &viewer.name, &what];
+    let line = shell_line(door, &door.cx.tmux, &words);
+    menus::show_popup(door, viewer, "approve-next", line)
 }
 
 /// The shell line that runs this program with `arguments`, at the same state, about `tmux`.

@@ -83,10 +83,12 @@ fn modes(cx: &Context) -> Vec<Mended> {
 /// Puts back what of the plugin is gone, where it was loaded.
 fn hooks(cx: &Context, store: &mut Store) -> Option<Mended> {
     let status = plugin::status(store, &cx.tmux, &cx.home).ok()?;
-    if !status.loaded || status.missing_hooks.is_empty() || status.other_home.is_some() {
+    let missing = status.missing_hooks.iter().copied();
+    let aliases = status.missing_aliases.iter().map(String::as_str);
+    let names = missing.chain(aliases).collect::<Vec<_>>().join(", ");
+    if !status.loaded || names.is_empty() || status.other_home.is_some() {
         return None;
     }
-    let names = status.missing_hooks.join(", ");
     Some(mended(
         "plugin",
         match plugin::load(store, &cx.tmux, &cx.home, &cx.binary) {

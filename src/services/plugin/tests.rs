@@ -2,7 +2,9 @@
 
 use super::*;
 use crate::fsx;
+use crate::paths;
 use crate::proc;
+use crate::tmux::keys;
 use crate::tmux::status_line::{SEGMENT, TOKEN};
 use std::path::PathBuf;
 use std::time::Instant;
