@@ -4,11 +4,13 @@ use super::after;
 use super::context::Context;
 use super::deliver::place;
 use super::note;
+use crate::domain::ids::TerminalId;
 use crate::domain::terminal::{Status, Terminal};
 use crate::error::Result;
 use crate::store::{Budget, Durability, Error, Store};
 use crate::tmux::look::SEEN;
 use crate::tmux::{CommandList, Tmux};
+use std::collections::HashMap;
 use std::path::Path;
 
 /// Why an agent calls for a person; what is most urgent comes first.
@@ -51,45 +53,66 @@ pub fn calls(store: &mut Store, socket: &Path) -> Result<Vec<Call>> {
     Ok(store.read(|tx| {
         let pending = tx.pending_counts()?;
         let notes = tx.waiting_notes(Some(&socket.to_string_lossy()), u32::MAX)?;
-        let seen = tx.seen_terminals()?;
-        let living = tx.live_terminals()?;
-        let lives = |t: &Terminal| {
-            let caller = t.caller.as_ref();
-            caller.is_some_and(|caller| living.iter().any(|other| other.id == *caller))
+        let known = Known {
+            pending: pending.into_iter().filter_map(|(id, _)| id).collect(),
+            asking: notes
+                .into_iter()
+                .filter(|note| note.question)
+                .map(|note| note.terminal)
+                .collect(),
+            seen: tx.seen_terminals()?,
         };
-        let here = living
-            .iter()
-            .filter(|t| t.server.as_ref().is_some_and(|s| s.socket == socket));
-        let mut calls: Vec<Call> = here
-            .filter_map(|t| {
-                let asks = |(id, count): &(Option<String>, i64)| {
-                    id.as_deref() == Some(t.id.as_str()) && *count > 0
-                };
-                let since = t.state.since.as_millisecond();
-                let fresh = seen.get(t.id.as_str()) != Some(&since);
-                let why = if pending.iter().any(asks) {
-                    Why::Approval
-                } else if notes.iter().any(|n| n.question && n.terminal == t.id) {
-                    Why::Question
-                } else {
-                    match t.state.status {
-                        Status::Waiting if fresh => Why::Question,
-                        Status::Error if fresh => Why::Error,
-                        Status::Idle if fresh && t.last_answer.is_some() && !lives(t) => {
-                            Why::Finished
-                        }
-                        _ => return None,
-                    }
-                };
-                Some(Call {
-                    terminal: t.clone(),
-                    why,
-                })
-            })
-            .collect();
-        calls.sort_by_key(|call| (call.why, call.terminal.state.since));
-        Ok::<_, Error>(calls)
+        Ok::<_, Error>(ranked(&tx.live_terminals()?, socket, &known))
     })?)
+}
+
+/// What is known besides the agents themselves.
+#[derive(Debug, Default)]
+struct Known {
+    /// Who asks for approval.
+    pending: Vec<String>,
+    /// Who asked the person a question.
+    asking: Vec<TerminalId>,
+    /// Since when agents had the state that the person has seen, in milliseconds.
+    seen: HashMap<String, i64>,
+}
+
+fn ranked(living: &[Terminal], socket: &Path, known: &Known) -> Vec<Call> {
+    let answers = |t: &Terminal| {
+        living
+            .iter()
+            .any(|other| t.caller.as_ref() == Some(&other.id))
+    };
+    let why = |t: &Terminal| {
+        if known.pending.iter().any(|id| id == t.id.as_str()) {
+            return Some(Why::Approval);
+        }
+        if known.asking.contains(&t.id) {
+            return Some(Why::Question);
+        }
+        if known.seen.get(t.id.as_str()) == Some(&t.state.since.as_millisecond()) {
+            return None;
+        }
+        match t.state.status {
+            Status::Waiting => Some(Why::Question),
+            Status::Error => Some(Why::Error),
+            Status::Idle if t.last_answer.is_some() && !answers(t) => Some(Why::Finished),
+            _ => None,
+        }
+    };
+    let here = living
+        .iter()
+        .filter(|t| t.server.as_ref().is_some_and(|s| s.socket == socket));
+    let mut calls: Vec<Call> = here
+        .filter_map(|t| {
+            Some(Call {
+                why: why(t)?,
+                terminal: t.clone(),
+            })
+        })
+        .collect();
+    calls.sort_by_key(|call| (call.why, call.terminal.state.since));
+    calls
 }
 
 /// The agent to go to from `here`: the first that calls, or the one behind that at `here`, around the end.
@@ -134,107 +157,82 @@ pub fn agent_in(store: &mut Store, tmux: &Tmux, pane: &str) -> Result<Option<Ter
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::ids::TerminalId;
-    use crate::domain::terminal::{Change, Server, Source};
-    use crate::paths::Home;
+    use crate::domain::terminal::Server;
     use jiff::Timestamp;
 
-    struct Lab {
-        _dir: tempfile::TempDir,
-        store: Store,
-    }
-
-    impl Lab {
-        fn new() -> Self {
-            let dir = tempfile::tempdir().unwrap();
-            let home = Home::at(dir.path().join("state")).unwrap();
-            let store = Store::open_or_create(&home).unwrap();
-            Self { _dir: dir, store }
-        }
-
-        /// An agent in pane `%N` that has been in `status` since second `since`.
-        fn agent(&mut self, n: u8, status: Status, since: i64, caller: Option<u8>) -> TerminalId {
-            let id = TerminalId::from_bytes([n; 4]);
-            let mut t = Terminal::sample(id.clone());
-            t.pane = Some(format!("%{n}"));
-            t.server = Some(Server {
-                socket: "/s".into(),
-                pid: 1,
-                start: 1,
-            });
-            t.state.status = status;
-            t.state.since = Timestamp::from_second(since).unwrap();
-            t.caller = caller.map(|n| TerminalId::from_bytes([n; 4]));
-            t.last_answer = Some("done".into());
-            self.write(|tx| tx.insert_terminal(&t).map(drop));
-            self.write(|tx| tx.note_event(&t.id, t.state.since, None, Some("done")));
-            id
-        }
-
-        fn write(
-            &mut self,
-            body: impl Fn(&crate::store::Tx<'_>) -> std::result::Result<(), Error>,
-        ) {
-            self.store
-                .write(Durability::Process, Budget::Call, |tx| body(tx))
-                .unwrap();
-        }
-
-        fn called(&mut self) -> Vec<(String, Why)> {
-            let calls = calls(&mut self.store, Path::new("/s")).unwrap();
-            let of = |call: Call| (call.terminal.pane.unwrap(), call.why);
-            calls.into_iter().map(of).collect()
-        }
+    /// An agent in pane `%N` that has been in `status` since second `since`, and that `caller` waits for.
+    fn agent(n: u8, status: Status, since: i64, caller: Option<u8>) -> Terminal {
+        let mut t = Terminal::sample(TerminalId::from_bytes([n; 4]));
+        t.pane = Some(format!("%{n}"));
+        t.server = Some(Server {
+            socket: "/s".into(),
+            pid: 1,
+            start: 1,
+        });
+        t.state.status = status;
+        t.state.since = Timestamp::from_second(since).unwrap();
+        t.caller = caller.map(|n| TerminalId::from_bytes([n; 4]));
+        t.last_answer = Some("done".into());
+        t
     }
 
     #[test]
     fn what_is_urgent_comes_first_and_what_was_seen_no_more() {
-        let mut lab = Lab::new();
-        lab.agent(1, Status::Idle, 10, None);
-        let failed = lab.agent(2, Status::Error, 20, None);
-        lab.agent(3, Status::Waiting, 40, None);
-        lab.agent(4, Status::Waiting, 30, Some(1));
-        lab.agent(5, Status::Working, 5, None);
-        lab.agent(6, Status::Idle, 5, Some(1));
-        let all = [
-            ("%4".to_owned(), Why::Question),
-            ("%3".to_owned(), Why::Question),
-            ("%2".to_owned(), Why::Error),
-            ("%1".to_owned(), Why::Finished),
+        let mut living = vec![
+            agent(1, Status::Idle, 10, None),
+            agent(2, Status::Error, 20, None),
+            agent(3, Status::Waiting, 40, None),
+            agent(4, Status::Waiting, 30, Some(1)),
+            agent(5, Status::Working, 5, None),
+            agent(6, Status::Idle, 5, Some(1)),
+            agent(7, Status::Idle, 15, Some(9)),
         ];
-        assert_eq!(lab.called(), all);
-        let since = Timestamp::from_second(20).unwrap();
-        lab.write(|tx| tx.see_terminal(&failed, since));
-        assert_eq!(lab.called()[2..], all[3..]);
-        let counts = lab
-            .store
-            .read(|tx| after::counts(tx, Path::new("/s")))
-            .unwrap();
-        assert_eq!((counts.waiting, counts.error), (2, 0));
-        let again = Change {
-            status: Status::Working,
-            reason: "r".into(),
+        let called = |living: &[Terminal], known: &Known| {
+            let calls = ranked(living, Path::new("/s"), known).into_iter();
+            let of = |call: Call| (call.terminal.pane.unwrap(), call.why);
+            calls.map(of).collect::<Vec<_>>()
         };
-        let failure = Change {
-            status: Status::Error,
-            reason: "r".into(),
-        };
-        let later = Timestamp::from_second(50).unwrap();
-        lab.write(|tx| {
-            tx.set_state(&failed, &again, Source::Event, later)
-                .map(drop)
-        });
-        lab.write(|tx| {
-            tx.set_state(&failed, &failure, Source::Event, later)
-                .map(drop)
-        });
-        assert_eq!(lab.called(), all);
-        let calls = calls(&mut lab.store, Path::new("/s")).unwrap();
-        let next = |here| next(&calls, here).and_then(|c| c.terminal.pane.as_deref());
-        assert_eq!(next(None), Some("%4"));
-        assert_eq!(next(Some("%9")), Some("%4"));
-        assert_eq!(next(Some("%4")), Some("%3"));
-        assert_eq!(next(Some("%1")), Some("%4"));
-        assert_eq!(super::next(&calls[..1], Some("%4")), None);
+        let is = |pane: &str, why| (pane.to_owned(), why);
+        let all = [
+            is("%4", Why::Question),
+            is("%3", Why::Question),
+            is("%2", Why::Error),
+            is("%1", Why::Finished),
+            is("%7", Why::Finished),
+        ];
+        let mut known = Known::default();
+        assert_eq!(called(&living, &known), all);
+        for seen in &living {
+            let since = seen.state.since.as_millisecond();
+            known.seen.insert(seen.id.to_string(), since);
+        }
+        assert_eq!(called(&living, &known), []);
+        known.pending.push(living[4].id.to_string());
+        known.asking.push(living[5].id.clone());
+        living[1].state.since = Timestamp::from_second(50).unwrap();
+        assert_eq!(
+            called(&living, &known),
+            [
+                is("%5", Why::Approval),
+                is("%6", Why::Question),
+                is("%2", Why::Error)
+            ]
+        );
+        assert_eq!(ranked(&living, Path::new("/other"), &known), []);
+    }
+
+    #[test]
+    fn the_next_one_is_behind_the_one_at_hand() {
+        let living = [
+            agent(1, Status::Waiting, 1, None),
+            agent(2, Status::Waiting, 2, None),
+        ];
+        let calls = ranked(&living, Path::new("/s"), &Known::default());
+        let to = |calls, here| next(calls, here).and_then(|c| c.terminal.pane.as_deref());
+        assert_eq!(to(&calls, None), Some("%1"));
+        assert_eq!(to(&calls, Some("%9")), Some("%1"));
+        assert_eq!(to(&calls, Some("%1")), Some("%2"));
+        assert_eq!(to(&calls, Some("%2")), Some("%1"));
+        assert_eq!(to(&calls[..1], Some("%1")), None);
     }
 }

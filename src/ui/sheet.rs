@@ -150,7 +150,9 @@ pub fn prose(text: &str, width: usize) -> Vec<Row> {
                 rows.push(Row::prose(Style::Plain, rest));
                 break;
             };
-            let space = rest[..end].rfind(' ').filter(|at| *at > end / 2);
+            // A space that would begin the next row is the best place.
+            let near = end + usize::from(rest[end..].starts_with(' '));
+            let space = rest[..near].rfind(' ').filter(|at| *at > end / 4);
             let end = space.map_or(end, |at| at + 1);
             rows.push(Row::prose(Style::Plain, rest[..end].trim_end()));
             rest = &rest[end..];

@@ -26,6 +26,7 @@ mod identity;
 mod idle;
 mod lifecycle;
 mod mcp;
+mod menus;
 mod notes;
 mod notify;
 mod policy;

@@ -442,12 +442,16 @@ fn a_person_answers_by_key() {
     seat.shows("Answer in words");
     seat.press(&["r"]);
     seat.shows("-t evil ; kill-server ;");
+    // Keys of the first moments mean nothing.
+    std::thread::sleep(std::time::Duration::from_millis(700));
     seat.press(&["q"]);
     eventually("it is marked as seen", || {
         (note(world, "1")["status"] == "seen").then_some(())
     });
+    seat.shows("inbox:");
+    seat.press(&["q"]);
     eventually("the popup is closed", || {
-        (!seat.screen().contains("kill-server")).then_some(())
+        (!seat.screen().contains("inbox:")).then_some(())
     });
     open_menu(&seat);
     seat.press(&["1"]);
@@ -470,22 +474,6 @@ fn a_person_answers_by_key() {
     seat.press(&["Enter"]);
     is_told(&seat, "note 2 is answered");
     assert_eq!(result(world, id)["answer"], HOSTILE[2]);
-    // The inbox's key lists what waits as well.
-    world
-        .mcp(
-            id,
-            "send_message",
-            &json!({"receiver_id": "human", "message": HOSTILE.concat()}),
-        )
-        .unwrap();
-    seat.press(&["C-b", "a"]);
-    seat.press(&["i"]);
-    let screen = seat.shows("TRANSPORT");
-    assert!(
-        screen.contains("KIND") && screen.contains("$(touch P)"),
-        "{screen}"
-    );
-    seat.press(&["q"]);
     nothing_ran(world);
 }
 
