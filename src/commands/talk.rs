@@ -11,7 +11,6 @@ use crate::error::{Failure, Result};
 use crate::fsx;
 use crate::proc;
 use crate::services::note;
-use crate::services::presence;
 use crate::services::recover;
 use crate::services::send::{self, Order};
 use crate::store::Store;
@@ -23,7 +22,6 @@ pub(super) fn menu(door: &Door<'_>, viewer: &Viewer, name: &str, words: &[String
     let Some(mut store) = existing(door)? else {
         return Ok(door.cx.tmux.tell(&viewer.name, "no agent is there")?);
     };
-    presence::at_client(&door.cx, &mut store, &viewer.name)?;
     match (name, word(0)) {
         ("message", "") => choose(door, &mut store, viewer, 0),
         ("message", page) if page.starts_with('+') => {

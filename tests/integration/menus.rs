@@ -5,18 +5,6 @@ use crate::support::{World, eventually, quote, text};
 use serde_json::json;
 
 impl Seat {
-    /// Presses the key `key` of the conductor table.
-    fn conductor(&self, key: &str) {
-        self.press(&["C-b", "a"]);
-        eventually("the key table is open", || {
-            let tables = self
-                .world
-                .tmux(["list-clients", "-F", "#{client_key_table}"]);
-            (tables == "conductor").then_some(())
-        });
-        self.press(&[key]);
-    }
-
     /// Waits until the screen shows `what` no more.
     fn is_gone(&self, what: &str) {
         eventually("it is gone", || {
@@ -78,10 +66,10 @@ fn an_agent_is_spawned_where_the_person_says() {
     let world = &seat.world;
     // A name that would run is no profile's, and words about one are only words.
     world.write(
-        "state/profiles/odd.md",
+        "state/agent-context/odd.md",
         "---\nname: odd\ndescription: '#(touch P) $(touch P) %H'\nprovider: demo\n---\nBe odd.\n",
     );
-    world.write("state/profiles/$(touch P).md", "---\nname: x\n---\n");
+    world.write("state/agent-context/$(touch P).md", "---\nname: x\n---\n");
     seat.conductor("s");
     let screen = seat.shows("Spawn an agent");
     assert!(screen.contains("odd: #(touch P) $(touch P) %H"), "{screen}");
@@ -158,7 +146,7 @@ fn an_agent_is_found_read_marked_and_ended() {
     seat.conductor("b");
     shows_pane(&seat, &home);
     // A failed turn counts until it is marked.
-    world.send(id, "FAIL");
+    world.send(id, "ERROR bad luck");
     world.wait(id, "error");
     let segment = || world.tmux(["show-options", "-gv", "@conductor_segment"]);
     let mark = || {
@@ -221,9 +209,7 @@ fn the_inbox_is_read_and_answered_in_a_box() {
         .unwrap();
     let asked = json!({"question": "Which branch?", "options": ["main", "other"], "timeout": 0});
     world.mcp(id, "ask_human", &asked).unwrap();
-    let screen = seat.popup(&["C-b", "a"], "");
-    assert!(!screen.contains("inbox:"));
-    seat.press(&["i"]);
+    seat.conductor("i");
     let screen = seat.shows("inbox: 2 for you");
     assert!(screen.contains("$(touch P) #(touch P)"), "{screen}");
     std::thread::sleep(std::time::Duration::from_millis(700));

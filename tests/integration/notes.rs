@@ -380,8 +380,7 @@ fn is_told(seat: &Seat, what: &str) {
 
 /// Opens the menu of the key `m`.
 fn open_menu(seat: &Seat) -> String {
-    seat.press(&["C-b", "a"]);
-    seat.press(&["m"]);
+    seat.conductor("m");
     seat.shows("Message an agent")
 }
 

@@ -66,6 +66,18 @@ impl Seat {
         self.outer(&arguments);
     }
 
+    /// Presses the key `key` of the conductor table.
+    pub(crate) fn conductor(&self, key: &str) {
+        self.press(&["C-b", "a"]);
+        eventually("the key table is open", || {
+            let tables = self
+                .world
+                .tmux(["list-clients", "-F", "#{client_key_table}"]);
+            (tables == "conductor").then_some(())
+        });
+        self.press(&[key]);
+    }
+
     pub(crate) fn screen(&self) -> String {
         self.outer(&["capture-pane", "-p"])
     }

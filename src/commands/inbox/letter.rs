@@ -12,7 +12,7 @@ pub(super) enum Letter {
     /// What an agent wrote or asked.
     Note(Note),
     /// A message to an agent.
-    Message(Box<Message>),
+    Message(Message),
 }
 
 impl Letter {

@@ -90,7 +90,7 @@ fn letters(store: &mut Store, kept: &[NoteId]) -> Result<Vec<Letter>> {
     })?;
     service::give_reasons(store, &mut messages)?;
     let mut letters: Vec<Letter> = notes.into_iter().map(Letter::Note).collect();
-    letters.extend(messages.into_iter().map(|m| Letter::Message(Box::new(m))));
+    letters.extend(messages.into_iter().map(Letter::Message));
     letters.sort_by_key(Letter::order);
     Ok(letters)
 }
@@ -142,7 +142,7 @@ impl Inbox<'_, '_> {
                 self.model.say(text);
             }
             Wish::Send(receiver, text) => {
-                let sent = send_to(self.door, store, receiver, text)?;
+                let sent = send_to(self.door, store, &receiver, text)?;
                 self.model.say(sent);
             }
             Wish::Retry(id) => {
@@ -163,10 +163,10 @@ impl Inbox<'_, '_> {
 fn send_to(
     door: &Door<'_>,
     store: &mut Store,
-    receiver: TerminalId,
+    receiver: &TerminalId,
     text: String,
 ) -> Result<String> {
-    if let Some(terminal) = store.read(|tx| tx.terminal(&receiver))? {
+    if let Some(terminal) = store.read(|tx| tx.terminal(receiver))? {
         recover::check(&door.cx, store, &terminal)?;
     }
     let order = Order {

@@ -153,13 +153,12 @@ impl Model {
 
     /// Moves the cursor, or turns the page, by so many rows.
     fn turn(&mut self, by: isize) {
-        match &mut self.page {
+        if let Some(page) = &mut self.page {
             // What is below the end is cut when it is drawn.
-            Some(page) => page.top = page.top.saturating_add_signed(by),
-            None => {
-                let last = self.letters.len().saturating_sub(1);
-                self.selected = self.selected.saturating_add_signed(by).min(last);
-            }
+            page.top = page.top.saturating_add_signed(by);
+        } else {
+            let last = self.letters.len().saturating_sub(1);
+            self.selected = self.selected.saturating_add_signed(by).min(last);
         }
     }
 

@@ -37,6 +37,11 @@ fn open(door: &mut Door<'_>, name: &str, client: &str, arguments: &[String]) -> 
     if name == "answer" {
         return popup::answer(door, arguments);
     }
+    if matches!(name, "message" | "note")
+        && let Some(mut store) = existing(door)?
+    {
+        presence::at_client(&door.cx, &mut store, client)?;
+    }
     let viewer = door.cx.tmux.viewer(client)?.ok_or_else(|| {
         Failure::not_found(format!(
             "there is no client {:?}",

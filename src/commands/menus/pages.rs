@@ -85,8 +85,7 @@ pub(in crate::commands) fn pages(
         .collect();
     let mut letters = LETTERS.chars().filter(|letter| !own.contains(letter));
     let mut entries = Vec::new();
-    for at in from..end {
-        let item = &items[at];
+    for (at, item) in items.iter().enumerate().take(end).skip(from) {
         if rows(at) > 1
             && let Some(group) = &item.group
         {

@@ -204,7 +204,7 @@ fn nothing_that_is_open_holds_up_the_server() {
     let popup = tmux.popup_command(&viewer, "echo POPUP; read key").unwrap();
     let entry = crate::tmux::prompt::Entry::new("an entry; #(id)", "agents +1").with_key('x');
     let menu = || {
-        tmux.menu_command(&viewer, "MENU", &[entry.clone()])
+        tmux.menu_command(&viewer, "MENU", std::slice::from_ref(&entry))
             .unwrap()
     };
     let ask = tmux.ask_command(&viewer, "ASK", "07", "message 1").unwrap();
