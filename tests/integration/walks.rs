@@ -1,8 +1,10 @@
 //! Walks of a person through every view, with snapshots; and the pictures of them in the documentation.
 
+use crate::support::hostile::{HOSTILE, nothing_ran};
 use crate::support::walk::{Own, Walk};
-use crate::support::{World, eventually};
+use crate::support::{World, eventually, text};
 use serde_json::json;
+use std::fs;
 
 /// What is on the person's own window.
 const GROUND: &str = "\
@@ -30,8 +32,10 @@ Run all tests.
 const OWN: Own = &[(
     "3.2",
     &[
-        "help_80x24",
+        "agent_answer_80x24",
         "inbox_80x24",
+        "inbox_note_80x24",
+        "inbox_reply_80x24",
         "flows_80x24",
         "approvals_80x24",
         "approval_80x24",
@@ -47,6 +51,9 @@ fn team(size: (u16, u16)) -> Walk {
         "state/policy.toml",
         "version = 1\n[defaults]\npresence = \"challenge\"\n",
     );
+    for program in ["claude", "codex", "gemini", "opencode"] {
+        world.script(&format!("bin/{program}"), "exit 0");
+    }
     world.script(
         "bin/git",
         "echo 'To shop.example:storefront'; echo '   80c1d3e..9b2e4d1  main -> main'",
@@ -119,33 +126,57 @@ fn team(size: (u16, u16)) -> Walk {
 /// The menus and popups that need nothing but a key.
 fn menus(walk: &Walk) {
     walk.snap("nothing");
-    walk.opens("?", "Show these keys");
+    walk.opens("?", "Agent Conductor");
     walk.snap("help");
     walk.leaves();
     walk.opens("s", "Spawn an agent");
     walk.snap("spawn");
+    walk.then("b", "on what?");
+    walk.snap("spawn_provider");
+    walk.then("a", "where?");
+    walk.snap("spawn_where");
+    walk.leaves();
+    walk.opens("l", "Agents");
+    walk.snap("agents");
+    walk.picture("agents", "A menu of the agents: one waits for an answer, one asks for approval, one works, one has failed.");
+    walk.then("b", "Write to it");
+    walk.snap("agent");
+    walk.then("x", "(y/n)");
+    walk.snap("agent_end");
+    walk.leaves();
+    walk.opens("l", "Agents");
+    walk.then("b", "Write to it");
+    walk.then("r", "q leave");
+    walk.snap("agent_answer");
     walk.leaves();
     walk.opens("m", "Message an agent");
     walk.snap("message");
-    walk.picture(
-        "message",
-        "A menu of what agents wrote and of the agents, over a shell.",
-    );
     walk.then("b", "Message for");
     walk.snap("message_prompt");
     walk.leaves();
     walk.opens("m", "Message an agent");
     walk.then("1", "Answer in words");
     walk.snap("note");
-    walk.picture(
-        "note",
-        "A question of an agent in a menu, with the answers that it offers.",
-    );
     walk.then("w", "Answer to note 1:");
     walk.snap("note_prompt");
     walk.leaves();
-    walk.opens("i", "(END)");
+    walk.opens("i", "inbox:");
     walk.snap("inbox");
+    walk.listens();
+    walk.then("Enter", "1-9 choose");
+    walk.snap("inbox_note");
+    walk.then("r", "Enter sends");
+    walk.seat
+        .press(&["-l", "After the release, and tell the two callers now."]);
+    walk.seat.shows("callers now.");
+    walk.snap("inbox_reply");
+    walk.picture("inbox", "The inbox popup: a question of an agent with the answers that it offers, and a box with an answer in words.");
+    walk.leaves();
+    walk.opens("u", "no agent is in this pane");
+    walk.snap("seen_none");
+    walk.leaves();
+    walk.opens("b", "there is nowhere to go back to");
+    walk.snap("back_none");
     walk.leaves();
     walk.opens("f", "(END)");
     walk.snap("flows");
@@ -172,10 +203,10 @@ fn approvals(walk: &Walk) {
 fn the_next_agent(walk: &Walk) {
     let world = walk.world();
     world.tmux(["set-option", "-g", "pane-border-status", "top"]);
-    walk.opens("n", "1:developer ?*");
+    walk.opens("n", "asks for approval");
     walk.snap("next_agent");
     world.tmux(["set-option", "-g", "pane-border-status", "off"]);
-    world.tmux(["select-window", "-t", "shop:shell"]);
+    walk.opens("b", "git log");
     walk.leaves();
 }
 
@@ -310,4 +341,195 @@ fn a_small_terminal() {
     walk.then("Tab", "believed");
     walk.snap("dashboard_details");
     walk.leaves();
+}
+
+/// A team whose names, directories, words and requests are all hostile.
+fn hostile_team() -> Walk {
+    let world = World::new();
+    world.run(["init"]).ok();
+    world.write(
+        "state/policy.toml",
+        "version = 1\n[defaults]\npresence = \"challenge\"\n",
+    );
+    for (at, text) in HOSTILE.iter().enumerate() {
+        world.write(
+            &format!("state/agent-context/odd_{at}.md"),
+            format!(
+                "---\nname: odd_{at}\ndescription: {}\n---\nBe odd.\n",
+                json!(text)
+            ),
+        );
+    }
+    for (name, value) in [
+        ("escape-time", "0"),
+        ("display-time", "0"),
+        ("@conductor-notify", "none"),
+        ("window-status-format", "#I:#W#{E:@conductor_window_mark}"),
+        ("pane-border-format", "#W#{E:@conductor_pane_mark}"),
+        ("pane-border-status", "top"),
+    ] {
+        world.tmux(["set-option", "-g", name, value]);
+    }
+    world.run(["plugin", "load"]).ok();
+    let mut walk = Walk::new(world, &["developer"], GROUND, (80, 24), OWN);
+    let world = walk.world();
+    let place: String = HOSTILE
+        .concat()
+        .replace(|c: char| c == '/' || c.is_control(), "");
+    let place = world.at(&place.chars().take(80).collect::<String>());
+    fs::create_dir(&place).unwrap();
+    let flow = place.join("nightly.md");
+    fs::write(&flow, FLOW).unwrap();
+    world.run(["flow", "add", &flow.to_string_lossy()]).ok();
+    let tester = [
+        "worker",
+        "shop",
+        "-p",
+        "demo",
+        "--profile",
+        "tester",
+        "--cwd",
+    ];
+    let mut tester: Vec<&str> = tester.to_vec();
+    let shown = place.to_string_lossy();
+    tester.push(&shown);
+    let third = text(&world.run(tester).json()["id"]);
+    world.wait(&third, "idle");
+    let (supervisor, developer) = (walk.id("conductor"), walk.id("developer"));
+    for part in HOSTILE.chunks(3) {
+        let words = part.join(" ");
+        world.ask(
+            supervisor,
+            &format!(
+                "MCP ask_human {}",
+                json!({"question": words, "options": part, "timeout": 0})
+            ),
+        );
+        let asked = json!({"command_text": part.join("\n"), "reason": words, "timeout": 0});
+        world.ask(supervisor, &format!("MCP request_approval {asked}"));
+    }
+    world.send(
+        &third,
+        &format!("SAY {}", HOSTILE.join(" ").replace('\n', " ")),
+    );
+    world.wait(&third, "idle");
+    world.send(developer, "SLEEP 3600");
+    world.wait(developer, "working");
+    for text in HOSTILE {
+        world.send(developer, text);
+    }
+    let panes = world.tmux(["list-panes", "-a", "-F", "#{pane_id}"]);
+    for (pane, part) in panes.lines().zip(HOSTILE.chunks(4)) {
+        // tmux itself expands what it is given as a name.
+        let name = part.join("").replace('#', "##");
+        world.tmux(["rename-window", "-t", pane, "--", &name]);
+        world.tmux(["select-pane", "-t", pane, "-T", &name]);
+    }
+    let name = HOSTILE[..3].concat().replace('#', "##");
+    world.tmux(["rename-session", "-t", "shop", "--", &name]);
+    // A look at the server takes the new names over.
+    world.run(["sessions"]).ok();
+    walk.begin();
+    walk
+}
+
+#[test]
+fn hostile_names_and_words_stay_text_in_every_view() {
+    let walk = hostile_team();
+    let world = walk.world();
+    let views: [(&str, &[(&str, &str)]); 13] = [
+        ("?", &[("Agent Conductor", "")]),
+        (
+            "s",
+            &[
+                ("Spawn an agent", "."),
+                ("Spawn an agent", "c"),
+                ("on what?", "a"),
+                ("where?", ""),
+            ],
+        ),
+        ("l", &[("Agents", "b"), ("Write to it", "x"), ("(y/n)", "")]),
+        (
+            "l",
+            &[
+                ("Agents", "c"),
+                ("Write to it", "r"),
+                ("the last answer of", ""),
+            ],
+        ),
+        (
+            "l",
+            &[("Agents", "a"), ("Write to it", "o"), ("q leave", "")],
+        ),
+        (
+            "m",
+            &[
+                ("Message an agent", "1"),
+                ("Answer in words", "w"),
+                ("Answer to note", ""),
+            ],
+        ),
+        ("m", &[("Message an agent", "a"), ("Message for", "")]),
+        (
+            "i",
+            &[
+                ("inbox:", "Enter"),
+                ("1-9 choose", "r"),
+                ("Enter sends", ""),
+            ],
+        ),
+        (
+            "i",
+            &[("inbox:", "G"), ("q leave", "Enter"), ("space read on", "")],
+        ),
+        (
+            "A",
+            &[
+                ("approvals wait for you", "Enter"),
+                ("asked by", "End"),
+                ("to approve", "d"),
+                ("a word for the agent", ""),
+            ],
+        ),
+        (
+            "d",
+            &[
+                ("3 agents", "j"),
+                ("its screen", "j"),
+                ("its screen", "c"),
+                ("y ends it", "Escape"),
+                ("nothing was ended", "m"),
+                ("Alt-Enter", ""),
+            ],
+        ),
+        ("f", &[("(END)", "")]),
+        ("K", &[("Stop all agents", "")]),
+    ];
+    for (key, steps) in views {
+        let mut next = key;
+        for (at, (shown, then)) in steps.iter().enumerate() {
+            if at == 0 {
+                walk.opens(next, shown);
+                walk.listens();
+            } else {
+                walk.then(next, shown);
+            }
+            walk.is_calm();
+            next = then;
+        }
+        walk.leaves();
+        nothing_ran(world);
+    }
+    walk.opens("n", "asks for approval");
+    walk.is_calm();
+    walk.opens("b", "git log");
+    walk.leaves();
+    // Nothing is taken away from the words, and nothing is added.
+    let screen = walk.opens("s", "Spawn an agent");
+    for text in [HOSTILE[3], HOSTILE[4], HOSTILE[6]] {
+        assert!(screen.contains(&format!(": {text}   ")), "{text}\n{screen}");
+    }
+    walk.leaves();
+    let dead = world.tmux(["list-panes", "-a", "-F", "#{pane_dead}"]);
+    assert!(!dead.contains('1'), "{dead}");
 }

@@ -1,13 +1,15 @@
 //! A person who walks through views: what is on the screen is the same in every run, and is compared with what it was.
 
+use super::hostile::HOSTILE_COLOUR;
 use super::screen::Screen;
 use super::svg;
 use super::{World, eventually, text};
 use crate::popup::Seat;
 use regex_lite::{Captures, Regex};
+use std::cell::Cell;
 use std::fs;
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// The version of tmux and the size of the terminal that the pictures in the documentation are of.
 const PICTURED: (&str, (u16, u16)) = ("3.3a", (110, 34));
@@ -26,6 +28,8 @@ pub(crate) struct Walk {
     /// The screen when nothing is over it.
     base: String,
     version: String,
+    /// When a view was opened last.
+    opened: Cell<Instant>,
     /// Snapshots that a version of tmux has for itself, by the version's beginning.
     own: Own,
 }
@@ -73,6 +77,7 @@ impl Walk {
             size,
             base: String::new(),
             version,
+            opened: Cell::new(Instant::now()),
             own,
         }
     }
@@ -127,7 +132,7 @@ impl Walk {
 
     /// Opens a view by its key in our table, and waits until it shows `what`.
     #[track_caller]
-    pub(crate) fn opens(&self, key: &str, what: &str) {
+    pub(crate) fn opens(&self, key: &str, what: &str) -> String {
         self.age();
         self.seat.press(&["C-b"]);
         self.seat.press(&["a"]);
@@ -137,14 +142,16 @@ impl Walk {
                 .tmux(["list-clients", "-F", "#{client_key_table}"]);
             (tables == "conductor").then_some(())
         });
-        self.then(key, what);
+        let shown = self.then(key, what);
+        self.opened.set(Instant::now());
+        shown
     }
 
     /// Presses a key, and waits until the screen shows `what`.
     #[track_caller]
-    pub(crate) fn then(&self, key: &str, what: &str) {
+    pub(crate) fn then(&self, key: &str, what: &str) -> String {
         self.seat.press(&[key]);
-        self.seat.shows(what);
+        self.seat.shows(what)
     }
 
     /// Waits until `what` is nowhere on the screen.
@@ -157,7 +164,8 @@ impl Walk {
 
     /// Waits until a popup of ours listens to keys.
     pub(crate) fn listens(&self) {
-        std::thread::sleep(Duration::from_millis(700));
+        let deaf = Duration::from_millis(700);
+        std::thread::sleep(deaf.saturating_sub(self.opened.get().elapsed()));
     }
 
     /// Closes whatever is over the window, or in front of it.
@@ -185,11 +193,7 @@ impl Walk {
             same.then_some(())
         });
         let (above, status) = last.trim_end().rsplit_once('\n').unwrap_or_default();
-        let status = if status.starts_with("[shop]") {
-            "[shop]"
-        } else {
-            status
-        };
+        let status = if status.starts_with('[') { "[" } else { status };
         format!("{}\n{status}", above.trim_end())
     }
 
@@ -254,6 +258,24 @@ impl Walk {
         });
         let date = Regex::new("[0-9]{4}-[0-9]{2}-[0-9]{2} ([0-9]{2}:[0-9]{2} UTC)").unwrap();
         date.replace_all(&shown, "2026-07-01 $1").into_owned()
+    }
+
+    /// On the screen is nothing but text in our styles, and nothing reached the terminal around it.
+    #[track_caller]
+    pub(crate) fn is_calm(&self) {
+        let screen = self.screen();
+        for cell in screen.rows.iter().flatten() {
+            let style = cell.style;
+            let colours = [style.fg, style.bg];
+            assert!(
+                !style.odd && !colours.contains(&HOSTILE_COLOUR),
+                "{style:?}:\n{}",
+                screen.text()
+            );
+        }
+        let title = self.seat.outer(&["display-message", "-p", "#{pane_title}"]);
+        assert!(!title.contains("owned"), "{title}");
+        assert_eq!(self.seat.outer(&["list-buffers"]), "", "the clipboard");
     }
 
     /// Compares the screen with its snapshot. `INSTA_UPDATE=always` renews it.
