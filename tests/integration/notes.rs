@@ -369,7 +369,9 @@ fn a_person_writes_to_an_agent_by_key_whatever_is_typed() {
     let (world, id) = (&seat.world, &seat.id);
     let pane = text(&world.status(id)["pane"]);
     world.tmux(["rename-window", "-t", &pane, "w##(touch P)'\"$(touch P)%H"]);
-    for (at, typed) in HOSTILE.iter().enumerate() {
+    // What is invisible is stored as the name of its characters.
+    let seen = HOSTILE.iter().filter(|text| !text.contains('\u{202e}'));
+    for (at, typed) in seen.enumerate() {
         // Keys that a terminal would not send.
         let typed: String = typed.chars().filter(|c| !c.is_control()).collect();
         let screen = open_menu(&seat);
