@@ -12,15 +12,15 @@ conductor_load() ( # a subshell: nothing of this stays in a shell that sources t
   socket=${socket:-${CONDUCTOR_TMUX_SOCKET-}}
   conductor_tmux() { tmux ${socket:+-S "$socket"} "$@"; }
 
-  # One message, taken literally: now, or when the first client comes.
+  # One message, taken literally: now, or when the first client comes, unless somebody else's hook stands there.
   notice() {
-    text=$(printf 'agent-conductor: %s' "$1" | tr '\n' ' ' | sed 's/[#%]/&&/g')
+    hook='client-session-changed[1730]' text=$(printf 'agent-conductor: %s' "$1" | tr '\n' ' ' | sed 's/[#%]/&&/g')
+    there=$(conductor_tmux show-hooks -g client-session-changed | grep -F "$hook " | grep -vF 'agent-conductor: ')
     if [ -n "$(conductor_tmux list-clients)" ]; then
       conductor_tmux display-message -d 8000 "$text."
-    else
+    elif [ -z "$there" ]; then
       text=$(printf '%s' "$text" | sed "s/'/'\\\\''/g")
-      conductor_tmux set-hook -g 'client-session-changed[1730]' \
-        "set-hook -gu 'client-session-changed[1730]' ; display-message -d 8000 '$text.'"
+      conductor_tmux set-hook -g "$hook" "set-hook -gu '$hook' ; display-message -d 8000 '$text.'"
     fi
   }
 

@@ -6,29 +6,41 @@ root=$(CDPATH='' cd -- "$(dirname -- "$0")/.." && pwd -P)
 
 usage() {
   cat <<'TEXT'
-Usage: scripts/bench.sh [--quick] [--only ROW]… [--out FILE]
+Usage: scripts/bench.sh [--quick] [--only ROW]… [--contestant FILE] [--out FILE]
 
 Builds the binary as scripts/install.sh does, measures it in a world of its own (temporary home, private tmux server, demo agents),
 prints one table, and writes one JSON line a figure to FILE (default: target/budgets.jsonl).
 
   --quick     fewer rounds: two minutes instead of twenty
-  --only ROW  binary, version, latency, rate, approval, crowd, senders, idle, kills, hook, mcp, rows or wal; may be repeated
+  --only ROW  binary, version, latency, rate, approval, handoff, sessions, crowd, senders, idle, kills, hook, stop, mcp, rows or
+              wal; may be repeated
+  --contestant FILE
+              another tool, measured in the rounds of "latency": an executable that is called with a tmux socket, a pane and a
+              text, and gets the text and Enter into the pane
 TEXT
 }
 
 out=$root/target/budgets.jsonl
-given=''
+given='' contestant=''
 while [ $# -gt 0 ]; do
   case $1 in
     --quick) given="$given --quick" ;;
     --only)
       case ${2-} in
-        binary | version | latency | rate | approval | crowd | senders | idle | kills | hook | mcp | rows | wal) given="$given --only $2" ;;
+        binary | version | latency | rate | approval | handoff | sessions | crowd | senders | idle | kills | hook | stop | mcp | rows | wal) given="$given --only $2" ;;
         *)
           usage >&2
           exit 2
           ;;
       esac
+      shift
+      ;;
+    --contestant)
+      case ${2-} in
+        /*) contestant=$2 ;;
+        *) contestant=$PWD/${2-} ;;
+      esac
+      [ -x "$contestant" ] || die "--contestant wants an executable file"
       shift
       ;;
     --out)
@@ -56,5 +68,7 @@ say "Measuring $built ($linked)"
 mkdir -p -- "$(dirname -- "$out")"
 cd "$root"
 # The bench itself is built for development: what is measured are other processes.
+set -- --binary "$built" --out "$out"
+[ -z "$contestant" ] || set -- "$@" --contestant "$contestant"
 # shellcheck disable=SC2086 # several words
-exec cargo bench --quiet --locked --profile dev --bench budgets -- $given --binary "$built" --out "$out"
+exec cargo bench --quiet --locked --profile dev --bench budgets -- $given "$@"

@@ -219,9 +219,26 @@ build() {
   if is_static "$built"; then linked=static; fi
 }
 
-cargo_build() {
-  (cd "$root" && cargo build --locked --target-dir "$target_dir" "$@")
+# How many seconds pass between two lines of pulse.
+pulse=15
+
+# Says every now and then that the build goes on; for where nobody sees cargo's own bar.
+pulse() {
+  seconds=0
+  while sleep "$pulse" >/dev/null 2>&1; do
+    seconds=$((seconds + pulse))
+    note "still building ($seconds s)"
+  done
 }
+
+cargo_build() (
+  cd "$root" || exit
+  if ! [ -t 2 ]; then
+    pulse &
+    trap 'kill $! 2>/dev/null' EXIT
+  fi
+  cargo build --locked --target-dir "$target_dir" "$@"
+)
 
 # Whether the installed binary is newer than everything that it is built from.
 binary_is_fresh() {

@@ -70,7 +70,7 @@ install_needs() {
   need git && need_tmux && need_rust || return 1
   need shellcheck && need shfmt || return 1
   if [ "$(uname -s)" = Linux ]; then
-    need ip && need unshare || return 1
+    need ip && need unshare && need valgrind || return 1
   fi
   cargo fmt --version >/dev/null 2>&1 || die "cargo fmt is missing" "rustup component add rustfmt"
   cargo clippy --version >/dev/null 2>&1 || die "cargo clippy is missing" "rustup component add clippy"
@@ -91,8 +91,8 @@ install_claude() {
 # --- the checks ---------------------------------------------------------------------------------------------------
 
 check_scripts() {
-  shellcheck -x conductor.tmux .ci/run scripts/*.sh scripts/campaign scripts/campaign-flows scripts/campaign-policy scripts/campaign-recovery &&
-    shfmt -i 2 -ci -d conductor.tmux .ci/run scripts/*.sh scripts/campaign scripts/campaign-flows scripts/campaign-policy scripts/campaign-recovery
+  shellcheck -x conductor.tmux .ci/run scripts/*.sh scripts/campaign scripts/campaign-flows scripts/campaign-policy scripts/campaign-recovery scripts/campaign-soak &&
+    shfmt -i 2 -ci -d conductor.tmux .ci/run scripts/*.sh scripts/campaign scripts/campaign-flows scripts/campaign-policy scripts/campaign-recovery scripts/campaign-soak
 }
 
 # Every link between our pages leads somewhere, and every command that they show exists.

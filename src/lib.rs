@@ -12,7 +12,7 @@
 //! | [`store`], [`tmux`], [`providers`], [`profiles`], [`git`] | adapters: `SQLite`, tmux, agent programs, files people write, git |
 //! | [`ui`] | everything printed; imports [`domain`] alone |
 //! | [`domain`] | what things are: pure, no IO, no clock, no SQL, no tmux |
-//! | the ground: [`clock`], [`error`], [`failpoint`], [`fsx`], [`log`], [`paths`], [`proc`], [`term`] | one owner each for time, errors, crashes on cue, disk, logging, environment, processes, the terminal |
+//! | the ground: [`clock`], [`error`], [`failpoint`], [`fsx`], [`log`], [`paths`], [`proc`], [`progress`], [`term`] | one owner each for time, errors, crashes on cue, disk, logging, environment, processes, progress, the terminal |
 
 pub mod cli;
 pub mod clock;
@@ -28,6 +28,7 @@ pub mod mcp;
 pub mod paths;
 pub mod proc;
 pub mod profiles;
+pub mod progress;
 pub mod providers;
 pub mod services;
 pub mod store;

@@ -9,7 +9,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-const GROUND: [&str; 8] = [
+const GROUND: [&str; 9] = [
     "clock",
     "error",
     "failpoint",
@@ -17,6 +17,7 @@ const GROUND: [&str; 8] = [
     "log",
     "paths",
     "proc",
+    "progress",
     "term",
 ];
 const ADAPTERS: [&str; 5] = ["store", "tmux", "providers", "profiles", "git"];
@@ -236,6 +237,53 @@ fn arrows_only_point_down() {
         }
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+/// Where the server would wait for a process of ours: `run-shell` without `-b`, `if-shell` without `-F`.
+fn waits(code: &str) -> Vec<String> {
+    // How the words stand in a command's text, and as elements of one.
+    let forms = [
+        ("run-shell", [" -b", "\", \"-b", "\".to_owned(), \"-b"]),
+        ("if-shell", [" -F", "\", \"-F", "\".to_owned(), \"-F"]),
+    ];
+    let code: Vec<&str> = code
+        .lines()
+        .map(str::trim)
+        .filter(|line| !line.starts_with("//"))
+        .collect();
+    let code = code.join(" ");
+    let mut found = Vec::new();
+    for (command, good) in forms {
+        for (at, _) in code
+            .match_indices(&format!("{command}\""))
+            .chain(code.match_indices(&format!("{command} ")))
+        {
+            let rest = &code[at + command.len()..];
+            if !good.iter().any(|good| rest.starts_with(good)) {
+                found.push(code[at..].chars().take(60).collect());
+            }
+        }
+    }
+    found
+}
+
+#[test]
+fn the_server_waits_for_no_process_of_ours() {
+    for (path, _, _) in sources() {
+        let code = fs::read_to_string(&path).unwrap();
+        if is_test(&path) {
+            continue;
+        }
+        let shipped = code.split("#[cfg(test)]").next().unwrap();
+        let found = waits(shipped);
+        assert!(found.is_empty(), "{}: {found:?}", path.display());
+    }
+    assert_eq!(
+        waits("list.then([\n    \"run-shell\",\n    \"-d\"])").len(),
+        1
+    );
+    assert_eq!(waits("format!(\"if-shell '{x}' \")").len(), 1);
+    assert!(waits("list.then([\"run-shell\", \"-b\"])").is_empty());
 }
 
 #[test]

@@ -27,6 +27,7 @@ pub(crate) fn run(arguments: &[String]) {
     };
     let found = match task.as_str() {
         "hook" => inside.hook(),
+        "stop" => inside.stop(),
         "mcp" => inside.mcp(),
         "rows" => inside.rows(),
         "wal" => inside.wal(),
@@ -83,6 +84,38 @@ impl Inside<'_> {
             hook.push_ms(took[1]);
         }
         json!({"floor_ms": floor.values(), "hook_ms": hook.values(), "counted": self.counted(), "instructions": self.instructions()})
+    }
+
+    /// Turns that end while messages wait: each time the hook hands over one.
+    fn stop(&self) -> Value {
+        let rounds = self.number(0);
+        let go = Path::new(&self.rest[1]);
+        while !go.exists() {
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        let input = std::env::temp_dir().join(format!("budgets-stop-{}.json", std::process::id()));
+        let event =
+            json!({"session_id": "x", "hook_event_name": "Stop", "stop_hook_active": false});
+        std::fs::write(&input, event.to_string()).unwrap();
+        let (mut floor, mut hook) = (Samples::default(), Samples::default());
+        let mut delivered = 0;
+        for _ in 0..rounds {
+            let base = timed(&mut Command::new(self.floor)).took;
+            let mut command = Command::new(self.binary);
+            command
+                .args(["hook", "demo", "Stop"])
+                .stdin(std::fs::File::open(&input).unwrap());
+            let clock = Instant::now();
+            let done = command.output().unwrap();
+            let took = clock.elapsed();
+            // After a turn that a stop hook went on with, the next message goes by another way.
+            if String::from_utf8_lossy(&done.stdout).contains("SAY stop") {
+                floor.push_ms(base);
+                hook.push_ms(took);
+                delivered += 1;
+            }
+        }
+        json!({"floor_ms": floor.values(), "hook_ms": hook.values(), "delivered": delivered})
     }
 
     /// Calls that reach the disk or another program, over 100 hooks.
@@ -153,6 +186,7 @@ impl Inside<'_> {
         let seconds = self.number(1);
         let mut greet = Samples::default();
         let mut last = json!({});
+        let mut call = f64::NAN;
         for round in 0..rounds {
             let start = Instant::now();
             let mut server = Command::new(self.binary)
@@ -186,10 +220,16 @@ impl Inside<'_> {
                     json!({"jsonrpc": "2.0", "id": 2, "method": "tools/list"}),
                     true,
                 );
-                ask(
-                    json!({"jsonrpc": "2.0", "id": 3, "method": "tools/call", "params": {"name": "list_terminals", "arguments": {}}}),
-                    true,
-                );
+                let mut calls = Samples::default();
+                for id in 3..23 {
+                    let start = Instant::now();
+                    ask(
+                        json!({"jsonrpc": "2.0", "id": id, "method": "tools/call", "params": {"name": "list_terminals", "arguments": {}}}),
+                        true,
+                    );
+                    calls.push_ms(start.elapsed());
+                }
+                call = calls.median();
                 std::thread::sleep(Duration::from_millis(200));
                 let before = switches(server.id());
                 std::thread::sleep(Duration::from_secs(u64::try_from(seconds).unwrap()));
@@ -201,6 +241,7 @@ impl Inside<'_> {
             server.wait().unwrap();
         }
         last["greet_ms"] = json!(greet.values());
+        last["call_ms"] = json!(call);
         last
     }
 

@@ -1,6 +1,6 @@
 //! The rows whose calls run inside an agent's process tree.
 
-use crate::measure::{Samples, share};
+use crate::measure::{Samples, eventually, share};
 use crate::report::Row;
 use crate::rows::Size;
 use crate::world::{Agent, World, open};
@@ -55,6 +55,46 @@ pub(crate) fn hook(world: &World, agents: &[Agent], size: Size) -> Vec<Row> {
     rows
 }
 
+/// Turns of an agent that end while messages wait for it.
+pub(crate) fn stop(world: &World, agents: &[Agent], size: Size) -> Vec<Row> {
+    let rounds = size.of(20, 100);
+    let go = world.at("go");
+    let _ = fs::remove_file(&go);
+    let found = std::thread::scope(|scope| {
+        let task = scope.spawn(|| {
+            let go = go.display().to_string();
+            world.inside(&agents[0], "stop", &[&rounds.to_string(), &go])
+        });
+        eventually("the agent works", || {
+            world.database(|db| {
+                db.query_row(
+                    "SELECT 1 FROM terminals WHERE id = ?1 AND status = 'working'",
+                    [&agents[0].id],
+                    |_| Ok(()),
+                )
+                .ok()
+            })
+        });
+        for n in 0..rounds {
+            world.ok(&["send", &agents[0].id, "-m", &format!("SAY stop {n}")]);
+        }
+        fs::write(&go, "").unwrap();
+        task.join().unwrap()
+    });
+    let (ours, floor) = (samples(&found["hook_ms"]), samples(&found["floor_ms"]));
+    let ratio = ours.over(&floor);
+    vec![
+        Row::told("hook, a message delivered / static C", ratio.median(), "x")
+            .note(format!(
+                "{:.1} ms, p95 {:.1}x, {} of {rounds} delivered",
+                ours.median(),
+                ratio.quantile(0.95),
+                found["delivered"]
+            ))
+            .more(json!({"floor_ms": floor.median(), "ours_ms": ours.median()})),
+    ]
+}
+
 pub(crate) fn mcp(world: &World, agents: &[Agent], size: Size) -> Vec<Row> {
     let found = world.inside(&agents[0], "mcp", &[&size.of(10, 40).to_string(), "5"]);
     let greet = samples(&found["greet_ms"]);
@@ -69,6 +109,11 @@ pub(crate) fn mcp(world: &World, agents: &[Agent], size: Size) -> Vec<Row> {
             10.0,
         )
         .note(format!("p95 {:.1} ms", greet.quantile(0.95))),
+        Row::told(
+            "MCP server: a call of list_terminals",
+            found["call_ms"].as_f64().unwrap(),
+            "ms",
+        ),
         Row::most(
             "MCP server: wake-ups in 5 s",
             share(found["wakes"].as_u64().unwrap(), 1),

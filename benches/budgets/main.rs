@@ -14,10 +14,12 @@
 
 mod approval;
 mod crowd;
+mod handoff;
 mod idle;
 mod inside;
 mod inside_rows;
 mod kills;
+mod listing;
 mod measure;
 mod report;
 mod rows;
@@ -32,8 +34,7 @@ use std::io::Write;
 use std::path::PathBuf;
 use world::World;
 
-const HELP: &str =
-    "cargo bench --bench budgets -- [--quick] [--binary FILE] [--out FILE] [--only WORD]…";
+const HELP: &str = "cargo bench --bench budgets -- [--quick] [--binary FILE] [--out FILE] [--contestant FILE] [--only WORD]…";
 
 type Outside = fn(&World, Size) -> Vec<Row>;
 type Inside = fn(&World, &[world::Agent], Size) -> Vec<Row>;
@@ -42,6 +43,7 @@ struct Options {
     size: Size,
     binary: PathBuf,
     out: Option<PathBuf>,
+    contestant: Option<PathBuf>,
     only: Vec<String>,
 }
 
@@ -53,7 +55,8 @@ fn main() {
         _ => {}
     }
     let options = options(&arguments);
-    let world = World::new(&options.binary);
+    let mut world = World::new(&options.binary);
+    world.contestant = options.contestant;
     let wanted =
         |name: &str| options.only.is_empty() || options.only.iter().any(|word| word == name);
     let mut out = options
@@ -72,12 +75,14 @@ fn main() {
         }
     };
     let size = options.size;
-    let plain: [(&str, Outside); 9] = [
+    let plain: [(&str, Outside); 11] = [
         ("binary", |world, _| rows::binary(world)),
         ("version", rows::version),
         ("latency", talk::latency),
         ("rate", talk::rate),
         ("approval", approval::approval),
+        ("handoff", handoff::handoff),
+        ("sessions", listing::listing),
         ("crowd", crowd::crowd),
         ("senders", senders::senders),
         ("idle", idle::idle),
@@ -88,8 +93,9 @@ fn main() {
             show(measure(&world, size));
         }
     }
-    let inner: [(&str, Inside); 4] = [
+    let inner: [(&str, Inside); 5] = [
         ("hook", inside_rows::hook),
+        ("stop", inside_rows::stop),
         ("mcp", inside_rows::mcp),
         ("rows", inside_rows::grown),
         ("wal", inside_rows::wal),
@@ -117,6 +123,7 @@ fn options(arguments: &[String]) -> Options {
         size: Size { quick: false },
         binary: PathBuf::from(env!("CARGO_BIN_EXE_conductor-hook")),
         out: None,
+        contestant: None,
         only: Vec::new(),
     };
     let mut words = arguments.iter();
@@ -128,6 +135,7 @@ fn options(arguments: &[String]) -> Options {
             "--bench" => {}
             "--binary" => options.binary = PathBuf::from(value()),
             "--out" => options.out = Some(PathBuf::from(value())),
+            "--contestant" => options.contestant = Some(PathBuf::from(value())),
             "--only" => options.only.push(value()),
             _ => panic!("{HELP}"),
         }

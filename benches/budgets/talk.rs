@@ -23,43 +23,57 @@ pub(crate) fn latency(world: &World, size: Size) -> Vec<Row> {
     ]);
     let (mut ours, mut floor) = (Samples::default(), Samples::default());
     let (mut blocked, mut floor_blocked) = (Samples::default(), Samples::default());
+    let (mut submitted, mut floor_submitted) = (Samples::default(), Samples::default());
+    let mut other = Samples::default();
+    let sides: &[Side] = if world.contestant.is_some() {
+        &[Side::Ours, Side::Floor, Side::Contestant]
+    } else {
+        &[Side::Ours, Side::Floor]
+    };
     let warm = 3;
     for round in 0..size.of(20, 120) + warm {
-        let order = if round % 2 == 0 {
-            [true, false]
-        } else {
-            [false, true]
-        };
-        for mine in order {
+        let mut order = sides.to_vec();
+        order.rotate_left(round % sides.len());
+        for side in order {
             world.prompt(&agent);
-            let mark = format!("m{round:05}{}", if mine { "a" } else { "b" });
+            let mark = format!("m{round:05}{}", side.letter());
             let text = format!("SAY {mark}");
             let typed_text = format!("[conductor #{round} from unverified (peer)] {text}");
-            let mut command = if mine {
-                world.ours(&["send", &agent.id, "-m", &text])
-            } else {
-                typed(world, &agent, &typed_text)
+            let mut command = match side {
+                Side::Ours => world.ours(&["send", &agent.id, "-m", &text]),
+                Side::Floor => typed(world, &agent, &typed_text),
+                Side::Contestant => contestant(world, &agent, &typed_text),
             };
             let done = timed(&mut command);
             assert!(done.ok, "the text was not sent");
             let at = eventually("the text is in the pane", || visible(&seen, &mark));
             eventually("the agent has answered", || answered(world, &mark));
-            if round >= warm {
-                let span = at.saturating_sub(done.start);
-                if mine {
+            if round < warm {
+                continue;
+            }
+            let span = at.saturating_sub(done.start);
+            // The agent's own log says when it was submitted; ours is so when that is recorded, too.
+            let proven = logged_at(world, &mark).saturating_sub(done.start);
+            match side {
+                Side::Ours => {
                     ours.push_ms(span);
                     blocked.push_ms(done.took);
-                } else {
+                    submitted.push_ms(recorded_at(world, &text).saturating_sub(done.start));
+                }
+                Side::Floor => {
                     floor.push_ms(span);
                     floor_blocked.push_ms(done.took);
+                    floor_submitted.push_ms(proven);
                 }
+                Side::Contestant => other.push_ms(span),
             }
         }
     }
     world.end("latency");
     let ratio = ours.over(&floor);
     let waits = blocked.over(&floor_blocked);
-    vec![
+    let proofs = submitted.over(&floor_submitted);
+    let mut rows = vec![
         Row::most(
             "send -> visible / tmux command list",
             ratio.median(),
@@ -80,7 +94,90 @@ pub(crate) fn latency(world: &World, size: Size) -> Vec<Row> {
         )
         .note(format!("p95 {:.2}x", waits.quantile(0.95)))
         .more(json!({"floor_ms": floor_blocked.median(), "ours_ms": blocked.median()})),
-    ]
+        Row::told(
+            "send -> submitted, recorded / tmux list, logged",
+            proofs.median(),
+            "x",
+        )
+        .note(format!(
+            "{:.1} ms against {:.1}",
+            submitted.median(),
+            floor_submitted.median()
+        ))
+        .more(json!({"floor_ms": floor_submitted.median(), "ours_ms": submitted.median()})),
+    ];
+    if world.contestant.is_some() {
+        let ratio = other.over(&floor);
+        rows.push(
+            Row::told(
+                "contestant -> visible / tmux command list",
+                ratio.median(),
+                "x",
+            )
+            .note(format!("p95 {:.2}x", ratio.quantile(0.95)))
+            .more(json!({"ours_ms": other.median()})),
+        );
+    }
+    rows
+}
+
+/// Who types.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Side {
+    Ours,
+    Floor,
+    Contestant,
+}
+
+impl Side {
+    const fn letter(self) -> char {
+        match self {
+            Self::Ours => 'a',
+            Self::Floor => 'b',
+            Self::Contestant => 'c',
+        }
+    }
+}
+
+/// The contestant's call: its program with socket, pane and text.
+fn contestant(world: &World, agent: &Agent, text: &str) -> Command {
+    let program = world.contestant.as_ref().unwrap();
+    let mut command = world.command(program);
+    command.arg(world.socket()).args([&agent.pane, text]);
+    command
+}
+
+/// When the agent says that it got the prompt with `mark`, since 1970.
+fn logged_at(world: &World, mark: &str) -> Duration {
+    let text = world.log_text("latency");
+    let lines = text
+        .lines()
+        .filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok());
+    let mut prompts = lines.filter(|line| line["event"] == "prompt");
+    let prompt = prompts
+        .find(|line| {
+            line["text"]
+                .as_str()
+                .is_some_and(|text| text.contains(mark))
+        })
+        .unwrap();
+    let at: jiff::Timestamp = prompt["at"].as_str().unwrap().parse().unwrap();
+    Duration::from_millis(at.as_millisecond().unsigned_abs())
+}
+
+/// When the message with this text was recorded as submitted, since 1970.
+fn recorded_at(world: &World, text: &str) -> Duration {
+    eventually("the message is submitted", || {
+        world.database(|db| {
+            db.query_row(
+                "SELECT submitted_at FROM messages WHERE body = ?1 AND status = 'submitted'",
+                [text],
+                |row| row.get::<_, i64>(0),
+            )
+            .ok()
+            .map(|at| Duration::from_millis(at.unsigned_abs()))
+        })
+    })
 }
 
 fn visible(seen: &std::path::Path, mark: &str) -> Option<Duration> {

@@ -54,6 +54,8 @@ pub(crate) struct World {
     pub(crate) binary: PathBuf,
     /// A static C program that returns.
     pub(crate) floor: PathBuf,
+    /// Another tool's sender, measured beside ours: it is called with socket, pane and text, and types the text and Enter into the pane.
+    pub(crate) contestant: Option<PathBuf>,
 }
 
 impl World {
@@ -83,6 +85,7 @@ impl World {
         let world = Self {
             binary: fs::canonicalize(binary).unwrap(),
             floor,
+            contestant: None,
             dir,
         };
         world.tmux(&[

@@ -29,7 +29,7 @@ use crate::services::context::Context;
 use crate::ui;
 use clap::{CommandFactory, FromArgMatches};
 use std::ffi::OsString;
-use std::io::{self, Write};
+use std::io::{self, IsTerminal, Write};
 use std::mem::ManuallyDrop;
 
 /// What a command needs to print its answer.
@@ -249,6 +249,9 @@ fn dispatch(cli: Cli, out: &mut dyn Write) -> Result<u8> {
         json: cli.json,
         out,
     };
+    if !cli.json && io::stderr().is_terminal() {
+        crate::progress::want();
+    }
     match cli.command {
         Command::Init => state::init(&mut door)?,
         Command::Clean(arguments) => state::clean(&mut door, &arguments)?,

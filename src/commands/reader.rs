@@ -172,9 +172,8 @@ mod tests {
                 "語日本語日",
                 "本語",
                 "",
-                "“so” —",
-                "yes",
-                "there"
+                "“so” — yes",
+                "   there"
             ]
         );
         let mut tiny = Reader::new("t".into(), text.into(), true);

@@ -7,6 +7,7 @@ use crate::domain::text::one_line;
 use crate::error::{Failure, Result};
 use crate::fsx;
 use crate::profiles::config;
+use crate::progress;
 use crate::services::clean::{self, Wish};
 use crate::services::context::Context;
 use crate::services::offer::{self, Offer};
@@ -266,11 +267,13 @@ pub(super) fn clean(door: &mut Door<'_>, arguments: &cli::Clean) -> Result<()> {
         days: arguments.days,
     };
     let mut store = door.cx.existing_store()?;
-    let report = if wish.dry_run {
-        clean::preview(&door.cx, &mut store, wish)?
-    } else {
-        clean::clean(&door.cx, &mut store, wish)?
-    };
+    let report = progress::during("clean", || {
+        if wish.dry_run {
+            clean::preview(&door.cx, &mut store, wish)
+        } else {
+            clean::clean(&door.cx, &mut store, wish)
+        }
+    })?;
     door.print(&report, cleaned)
 }
 
@@ -308,11 +311,11 @@ struct Fixed {
 
 pub(super) fn doctor(door: &mut Door<'_>, fix: bool) -> Result<u8> {
     let mended = if fix {
-        Some(doctor::fix(&door.cx)?)
+        Some(progress::during("doctor --fix", || doctor::fix(&door.cx))?)
     } else {
         None
     };
-    let findings = doctor::examine(&door.cx)?;
+    let findings = progress::during("doctor", || doctor::examine(&door.cx))?;
     let broken = findings.iter().any(|f| f.level == doctor::Level::Broken);
     match mended {
         None => door.print(&findings, |list| self::findings(list))?,

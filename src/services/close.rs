@@ -9,6 +9,7 @@ use crate::domain::terminal::{Source, Terminal};
 use crate::error::Result;
 use crate::failpoint;
 use crate::proc::{self, Identity};
+use crate::progress;
 use crate::store::{Budget, Durability, Store};
 use std::time::Duration;
 
@@ -118,8 +119,13 @@ pub fn shutdown(
         .collect();
     living.reverse();
     let mut failed = None;
+    let (mut done, total) = (0, living.len());
     living.retain(|terminal| match end(cx, store, terminal, force) {
-        Ok(()) => true,
+        Ok(()) => {
+            done += 1;
+            progress::step(done, total, &format!("ended {}", terminal.id));
+            true
+        }
         Err(failure) => {
             failed = Some(failure);
             false

@@ -14,6 +14,7 @@ use super::queues::{self, Proofs, Queue};
 use crate::domain::terminal::Status;
 use crate::error::Result;
 use crate::fsx;
+use crate::progress;
 use crate::providers::Catalogue;
 use crate::store::Store;
 use crate::tmux::{self, Tmux};
@@ -113,6 +114,7 @@ pub fn examine(cx: &Context) -> Result<Vec<Finding>> {
     let mut findings = vec![program(), directory(cx), configuration(cx), rules(cx)];
     let mut store = match Store::open(&cx.home) {
         Ok(mut store) => {
+            progress::at(|| "the database is checked".to_owned());
             findings.push(match store.integrity()? {
                 None => ok("database", "sound"),
                 Some(fault) => bad(
@@ -128,9 +130,12 @@ pub fn examine(cx: &Context) -> Result<Vec<Finding>> {
             findings.push(waiting(queues::queues(&mut store)?));
             let rates = store.read(|tx| tx.proof_rates(None))?;
             findings.extend(queues::proofs(rates).into_iter().map(proven));
+            progress::at(|| "the audit log is verified".to_owned());
             findings.push(audit_log(&mut store));
+            progress::at(|| "the agents' gates are tried".to_owned());
             findings.extend(gates(cx, &mut store)?);
             findings.extend(flows(cx, &mut store)?);
+            progress::at(|| "files are looked at".to_owned());
             findings.extend(upkeep::examine(cx, &mut store)?);
             findings.extend(super::worktree::findings(&mut store)?);
             Some(store)
@@ -155,6 +160,7 @@ pub fn examine(cx: &Context) -> Result<Vec<Finding>> {
         }
     };
     findings.extend(server(cx, store.as_mut()));
+    progress::at(|| "the agent programs are asked".to_owned());
     findings.push(agents(cx));
     Ok(findings)
 }

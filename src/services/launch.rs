@@ -17,6 +17,7 @@ use crate::domain::text::one_line;
 use crate::error::{Failure, Result};
 use crate::fsx;
 use crate::paths;
+use crate::progress;
 use crate::providers::{self, Dialect, Firmness, Manifest, Setup};
 use crate::store::{Budget, Durability, Store};
 use crate::tmux::Placement;
@@ -254,7 +255,11 @@ pub fn session(
             )
         };
         match terminal(cx, store, &plan, name.as_str(), &placement, true) {
-            Ok(id) => ids.push(id),
+            Ok(id) => {
+                let started = format!("started {} {id}", plan.profile.name);
+                ids.push(id);
+                progress::step(ids.len(), plans.len(), &started);
+            }
             Err(failure) => {
                 for id in &ids {
                     if let Ok(t) = find::terminal(cx, store, id.as_str()) {

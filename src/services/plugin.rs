@@ -292,13 +292,19 @@ pub fn load(store: &mut Store, tmux: &Tmux, home: &Home, binary: &Path) -> Resul
             .then(["set-option", "-g", PANE_MARK_OPTION, PANE_MARK])
             .then(["set-option", "-g", DIRTY, "0"])
             .then(["set-option", "-g", LOADED, env!("CARGO_PKG_VERSION")])
-            .append(hooks::set_list(&wanted)),
+            .append(hooks::set_list(&wanted))
+            .append(hooks::unset_list(&tmux.remaining_hooks()?)),
     )?;
-    let mut list = CommandList::new();
+    // conductor.tmux says it again where it is still so.
+    tmux.withdraw_notice()?;
+    let mut list = bindings.unbind_remaining();
     if let Some(former) = former {
-        list = bindings.unbind_opener(&former);
+        list = list.append(bindings.unbind_opener(&former));
     }
-    run(tmux, &list.append(bindings.bind_list(key.as_deref())))?;
+    run(
+        tmux,
+        &list.append(bindings.bind_list(key.as_deref(), memory.key.as_deref())),
+    )?;
     let aliases = tmux.aliases()?;
     run(tmux, &aliases.set_list())?;
     if !found.status {
@@ -331,6 +337,7 @@ pub fn unload(store: &mut Store, tmux: &Tmux, home: &Home) -> Result<UnloadRepor
     run(tmux, &hooks::unset_list(&ours))?;
     tmux.forget_all_wakes()?;
     tmux.withdraw_offer()?;
+    tmux.withdraw_notice()?;
     tmux.unhook_resurrect()?;
     // Without any memory (another database) a loaded plugin's key is found by what it does.
     let forgotten = memory == Memory::default() && found.loaded.is_some();

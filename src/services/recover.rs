@@ -14,6 +14,7 @@ use crate::store::{Budget, DueKind, Durability, Store, Tx};
 use crate::tmux::{self, Pane, PaneId, Tmux};
 use jiff::Timestamp;
 use serde::Serialize;
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -369,11 +370,15 @@ fn unattended(
     now: Timestamp,
 ) -> Result<Vec<(DueKind, String, Terminal)>, crate::store::Error> {
     let mut found = Vec::new();
+    let open = tx.open_counts()?;
     for terminal in living {
         if terminal.state.status == Status::Parked {
             if !tx.is_due(DueKind::Park, terminal.id.as_str())? {
                 found.push((DueKind::Park, terminal.id.to_string(), terminal.clone()));
             }
+            continue;
+        }
+        if !open.contains_key(terminal.id.as_str()) {
             continue;
         }
         let Some(head) = tx.head_message(&terminal.id)? else {
@@ -437,9 +442,11 @@ fn rearm_after(cx: &Context, store: &mut Store, pause_ms: i64) -> error::Result<
         let living = tx.live_terminals()?;
         let flows = super::flow::unwatched(tx, now)?;
         let mut needed = tx.is_due_too_late(now)?;
-        for server in living.iter().filter_map(|t| t.server.as_ref()) {
+        let servers = living.iter().filter_map(|t| t.server.as_ref());
+        let sockets: BTreeSet<&PathBuf> = servers.map(|server| &server.socket).collect();
+        for socket in sockets {
             needed |= tx
-                .next_due(&server.socket.to_string_lossy())?
+                .next_due(&socket.to_string_lossy())?
                 .is_some_and(|at| at.as_millisecond() + 2_000 < now.as_millisecond());
         }
         let mut left = unattended(tx, &living, now)?;

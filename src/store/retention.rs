@@ -5,6 +5,7 @@ use super::error::Error;
 use super::lock::WriterLock;
 use super::terminals::time;
 use crate::domain::ids::TerminalId;
+use crate::progress;
 use jiff::Timestamp;
 use rusqlite::{Row, params};
 
@@ -236,6 +237,7 @@ impl Store {
         let before = self.read(|tx| tx.room())?;
         let mut free = before.free;
         while free > SPARE {
+            progress::at(|| format!("{} MiB of the database are to be given back", free >> 20));
             let left = self.write(Durability::Process, Budget::Call, |tx| {
                 // Each row of this pragma is one page.
                 let mut statement = tx.prepare(&format!("PRAGMA incremental_vacuum({STEP})"))?;

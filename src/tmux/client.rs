@@ -114,7 +114,8 @@ impl Tmux {
         Ok(answer)
     }
 
-    fn program_of_server(&self, tried: &Path) -> Option<PathBuf> {
+    /// The program of the server, where it is another one than `tried`.
+    pub(super) fn program_of_server(&self, tried: &Path) -> Option<PathBuf> {
         let pid = super::server::peer_pid(&self.socket)?;
         let own = proc::program_of(pid).ok()?;
         (std::fs::canonicalize(tried).ok()? != own).then_some(own)

@@ -214,6 +214,13 @@ impl Tmux {
         Ok(own.collect())
     }
 
+    /// Those of them that this version does not listen to.
+    pub fn remaining_hooks(&self) -> Result<Vec<String>, Error> {
+        let mut own = self.own_hooks()?;
+        own.retain(|own| !events().any(|event| event == own));
+        Ok(own)
+    }
+
     /// Puts back missing hooks of a loaded plugin (a user's `set-hook` without index deletes the whole array) and clears a mark that a
     /// helper left when it died. To be called before comparing with the panes. Returns the names that were missing.
     pub fn mend_hooks(&self) -> Result<Vec<&'static str>, Error> {

@@ -266,10 +266,11 @@ impl Bindings {
         prefix.chain(approve).chain(ours).collect()
     }
 
-    /// Binds `opener` after the prefix (unless it opens our table already) and our table's keys, but no key of somebody else.
-    pub fn bind_list(&self, opener: Option<&str>) -> CommandList {
+    /// Binds `opener` after the prefix and our table's keys, but no key of somebody else. One that opens our table already is bound again
+    /// when it is our `own`: it may have lost its note, as where bindings are listed and sourced again.
+    pub fn bind_list(&self, opener: Option<&str>, own: Option<&str>) -> CommandList {
         let mut list = CommandList::new();
-        if let Some(opener) = opener.filter(|key| !self.opens(key)) {
+        if let Some(opener) = opener.filter(|key| !self.opens(key) || own == Some(key)) {
             list = list.then([
                 "bind-key",
                 "-N",
@@ -319,6 +320,17 @@ impl Bindings {
             .filter(|binding| keep != Some(&binding.key))
             .fold(CommandList::new(), |list, binding| {
                 list.then(["unbind-key", "-T", "prefix", &binding.key])
+            })
+    }
+
+    /// Unbinds what another version of ours has left in our table and this one does not have.
+    pub fn unbind_remaining(&self) -> CommandList {
+        self.all
+            .iter()
+            .filter(|binding| binding.table == TABLE && is_ours(&binding.command))
+            .filter(|binding| KEYS.iter().all(|key| binding.key != key.key.to_string()))
+            .fold(CommandList::new(), |list, binding| {
+                list.then(["unbind-key", "-T", TABLE, &binding.key])
             })
     }
 
@@ -416,20 +428,26 @@ mod tests {
 
     #[test]
     fn the_key_for_approvals_is_taken_only_where_it_is_free() {
-        let free = bindings("", "a").bind_list(Some("a"));
+        let free = bindings("", "a").bind_list(Some("a"), None);
         let words = free.argv().join(" ");
         assert!(words.contains("-T prefix A run-shell -b"), "{words}");
         let user = "bind-key -T prefix A display-message mine\n";
-        let list = bindings(user, "a").bind_list(Some("a"));
+        let list = bindings(user, "a").bind_list(Some("a"), None);
         assert!(!list.argv().join(" ").contains("-T prefix A"));
         assert_eq!(bindings(user, "a").taken(), ["prefix A"]);
         assert!(bindings(user, "a").unbind_list(None).is_empty());
         let ours = "bind-key -T prefix M-a run-shell -b \"(exec #{q:@conductor_hook} menu approvals #{q:client_name})\"\n";
-        let words = bindings(ours, "a").bind_list(Some("a")).argv().join(" ");
+        let words = bindings(ours, "a")
+            .bind_list(Some("a"), None)
+            .argv()
+            .join(" ");
         assert!(words.contains("unbind-key -T prefix M-a"), "{words}");
         let words = bindings(ours, "a").unbind_list(None).argv().join(" ");
         assert_eq!(words, "unbind-key -T prefix M-a");
-        let same = bindings("", "A").bind_list(Some("A")).argv().join(" ");
+        let same = bindings("", "A")
+            .bind_list(Some("A"), None)
+            .argv()
+            .join(" ");
         assert!(!same.contains("-T prefix A run-shell"), "{same}");
     }
 
@@ -458,7 +476,7 @@ mod tests {
     #[test]
     fn a_key_of_the_user_in_our_table_stays() {
         let user = "bind-key -T conductor s display-message mine\n";
-        let list = bindings(user, "a").bind_list(Some("a"));
+        let list = bindings(user, "a").bind_list(Some("a"), None);
         assert!(!list.argv().iter().any(|word| word.contains("menu spawn")));
         assert!(list.argv().iter().any(|word| word.contains("menu next")));
         assert!(bindings(user, "a").unbind_list(Some("a")).is_empty());

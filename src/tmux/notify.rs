@@ -69,6 +69,9 @@ const OFFERED: &str = "ended agents can be resumed: conductor recover --resume";
 /// Where an offer waits for the first client.
 const OFFER_HOOK: &str = "client-session-changed[1731]";
 
+/// Where a message of the plugin's start (conductor.tmux) does, and what it begins with.
+const NOTICE: (&str, &str) = ("client-session-changed[1730]", "agent-conductor: ");
+
 /// In which ways people were to be told something, and whether there was anybody.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Told {
@@ -86,7 +89,9 @@ impl Tmux {
             display: true,
             ..Ways::default()
         };
-        if self.notify(&text, None, ways)?.anybody {
+        if self.notify(&text, None, ways)?.anybody
+            || self.holds(OFFER_HOOK, OFFERED)? == Some(false)
+        {
             return Ok(());
         }
         let body = format!("set-hook -gu '{OFFER_HOOK}' ; display-message -d 8000 '{text}'");
@@ -96,12 +101,28 @@ impl Tmux {
 
     /// Takes an offer back that no client has seen.
     pub fn withdraw_offer(&self) -> Result<(), Error> {
-        let listed = self.run(&CommandList::new().then(["show-hooks", "-g"]))?;
-        let ours = |line: &str| line.starts_with(OFFER_HOOK) && line.contains(OFFERED);
-        if listed.lines().any(ours) {
-            self.run(&CommandList::new().then(["set-hook", "-gu", OFFER_HOOK]))?;
+        self.withdraw(OFFER_HOOK, OFFERED)
+    }
+
+    /// Takes a message of the plugin's start back that no client has seen.
+    pub fn withdraw_notice(&self) -> Result<(), Error> {
+        self.withdraw(NOTICE.0, NOTICE.1)
+    }
+
+    fn withdraw(&self, hook: &str, text: &str) -> Result<(), Error> {
+        if self.holds(hook, text)? == Some(true) {
+            self.run(&CommandList::new().then(["set-hook", "-gu", hook]))?;
         }
         Ok(())
+    }
+
+    /// Whether what stands at this place of a hook's array says `text`; none when nothing does.
+    fn holds(&self, hook: &str, text: &str) -> Result<Option<bool>, Error> {
+        let listed = self.run(&CommandList::new().then(["show-hooks", "-g"]))?;
+        let found = listed
+            .lines()
+            .find_map(|line| line.strip_prefix(hook)?.strip_prefix(' '));
+        Ok(found.map(|body| body.contains(text)))
     }
 
     /// Tells every person at this server `text`, but for those who look at the pane `about` right now. `@conductor-notify` holds the ways, else

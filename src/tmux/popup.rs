@@ -48,7 +48,10 @@ impl Tmux {
 
     /// A tmux client of our own that runs `list` and waits as long as that takes.
     pub(super) fn own_client(&self, list: &CommandList) -> Result<Command, Error> {
-        let program = paths::find_program("tmux", None).ok_or(Error::Missing)?;
+        let found = paths::find_program("tmux", None).ok_or(Error::Missing)?;
+        // An old client against a newer server fails; the server's own program always fits it.
+        let own = self.program_of_server(&found);
+        let program = own.filter(|own| own.is_file()).unwrap_or(found);
         let mut command = call(&program, self.socket());
         command.args(list.argv()).stdin(Stdio::null());
         Ok(command)

@@ -263,7 +263,7 @@ fn small_clients_get_pages_and_tiny_ones_a_hint() {
     };
     resize("80", "24");
     seat.conductor("?");
-    let screen = seat.shows("Show all approvals");
+    let screen = seat.shows("Stop everything (asks first)");
     assert!(
         screen.contains("Stop everything") && !screen.contains("More:"),
         "{screen}"

@@ -8,6 +8,7 @@ use crate::domain::ids::TerminalId;
 use crate::error::Result;
 use crate::paths::Home;
 use crate::proc::Process;
+use crate::progress;
 use crate::store::{Store, TerminalLock};
 use jiff::Timestamp;
 use std::collections::HashMap;
@@ -27,10 +28,12 @@ pub(super) fn remove(
     report: &mut Report,
 ) -> Result<()> {
     let ends: Ends = store.read(|tx| tx.terminal_ends())?.into_iter().collect();
-    for (entry, meta) in entries(&cx.home.terminal_logs()) {
+    for (index, (entry, meta)) in entries(&cx.home.terminal_logs()).into_iter().enumerate() {
+        progress::at(|| format!("logs: {}", index + 1));
         log(store, &entry, &meta, &ends, ages, report);
     }
-    for (entry, meta) in entries(&cx.home.run()) {
+    for (index, (entry, meta)) in entries(&cx.home.run()).into_iter().enumerate() {
+        progress::at(|| format!("agents' directories: {}", index + 1));
         let name = entry.file_name();
         let Some(id) = name.to_str().and_then(|name| TerminalId::parse(name).ok()) else {
             continue;

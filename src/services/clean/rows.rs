@@ -9,6 +9,7 @@ use crate::domain::ids::TerminalId;
 use crate::domain::worktree::Worktree;
 use crate::error::Result;
 use crate::failpoint;
+use crate::progress;
 use crate::store::{Budget, Durability, Stale, Store};
 
 /// How many rows are removed in one transaction: nobody waits for the lock for long.
@@ -32,6 +33,7 @@ pub(super) fn remove(
     actor: &str,
     report: &mut Report,
 ) -> Result<()> {
+    progress::at(|| "the database".to_owned());
     terminals(cx, store, ages, actor, report)?;
     for kind in Stale::ALL {
         let before = match kind {
@@ -47,6 +49,7 @@ pub(super) fn remove(
                     tx.remove_stale(kind, before, BATCH)
                 })?;
                 count += removed;
+                progress::at(|| format!("old {} removed: {count}", words(kind).0));
                 failpoint::hit("clean.batch");
                 if removed < u64::from(BATCH) {
                     break;
@@ -75,7 +78,10 @@ fn terminals(
     actor: &str,
     report: &mut Report,
 ) -> Result<()> {
-    for old in store.read(|tx| tx.old_terminals(ages.terminals))? {
+    let all = store.read(|tx| tx.old_terminals(ages.terminals))?;
+    let total = all.len();
+    for (index, old) in all.into_iter().enumerate() {
+        progress::at(|| format!("old terminals: {} of {total}", index + 1));
         let mut item = Item {
             what: "terminal",
             name: Some(old.id.to_string()),

@@ -173,6 +173,87 @@ fn the_key_after_the_prefix_follows_the_users_wish() {
 }
 
 #[test]
+fn bindings_that_are_listed_and_sourced_again_keep_our_notes() {
+    let mut lab = Lab::new("");
+    lab.load();
+    let notes = lab.say(&["list-keys", "-N"]);
+    assert!(notes.contains("Agent Conductor"), "{notes}");
+    let file = lab.dir.path().join("listed.conf");
+    fsx::write_atomic(&file, lab.say(&["list-keys"]).as_bytes()).unwrap();
+    lab.say(&["source-file", file.to_str().unwrap()]);
+    assert!(!lab.say(&["list-keys", "-N"]).contains("Agent Conductor"));
+    lab.load();
+    let again = lab.say(&["list-keys", "-N"]);
+    for note in ["Agent Conductor", "Answer what agents ask for"] {
+        assert!(again.contains(note), "{again}");
+    }
+    lab.unload();
+    assert!(!lab.say(&["list-keys"]).contains("conductor"));
+}
+
+#[test]
+fn what_a_version_before_listened_to_and_bound_goes_with_the_next_load() {
+    let mut lab = Lab::new("");
+    let before = lab.all();
+    lab.load();
+    let loaded = lab.all();
+    let line = "(exec #{q:@conductor_hook} old) >/dev/null 2>&1 || :";
+    let body = format!("run-shell -b \"{line}\"");
+    lab.say(&["set-hook", "-g", "after-resize-pane[1729]", &body]);
+    lab.say(&[
+        "set-hook",
+        "-g",
+        "after-resize-pane[5]",
+        "display-message mine",
+    ]);
+    lab.say(&["bind-key", "-T", "conductor", "Q", "run-shell", "-b", line]);
+    lab.say(&[
+        "bind-key",
+        "-T",
+        "conductor",
+        "Z",
+        "display-message",
+        "mine",
+    ]);
+    lab.load();
+    let hooks = lab.say(&["show-hooks", "-g"]);
+    assert!(
+        !hooks.contains("resize-pane[1729]") && hooks.contains("resize-pane[5]"),
+        "{hooks}"
+    );
+    let keys = lab.say(&["list-keys"]);
+    assert!(
+        !keys.contains(" old)") && keys.contains("display-message mine"),
+        "{keys}"
+    );
+    lab.say(&["set-hook", "-gu", "after-resize-pane[5]"]);
+    lab.say(&["unbind-key", "-T", "conductor", "Z"]);
+    lab.same(&loaded, "loaded");
+    lab.unload();
+    lab.same(&before, "before");
+}
+
+#[test]
+fn an_offer_does_not_take_a_users_place() {
+    const PLACE: &str = "client-session-changed[1731]";
+    let mut lab = Lab::new("");
+    lab.load();
+    lab.tmux.offer(3).unwrap();
+    lab.tmux.offer(4).unwrap();
+    let hooks = || lab.say(&["show-hooks", "-g", "client-session-changed"]);
+    assert!(hooks().contains("4 ended agents"), "{}", hooks());
+    lab.tmux.withdraw_offer().unwrap();
+    lab.say(&["set-hook", "-g", PLACE, "display-message mine"]);
+    lab.tmux.offer(3).unwrap();
+    lab.tmux.withdraw_offer().unwrap();
+    assert!(
+        hooks().contains(&format!("{PLACE} display-message mine")),
+        "{}",
+        hooks()
+    );
+}
+
+#[test]
 fn a_hook_that_a_set_hook_without_index_deleted_is_put_back() {
     let mut lab = Lab::new("");
     assert_eq!(mend(&lab.tmux).unwrap(), Vec::<&str>::new(), "not loaded");
