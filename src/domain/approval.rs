@@ -223,6 +223,13 @@ impl Approval {
     pub fn usable(&self, now: Timestamp) -> bool {
         self.status == ApprovalStatus::Approved && self.expires_at > now
     }
+
+    /// Whether it holds the agent where no key in the agent's own pane decides: to the eye its turn goes on.
+    pub fn holds(&self) -> bool {
+        self.status == ApprovalStatus::Pending
+            && self.kind == ApprovalKind::Tool
+            && self.presence != Presence::Caller
+    }
 }
 
 /// What a decision is bound to.

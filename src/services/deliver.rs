@@ -13,6 +13,7 @@ pub use ready::Ready;
 use super::after::Aftermath;
 use super::context::Context;
 use crate::clock;
+use crate::domain::approval::Approval;
 use crate::domain::handoff::HandoffStatus;
 use crate::domain::ids::TerminalId;
 use crate::domain::message::{GateReason, Message, MessageStatus, Transport};
@@ -525,7 +526,10 @@ pub fn confirm_idle(
         let heard = tx
             .terminal(&terminal.id)?
             .is_none_or(|now| now.last_event_at != terminal.last_event_at);
-        let moved = !heard && tx.set_state(&terminal.id, &change, Source::Screen, clock::now())?;
+        let held = change.status == Status::Working
+            && tx.open_approvals(&terminal.id)?.iter().any(Approval::holds);
+        let looked = !heard && !held;
+        let moved = looked && tx.set_state(&terminal.id, &change, Source::Screen, clock::now())?;
         if moved {
             aftermath.show(terminal, change.status);
         }

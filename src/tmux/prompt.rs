@@ -6,12 +6,12 @@
 //! What was typed never stands in a shell line: tmux stores it in an option, quoted by tmux itself, and the helper reads it from there. A number in front of it tells which prompt it is from, so that nobody sends what another client typed.
 
 use super::client::Tmux;
-use super::command::{CommandList, literal, quoted};
+use super::command::{CommandList, quoted};
 use super::error::Error;
 use super::timer::helper;
 use super::viewers::Viewer;
 use std::process::Command;
-use unicode_width::UnicodeWidthChar;
+use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
 /// The option that holds what was typed, behind the number of the prompt.
 pub const TYPED: &str = "@conductor_in";
@@ -81,18 +81,41 @@ impl Entry {
 
 /// `text` as the words of a menu: one line, not too wide, with nothing that tmux would expand. (Times are not expanded in menus.)
 fn words(text: &str, widest: usize) -> String {
-    let line = crate::domain::text::one_line(text);
-    let mut used = 0;
-    let mut short = String::new();
-    for letter in line.chars() {
-        used += letter.width().unwrap_or(0);
-        if used > widest {
-            short.push('…');
-            break;
+    let line = cut(text, widest);
+    let mut shown = String::new();
+    let mut letters = line.chars().peekable();
+    while let Some(letter) = letters.next() {
+        if letter != '#' {
+            shown.push(letter);
+            continue;
         }
-        short.push(letter);
+        let mut signs = 1;
+        while letters.next_if_eq(&'#').is_some() {
+            signs += 1;
+        }
+        // Two are one when they are expanded, and again when they are drawn; in front of `[` only when they are drawn.
+        let each = if letters.peek() == Some(&'[') { 2 } else { 4 };
+        shown.push_str(&"#".repeat(signs * each));
     }
-    literal(&short)
+    shown
+}
+
+/// The first line of `text`, in so many columns.
+fn cut(text: &str, widest: usize) -> String {
+    let line = crate::domain::text::one_line(text);
+    if line.width() <= widest {
+        return line;
+    }
+    let mut used = 1;
+    let mut short: String = line
+        .chars()
+        .take_while(|letter| {
+            used += letter.width().unwrap_or(0);
+            used <= widest
+        })
+        .collect();
+    short.push('…');
+    short
 }
 
 /// The tmux command that runs `menu` of our binary for a client; formats in it are expanded when it runs.
@@ -262,7 +285,11 @@ mod tests {
 
     #[test]
     fn an_entry_is_one_short_line() {
-        assert_eq!(words("a\nb %H #(x)", WIDEST), "a⏎b %H ##(x)");
+        assert_eq!(words("a\nb %H #(x)", WIDEST), "a⏎b %H ####(x)");
+        assert_eq!(words("#[red]##[x]##", WIDEST), "##[red]####[x]########");
+        assert_eq!(words("abcde", 5), "abcde");
+        assert_eq!(words("abcdef", 5), "abcd…");
+        assert_eq!(words("ab日本", 5), "ab日…");
         assert!(words(&"日".repeat(90), 70).chars().count() < 40);
         let entries = [
             Entry::new("-dim", "note 1").with_key('1'),

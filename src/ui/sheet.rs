@@ -281,7 +281,8 @@ pub fn rows(approval: &Approval, known: &Known, width: usize) -> Vec<Row> {
         field("why", Style::Plain, &approval.why);
     }
     for part in &approval.unclear {
-        field("NOT CHECKED", Style::Warn, part);
+        // Our own words, in which `…` stands for what is left out: in the sheet it would be taken for a look-alike.
+        field("NOT CHECKED", Style::Warn, &part.replace('…', "..."));
     }
     if approval.complete && approval.unclear.is_empty() && approval.kind != ApprovalKind::Message {
         field("checked", Style::Plain, "all of it was understood");

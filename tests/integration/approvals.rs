@@ -686,6 +686,20 @@ fn a_yes_for_a_call_that_was_interrupted_counts_for_no_other() {
 }
 
 #[test]
+fn a_look_at_the_screen_takes_no_held_call_for_work() {
+    let gate = Gate::with("version = 1\n[defaults]\npresence = \"challenge\"\n");
+    let asked = gate.asks("touch x");
+    gate.world.send(&gate.id, "SAY later");
+    // The message is due again, and the pane is looked at for it.
+    let later = gate.world.run(["tick"]);
+    later.env("CONDUCTOR_CLOCK_SKEW", "60000").ok();
+    let status = gate.world.status(&gate.id);
+    assert_eq!(status["status"], "waiting", "{status}");
+    gate.world.run(["deny", &text(&asked["id"])]).ok();
+    gate.said();
+}
+
+#[test]
 fn a_request_asks_for_no_less_than_the_call_itself() {
     let gate = Gate::with("version = 1\n[defaults]\npresence = \"challenge\"\n");
     let asked = gate

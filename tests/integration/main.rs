@@ -43,4 +43,5 @@ mod storm;
 #[path = "../support/mod.rs"]
 mod support;
 mod waiting;
+mod walks;
 mod worktrees;

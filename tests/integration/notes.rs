@@ -3,22 +3,9 @@
 use crate::failpoints::{arm, armed, world};
 use crate::mcp::{answer, by_hand, call};
 use crate::popup::Seat;
+use crate::support::hostile::{HOSTILE, nothing_ran};
 use crate::support::{Done, World, eventually, text};
 use serde_json::{Value, json};
-
-/// Texts that would run, end a word or break a view somewhere (`P` would be the file).
-const HOSTILE: [&str; 10] = [
-    "$(touch P)`touch P`",
-    "'; touch P; '",
-    "\"; run-shell 'touch P' ; \"",
-    "#(touch P)#{E:x}#[fg=red]##(touch P)",
-    "x' ; run-shell 'touch P' #",
-    "} ; touch P ; {",
-    "%H:%M %% %1 %%% \\ ~ $HOME",
-    "\u{1b}]2;title\u{7}\u{1b}[31m\u{9b}2J",
-    "%% %1 %2 %%% %1% %2% \" ; run-shell 'touch P' ; \" %2",
-    "-t evil ; kill-server ;",
-];
 
 fn notes(world: &World) -> Vec<Value> {
     let list = world.run(["notes"]).json();
@@ -70,14 +57,6 @@ fn result(world: &World, id: &str) -> Value {
     world.wait(id, "idle");
     let said = text(&world.run(["output", id]).json()["output"]);
     serde_json::from_str(&said).unwrap_or_else(|e| panic!("not JSON ({e}): {said}"))
-}
-
-fn nothing_ran(world: &World) {
-    for place in ["project/P", "user/P", "P"] {
-        assert!(!world.at(place).exists(), "{place}");
-    }
-    let modes = world.tmux(["list-panes", "-a", "-F", "#{pane_in_mode}"]);
-    assert!(!modes.contains('1'), "a view was opened over a pane");
 }
 
 #[test]
@@ -390,7 +369,9 @@ fn a_person_writes_to_an_agent_by_key_whatever_is_typed() {
     let (world, id) = (&seat.world, &seat.id);
     let pane = text(&world.status(id)["pane"]);
     world.tmux(["rename-window", "-t", &pane, "w##(touch P)'\"$(touch P)%H"]);
-    for (at, typed) in HOSTILE.iter().enumerate() {
+    // What is invisible is stored as the name of its characters.
+    let seen = HOSTILE.iter().filter(|text| !text.contains('\u{202e}'));
+    for (at, typed) in seen.enumerate() {
         // Keys that a terminal would not send.
         let typed: String = typed.chars().filter(|c| !c.is_control()).collect();
         let screen = open_menu(&seat);

@@ -18,27 +18,37 @@ impl Seat {
         world.run(["init"]).ok();
         world.run(["plugin", "load"]).ok();
         let id = world.agent();
+        Self::attached(world, "home", id, (110, 34))
+    }
+
+    /// A person who is attached to a session of this world, at a terminal of so many columns and rows.
+    pub(crate) fn attached(
+        world: World,
+        session: &str,
+        id: String,
+        (columns, rows): (u16, u16),
+    ) -> Self {
         let seat = Self { world, id };
         let attach = format!(
-            "env -u TMUX tmux -u -S {} attach -t home",
+            "env -u TMUX tmux -u -S {} attach -t {session}",
             quote(&seat.world.socket().to_string_lossy())
         );
-        seat.outer(&[
-            "-f",
-            "/dev/null",
-            "new-session",
-            "-d",
-            "-x",
-            "110",
-            "-y",
-            "34",
-            &attach,
-        ]);
-        eventually("the client is attached", || {
-            let clients = seat.world.tmux(["list-clients", "-F", "#{client_name}"]);
-            (!clients.is_empty()).then_some(())
+        seat.outer(&["-f", "/dev/null", "new-session", "-d", &attach]);
+        // tmux 3.2 gives a detached session the size that it believes its caller to have, whatever -x and -y say.
+        seat.resize((columns, rows));
+        eventually("the client is attached, and of that size", || {
+            let sizes = seat
+                .world
+                .tmux(["list-clients", "-F", "#{client_width} #{client_height}"]);
+            (sizes == format!("{columns} {rows}")).then_some(())
         });
         seat
+    }
+
+    /// Makes the person's terminal another size.
+    pub(crate) fn resize(&self, (columns, rows): (u16, u16)) {
+        let (columns, rows) = (columns.to_string(), rows.to_string());
+        self.outer(&["resize-window", "-x", &columns, "-y", &rows]);
     }
 
     /// tmux on the person's own server.

@@ -342,7 +342,7 @@ impl Model {
             (Act::Approve, Some(ask)) => return Wish::Read(ask.id),
             (Act::Deny, Some(ask)) => {
                 self.title = format!(
-                    "deny approval {} ({}): a word for the agent, or nothing; Enter denies, Esc goes back",
+                    "deny approval {}: a word for the agent, or nothing; Enter denies, Esc goes back ({})",
                     ask.id, ask.what
                 );
                 self.mode = Mode::Deny(ask.id, Editor::line(""));

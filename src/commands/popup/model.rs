@@ -6,7 +6,7 @@ use crate::domain::policy::Presence;
 use crate::domain::text::one_line;
 use crate::term::{Key, Mouse, MouseAct, Move};
 use crate::ui::sheet::{self, Known, Row, Style};
-use crate::ui::table::age;
+use crate::ui::table::{age, cut};
 
 /// Letters of a code: none of them is a command, and none looks like another.
 pub(in crate::commands) const LETTERS: &[u8; 16] = b"abcefghmnptuvwxz";
@@ -19,6 +19,9 @@ const COMMENT: usize = 500;
 
 /// Rows at the bottom: what is being said, and the keys.
 const FOOTER: usize = 2;
+
+/// Columns for who asks, in the list: a session's name may be long, and what is asked for stands behind it.
+const WHO: usize = 24;
 
 /// A code: two letters that only this process knows.
 pub(in crate::commands) type Code = [char; 2];
@@ -456,7 +459,7 @@ impl Model {
                 "{} {:>4}  {:<20}  {:>4}  {:<6}  {:<8}  {first}{more}",
                 if here { ">" } else { " " },
                 approval.id,
-                who.unwrap_or_default(),
+                cut(&who.unwrap_or_default(), WHO),
                 age(self.now_ms - approval.requested_at.as_millisecond()),
                 approval.risk.as_str(),
                 approval.tool.as_deref().unwrap_or(approval.kind.as_str()),

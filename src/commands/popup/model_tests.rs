@@ -87,6 +87,19 @@ fn text(model: &mut Model) -> String {
 }
 
 #[test]
+fn a_long_name_of_a_session_leaves_room_for_what_is_asked() {
+    let mut item = item(approval(1, Presence::Caller, 1));
+    item.who = Some(format!("developer in {}", "x".repeat(200)));
+    let mut model = Model::new(true, Scope::Once);
+    model.update(vec![item], 0);
+    let shown = text(&mut model);
+    assert!(
+        shown.contains("developer in xx") && shown.contains("echo one"),
+        "{shown}"
+    );
+}
+
+#[test]
 fn the_code_counts_only_after_the_end_was_shown() {
     let mut model = reading(approval(1, Presence::Challenge, 60));
     assert!(!text(&mut model).contains("type ab"));
