@@ -91,8 +91,8 @@ install_claude() {
 # --- the checks ---------------------------------------------------------------------------------------------------
 
 check_scripts() {
-  shellcheck -x conductor.tmux .ci/run scripts/*.sh scripts/campaign scripts/campaign-flows scripts/campaign-policy scripts/campaign-recovery scripts/fuzz &&
-    shfmt -i 2 -ci -d conductor.tmux .ci/run scripts/*.sh scripts/campaign scripts/campaign-flows scripts/campaign-policy scripts/campaign-recovery scripts/fuzz
+  shellcheck -x conductor.tmux .ci/run scripts/*.sh scripts/campaign scripts/campaign-flows scripts/campaign-policy scripts/campaign-recovery scripts/fuzz scripts/mcp-conformance &&
+    shfmt -i 2 -ci -d conductor.tmux .ci/run scripts/*.sh scripts/campaign scripts/campaign-flows scripts/campaign-policy scripts/campaign-recovery scripts/fuzz scripts/mcp-conformance
 }
 
 # Every link between our pages leads somewhere, and every command that they show exists.

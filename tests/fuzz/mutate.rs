@@ -4,7 +4,7 @@ use crate::random::Random;
 use std::ops::Range;
 
 /// The longest input that is made, in bytes.
-const LONGEST: usize = 16 * 1024;
+const LONGEST: usize = 4 * 1024;
 
 /// Bytes that end, open or escape something in most formats.
 const SHARP: &[u8] =

@@ -1,12 +1,21 @@
 //! JSON-RPC lines: each request gets exactly one answer that fits the published schema, and the server is there for the next line.
 
 use crate::engine::{Target, Trail};
-use crate::schema::{REVISIONS, Schema};
+use crate::schema::Schema;
 use conductor::mcp::{Annotations, Call, ToolDef, ToolHost, ToolResult, serve};
 use serde_json::{Map, Value, json};
 use std::io::{self, Seek, Write};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
+
+/// The revisions that have been published, in order.
+const REVISIONS: [&str; 5] = [
+    "2024-11-05",
+    "2025-03-26",
+    "2025-06-18",
+    "2025-11-25",
+    "2026-07-28",
+];
 
 /// The id of the request behind each input.
 const LAST: &str = "the-last";

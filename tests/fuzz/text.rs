@@ -205,8 +205,10 @@ impl Target for Text {
             line.len() / 64,
         ));
         placed(&clean, &name, input.len() % 2 == 0, trail)?;
-        let hidden = redact::redact(&clean);
-        trail.passes((hidden == clean, hidden.len() < clean.len()));
+        // Looking for secrets is slow, and done with excerpts alone.
+        let start: String = clean.chars().take(500).collect();
+        let hidden = redact::redact(&start);
+        trail.passes((hidden == start, hidden.len() < start.len()));
         safe("redact", &hidden, false)?;
         let short = redact::excerpt(&clean, 80);
         if short.chars().count() > 81 {

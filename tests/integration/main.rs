@@ -26,6 +26,7 @@ mod identity;
 mod idle;
 mod lifecycle;
 mod mcp;
+mod mcp_hostile;
 mod notes;
 mod notify;
 mod policy;
@@ -34,6 +35,8 @@ mod profiles;
 mod providers;
 mod recovery;
 mod resurrect;
+#[path = "../mcp/schema.rs"]
+mod schema;
 mod storm;
 #[path = "../support/mod.rs"]
 mod support;

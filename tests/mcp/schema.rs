@@ -7,15 +7,6 @@ use std::collections::HashMap;
 use std::fs;
 use std::path::Path;
 
-/// The revisions that have been published, in order.
-pub(crate) const REVISIONS: [&str; 5] = [
-    "2024-11-05",
-    "2025-03-26",
-    "2025-06-18",
-    "2025-11-25",
-    "2026-07-28",
-];
-
 /// The schema of one revision.
 pub(crate) struct Schema {
     document: Value,
