@@ -111,9 +111,8 @@ pub(crate) fn run(
     };
     let mut inputs = corpus(name);
     inputs.extend(target.seeds());
-    for at in 0..inputs.len() {
-        let input = inputs[at].clone();
-        let (failed, trail, took) = attempt(target, &input, &watch);
+    for input in &inputs {
+        let (failed, trail, took) = attempt(target, input, &watch);
         outcome.inputs += 1;
         outcome.slowest = outcome.slowest.max(took);
         known.extend(trail.0);
@@ -121,7 +120,7 @@ pub(crate) fn run(
             report(
                 name,
                 target,
-                &input,
+                input,
                 &why,
                 seed,
                 keep,
@@ -253,25 +252,28 @@ fn save(keep: &Path, name: &str, input: &[u8]) -> String {
     }
 }
 
+/// The input that is being tried, and since when.
+type UnderWay = Arc<Mutex<Option<(Instant, Vec<u8>)>>>;
+
 /// Ends the whole process when one input takes too long: nothing else can stop code that hangs.
 struct Watch {
-    under_way: Arc<Mutex<Option<(Instant, Vec<u8>)>>>,
+    under_way: UnderWay,
 }
 
 impl Watch {
     fn start(name: &str, seed: u64, keep: &Path) -> Self {
-        let under_way: Arc<Mutex<Option<(Instant, Vec<u8>)>>> = Arc::default();
-        let seen = Arc::downgrade(&under_way);
+        let under_way = UnderWay::default();
+        let watched = Arc::downgrade(&under_way);
         let (name, keep) = (name.to_owned(), keep.to_owned());
         std::thread::spawn(move || {
-            while let Some(seen) = seen.upgrade() {
-                let late = seen
+            while let Some(input) = watched.upgrade() {
+                let late = input
                     .lock()
                     .unwrap_or_else(PoisonError::into_inner)
                     .as_ref()
                     .filter(|(begun, _)| begun.elapsed() > DEADLINE)
                     .map(|(_, input)| input.clone());
-                drop(seen);
+                drop(input);
                 if let Some(input) = late {
                     let file = save(&keep, &format!("{name}-{seed}-hang"), &input);
                     eprintln!("fuzz: {name}, seed {seed}: HANGS\n  kept:  {file}");

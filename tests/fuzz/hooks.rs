@@ -8,7 +8,7 @@ use conductor::paths::Home;
 use conductor::profiles::policy;
 use conductor::profiles::policy_sight::Disk;
 use conductor::providers::{Catalogue, Dialect, Manifest, Verdict};
-use serde_json::Value;
+use serde_json::{Value, json};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -240,13 +240,8 @@ impl Target for Hooks {
             };
             for event in events {
                 for command in ["git status", "ls && rm -rf /", "cat a | sort"] {
-                    seeds.push(
-                        format!(
-                            "{name} {event}\n{{\"{called}\":\"{tool}\",\"{field}\":{{\"command\":\"{command}\"}},\"cwd\":{:?}}}",
-                            self.cwd
-                        )
-                        .into_bytes(),
-                    );
+                    let given = json!({called: tool, field: {"command": command}, "cwd": self.cwd});
+                    seeds.push(format!("{name} {event}\n{given}").into_bytes());
                 }
             }
         }

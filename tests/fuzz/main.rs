@@ -6,7 +6,6 @@
     clippy::panic,
     clippy::print_stdout,
     clippy::print_stderr,
-    clippy::exit,
     reason = "a test starts programs, writes files, and fails loudly"
 )]
 

@@ -121,9 +121,8 @@ fn names(text: &str, trail: &mut Trail) -> Result<(), String> {
     }
     if let Some(pane) = PaneId::parse(text) {
         trail.passes("pane");
-        if text.strip_prefix('%').map(|t| t.trim_start_matches('0'))
-            != Some(&*pane.number().to_string().trim_start_matches('0'))
-        {
+        let digits = text.strip_prefix('%').unwrap_or_default();
+        if digits.parse() != Ok(pane.number()) || digits.starts_with('+') {
             return Err(format!("{text:?} is taken for pane {pane}"));
         }
     }

@@ -119,15 +119,12 @@ impl Asked {
         if let Some(id) = id.filter(|_| message["params"]["name"] == "wait") {
             self.waiting.push(id.clone());
         }
-        match (id, method) {
-            (Some(id), Some(method)) => self.requests.push((id.clone(), method.to_owned(), alone)),
-            _ => {
-                self.odd += 1;
-                // An error to a message that is no request carries its id, where it has one.
-                if let Some(id) = id {
-                    self.requests.push((id.clone(), String::new(), false));
-                }
-            }
+        let request = id.is_some() && method.is_some();
+        self.odd += usize::from(!request);
+        // An error to a message that is no request carries its id, where it has one.
+        if let Some(id) = id {
+            let method = method.unwrap_or_default().to_owned();
+            self.requests.push((id.clone(), method, alone && request));
         }
     }
 

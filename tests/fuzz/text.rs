@@ -204,7 +204,7 @@ impl Target for Text {
             stripped.len().cmp(&given.len()),
             line.len() / 64,
         ));
-        placed(&clean, &name, input.len() % 2 == 0, trail)?;
+        placed(&clean, &name, input.len().is_multiple_of(2), trail)?;
         // Looking for secrets is slow, and done with excerpts alone.
         let start: String = clean.chars().take(500).collect();
         let hidden = redact::redact(&start);
