@@ -110,8 +110,16 @@ pub(crate) fn run(
         slowest: Duration::ZERO,
     };
     let mut inputs = corpus(name);
-    inputs.extend(target.seeds());
-    for input in &inputs {
+    let findings_before = inputs.len();
+    let mut seeds = target.seeds();
+    // A short run has no time for all of them, and begins elsewhere each time.
+    let begin = random.below(seeds.len());
+    seeds.rotate_left(begin);
+    inputs.extend(seeds);
+    for (at, input) in inputs.iter().enumerate() {
+        if at >= findings_before && begun.elapsed() > time / 2 {
+            break;
+        }
         let (failed, trail, took) = attempt(target, input, &watch);
         outcome.inputs += 1;
         outcome.slowest = outcome.slowest.max(took);

@@ -73,7 +73,7 @@ impl Client {
     /// The next message, which fits the schema.
     #[track_caller]
     fn next(&mut self) -> Value {
-        let line = self.lines.recv_timeout(PATIENCE).expect("a line in time");
+        let line = self.lines.recv_timeout(PATIENCE).unwrap();
         let message: Value = serde_json::from_str(&line).unwrap_or_else(|e| panic!("{e}: {line}"));
         let asked = &self.asked;
         self.schema
@@ -207,8 +207,8 @@ fn whatever_a_client_sends_it_gets_an_answer_and_the_next_is_served() {
     // One id for two calls, and a call that is cancelled twice.
     let wait = json!({"name": "wait", "arguments": {"terminal_ids": [worker], "for": ["error"], "timeout": 60}});
     client.send("same", "tools/call", &wait);
-    let again = client.ask("same", "tools/call", &wait);
-    assert_eq!(again["error"]["code"], -32_600, "{again}");
+    let refused = client.ask("same", "tools/call", &wait);
+    assert_eq!(refused["error"]["code"], -32_600, "{refused}");
     for _ in 0..2 {
         client.raw(b"{\"jsonrpc\":\"2.0\",\"method\":\"notifications/cancelled\",\"params\":{\"requestId\":\"same\"}}\n");
     }

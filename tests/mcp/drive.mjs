@@ -1,4 +1,4 @@
-// Drives the server with the TypeScript SDK: drive.mjs SDK_DIRECTORY REVISION CALLS WORKER COMMAND...
+// Drives the server with the TypeScript SDK: drive.mjs SDK_DIRECTORY REVISION CALLS WORKER|apart COMMAND...
 // Ends with 0 and one line of JSON when all was as it should be.
 
 import { existsSync, readFileSync } from "node:fs";
@@ -49,11 +49,16 @@ function call(name, args, more = {}) {
 
 const { tools } = await client.listTools();
 const names = tools.map((tool) => tool.name);
-if (client.getServerCapabilities()?.prompts) {
-  const { prompts } = await client.listPrompts();
-  for (const { name } of prompts) demand((await client.getPrompt({ name })).messages.length > 0, "an empty prompt");
-}
 if (!second) await client.ping();
+if (worker === "apart") {
+  // Where no agent is, there are no tools, and a prompt says so.
+  const { prompts } = await client.listPrompts();
+  const { messages } = await client.getPrompt({ name: prompts[0].name });
+  demand(names.length === 0 && messages.length > 0, "it is not apart:", names, prompts);
+  await client.close();
+  console.log(JSON.stringify({ revision, progress: 0 }));
+  process.exit(0);
+}
 
 // One call takes long enough to be told of, one is cancelled, and meanwhile all the others are made.
 let told = 0;

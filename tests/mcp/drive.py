@@ -1,4 +1,4 @@
-"""Drives the server with the Python SDK: drive.py REVISION CALLS WORKER COMMAND...
+"""Drives the server with the Python SDK: drive.py REVISION CALLS WORKER|apart COMMAND...
 
 Ends with 0 and one line of JSON when all was as it should be.
 """
@@ -52,23 +52,27 @@ async def connected(stack, server):
     if second:
         client = await stack.enter_async_context(mcp.Client(server, mode=revision))
         demand(client.protocol_version == revision, "the revision is", client.protocol_version)
-        return client, bool(client.server_capabilities.prompts)
+        return client
     read, write = await stack.enter_async_context(stdio_client(server))
     session = await stack.enter_async_context(ClientSession(read, write))
     opened = await session.initialize()
     demand(opened.protocolVersion == revision, "the revision is", opened.protocolVersion)
     await session.send_ping()
-    return session, bool(opened.capabilities.prompts)
+    return session
 
 
 async def drive():
     server = StdioServerParameters(command=command, args=rest, env=dict(os.environ))
     async with AsyncExitStack() as stack:
-        client, prompts = await connected(stack, server)
+        client = await connected(stack, server)
         names = [tool.name for tool in (await client.list_tools()).tools]
-        if prompts:
-            for prompt in (await client.list_prompts()).prompts:
-                demand((await client.get_prompt(prompt.name)).messages, "an empty prompt")
+        if worker == "apart":
+            # Where no agent is, there are no tools, and a prompt says so.
+            prompt = (await client.list_prompts()).prompts[0]
+            messages = (await client.get_prompt(prompt.name)).messages
+            demand(not names and messages, "it is not apart:", names, prompt)
+            print(json.dumps({"revision": revision, "progress": 0}))
+            return
         counts = {"valid": 0, "wrong": 0, "progress": 0}
         tells = "progress_callback" in inspect.signature(client.call_tool).parameters
 
