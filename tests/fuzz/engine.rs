@@ -113,8 +113,8 @@ pub(crate) fn run(
     let findings_before = inputs.len();
     let mut seeds = target.seeds();
     // A short run has no time for all of them, and begins elsewhere each time.
-    let begin = random.below(seeds.len());
-    seeds.rotate_left(begin);
+    let first = random.below(seeds.len());
+    seeds.rotate_left(first);
     inputs.extend(seeds);
     for (at, input) in inputs.iter().enumerate() {
         if at >= findings_before && begun.elapsed() > time / 2 {

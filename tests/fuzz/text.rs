@@ -206,13 +206,14 @@ impl Target for Text {
         ));
         placed(&clean, &name, input.len().is_multiple_of(2), trail)?;
         // Looking for secrets is slow, and done with excerpts alone.
-        let start: String = clean.chars().take(500).collect();
-        let hidden = redact::redact(&start);
-        trail.passes((hidden == start, hidden.len() < start.len()));
-        safe("redact", &hidden, false)?;
-        let short = redact::excerpt(&clean, 80);
-        if short.chars().count() > 81 {
-            return Err(format!("an excerpt of 80 is longer: {short:?}"));
+        if input.len().is_multiple_of(16) {
+            let start: String = clean.chars().take(500).collect();
+            let hidden = redact::redact(&start);
+            trail.passes((hidden == start, hidden.len() < start.len()));
+            safe("redact", &hidden, false)?;
+            if redact::excerpt(&clean, 80).chars().count() > 80 {
+                return Err("an excerpt of 80 characters is longer".to_owned());
+            }
         }
         for text in clean.lines() {
             let whole: usize = plain::units(text).iter().map(|unit| unit.width()).sum();

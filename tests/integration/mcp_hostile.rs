@@ -221,8 +221,8 @@ fn whatever_a_client_sends_it_gets_an_answer_and_the_next_is_served() {
     world.wait(agent, "idle");
     let rest: Vec<String> = client.lines.iter().collect();
     assert!(rest.iter().all(|line| line.contains("-32700")), "{rest:?}");
-    let log = std::fs::read_to_string(world.at("state/logs/conductor.log")).unwrap_or_default();
-    assert!(!log.contains("internal error"), "{log}");
+    let written = std::fs::read_to_string(world.at("state/logs/conductor.log")).unwrap_or_default();
+    assert!(!written.contains("internal error"), "{written}");
     assert_eq!(
         world.run(["sessions"]).json()[0]["terminals"]
             .as_array()
