@@ -126,7 +126,19 @@ pub(crate) struct Shell {
     root: TempDir,
     policy: Policy,
     cwd: PathBuf,
+    /// Whether bash can be locked in here.
     runs: bool,
+    /// How many commands bash ran, and how many programs it tried to start.
+    ran: (u64, u64),
+}
+
+impl Drop for Shell {
+    fn drop(&mut self) {
+        println!(
+            "fuzz: shell: bash ran {} of them, and tried to start {} programs",
+            self.ran.0, self.ran.1
+        );
+    }
 }
 
 impl Shell {
@@ -137,6 +149,7 @@ impl Shell {
             cwd: root.path().join("work"),
             root,
             runs: false,
+            ran: (0, 0),
         };
         shell.furnish();
         shell.runs = shell
@@ -172,7 +185,13 @@ impl Shell {
         let log = self.root.path().join("log");
         fs::write(&log, "").unwrap();
         // What `cat` hands on is seen in the arguments of other programs.
-        let handler = "() { printf '%s\\037' \"$@\" $'\\036' >> /log; [ \"$*\" != cat ] || while IFS= read -r l; do printf '%s\\n' \"$l\"; done; }";
+        let handler = "() { printf '%s\\037' \"$@\" $'\\036' >> /log; [ \"$*\" != cat ] || while IFS= read -r l; do printf '%s\\n' \"$l\"; done; return 0; }";
+        // Programs succeed, or fail: what stands behind && and || has to run in one of the two.
+        let handler = if command.len().is_multiple_of(3) {
+            handler.replace("return 0", "return 1")
+        } else {
+            handler.to_owned()
+        };
         let mut child = Command::new("prlimit")
             .args(["--cpu=2", "--fsize=1000000", "--nproc=2000", "unshare"])
             .args([
@@ -227,8 +246,11 @@ impl Shell {
     }
 
     /// What bash ran and a complete answer did not list.
-    fn fault(&self, command: &str, script: &Script) -> Result<(), String> {
-        for ran in self.run(command).unwrap_or_default() {
+    fn fault(&mut self, command: &str, script: &Script) -> Result<(), String> {
+        let programs = self.run(command).unwrap_or_default();
+        self.ran.0 += 1;
+        self.ran.1 += programs.len() as u64;
+        for ran in programs {
             let listed = script.commands.iter().any(|simple| {
                 let argv = simple.argv();
                 // A word that is expanded is compared by its program alone.
@@ -339,4 +361,24 @@ impl Target for Shell {
         }
         Ok(())
     }
+}
+
+#[test]
+fn the_oracle_sees_what_runs() {
+    let mut shell = Shell::new();
+    if !shell.runs {
+        return;
+    }
+    let ran = shell.run("a 'b c'; d; e $(f) && g; bash -c 'h i'").unwrap();
+    let ran: Vec<String> = ran.iter().map(|argv| argv.join("+")).collect();
+    assert_eq!(ran, ["a+b c", "d", "f", "e", "g", "h+i"]);
+    let half = Script {
+        commands: shell::read("a").commands,
+        unclear: Vec::new(),
+    };
+    shell.fault("a", &half).unwrap();
+    shell.fault("a; b", &half).unwrap_err();
+    shell.run("kill -9 -1; : >/outside").unwrap();
+    assert!(shell.root.path().join("outside").exists());
+    assert!(!Path::new("/outside").exists());
 }
