@@ -89,6 +89,12 @@ impl Hooks {
             }
         };
         trail.passes((event, std::mem::discriminant(&incoming.event)));
+        if let AgentEvent::ToolStarting(call) | AgentEvent::PermissionAsked(call) = &incoming.event
+            && call.tool.is_empty()
+            && !String::from_utf8_lossy(given).contains("tool")
+        {
+            return Err(format!("{event} asks about nothing"));
+        }
         let call = match &incoming.event {
             AgentEvent::ToolStarting(call) => call,
             AgentEvent::PermissionAsked(call) | AgentEvent::ToolFinished(call, _) => {
