@@ -60,6 +60,8 @@ package_names() {
     cc:apt-get) printf 'gcc libc6-dev' ;;
     cc:apk) printf 'gcc musl-dev' ;;
     cc:*) printf 'gcc' ;;
+    venv:apt-get) printf 'python3-venv' ;;
+    venv:*) printf 'python3' ;;
     npm:apt-get | npm:pacman | npm:apk) printf 'nodejs npm' ;;
     npm:dnf) printf 'nodejs nodejs-npm' ;;
     npm:zypper) printf 'nodejs-default npm-default' ;;

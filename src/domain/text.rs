@@ -7,13 +7,15 @@ use super::message::Message;
 
 /// Whether a character would act on a terminal, hide, or reorder its neighbours.
 ///
-/// C0 and C1 controls, DEL, bidirectional controls, zero-width and tag characters, line separators, noncharacters.
+/// C0 and C1 controls, DEL, bidirectional controls, zero-width and tag characters, what Unicode sets aside to be ignored, line separators,
+/// noncharacters.
 pub const fn is_unsafe(c: char) -> bool {
     matches!(c,
         '\0'..='\u{1f}' | '\u{7f}'..='\u{9f}'
         | '\u{ad}' | '\u{61c}' | '\u{200b}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}'
-        | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{fffe}' | '\u{ffff}'
-        | '\u{e0000}'..='\u{e007f}' | '\u{e0100}'..='\u{e01ef}')
+        | '\u{2060}'..='\u{206f}' | '\u{fdd0}'..='\u{fdef}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}'
+        | '\u{e0000}'..='\u{e0fff}')
+        || c as u32 & 0xfffe == 0xfffe
 }
 
 /// Makes `text` fit to be handed to an agent: line ends become LF, newlines and tabs stay, other unsafe characters become visible

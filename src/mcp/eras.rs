@@ -73,6 +73,11 @@ impl Era {
         self == Self::V2025_03_26
     }
 
+    /// Whether an error to what could not be read has no id; it is null in the others.
+    pub(super) fn leaves_out_ids(self) -> bool {
+        self >= Self::V2025_11_25
+    }
+
     fn has_structured_content(self) -> bool {
         self >= Self::V2025_06_18
     }

@@ -5,7 +5,7 @@ use serde_json::{Map, Number, Value, json};
 /// The most messages in one batch.
 pub(super) const MAX_BATCH: usize = 100;
 
-/// An id as the client chose it: a string or a number, given back as it came.
+/// An id as the client chose it: a string or a whole number, given back as it came.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum Id {
     /// A string.
@@ -19,7 +19,7 @@ impl Id {
     pub(super) fn of(value: &Value) -> Option<Self> {
         match value {
             Value::String(text) => Some(Self::Text(text.clone())),
-            Value::Number(number) => Some(Self::Number(number.clone())),
+            Value::Number(number) if !number.is_f64() => Some(Self::Number(number.clone())),
             _ => None,
         }
     }
@@ -173,7 +173,7 @@ pub(super) fn message(value: Value) -> Message {
         None => return invalid(id, "method is missing"),
     };
     if raw_id.is_some() && id.is_none() {
-        return invalid(None, "id must be a string or a number");
+        return invalid(None, "id must be a string or a whole number");
     }
     let params = match object.remove("params") {
         None | Some(Value::Null) => Map::new(),
@@ -258,6 +258,11 @@ mod tests {
             ),
             (
                 r#"{"jsonrpc":"2.0","id":[1],"method":"ping"}"#,
+                -32600,
+                Value::Null,
+            ),
+            (
+                r#"{"jsonrpc":"2.0","id":1.5,"method":"ping"}"#,
                 -32600,
                 Value::Null,
             ),

@@ -129,7 +129,7 @@ impl Server {
             None
         };
         if let Some(fault) = fault {
-            let error = RpcError::invalid_request(fault).message(None);
+            let error = self.fault(None, &RpcError::invalid_request(fault));
             return self.outlet.deliver(vec![error.into()], false);
         }
         let sink = Sink::Batch(Arc::new(Mutex::new(Batch {
@@ -154,9 +154,19 @@ impl Server {
             }
             Message::Response => sink.done(&self.outlet, None),
             Message::Invalid { id, error } => {
-                sink.done(&self.outlet, Some(error.message(id.as_ref()).into()));
+                sink.done(&self.outlet, Some(self.fault(id.as_ref(), &error).into()));
             }
         }
+    }
+
+    /// The message of an error. The id of a request that could not be read is null in JSON-RPC; the newer schemas want none instead.
+    fn fault(&self, id: Option<&Id>, error: &RpcError) -> Value {
+        let mut message = error.message(id);
+        let none = self.legacy.is_none_or(Era::leaves_out_ids);
+        if let (None, true, Some(fields)) = (id, none, message.as_object_mut()) {
+            fields.shift_remove("id");
+        }
+        message
     }
 
     fn request(&mut self, id: &Id, method: &str, params: Map<String, Value>, sink: &Sink) {

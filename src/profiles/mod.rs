@@ -36,8 +36,6 @@ mod policy_campaign_tests;
 #[cfg(test)]
 mod policy_corpus_tests;
 pub mod policy_file;
-#[cfg(test)]
-mod policy_shell_tests;
 pub mod policy_sight;
 pub mod profile;
 pub mod project;

@@ -89,7 +89,9 @@ fn payload<T: DeserializeOwned + Default>(bytes: &[u8]) -> Result<T, String> {
     if bytes.iter().all(u8::is_ascii_whitespace) {
         return Ok(T::default());
     }
-    serde_json::from_slice(bytes).map_err(|e| e.to_string())
+    // Fields that are skipped are not looked at by the parser: bytes that are no text would pass in them.
+    let text = std::str::from_utf8(bytes).map_err(|e| e.to_string())?;
+    serde_json::from_str(text).map_err(|e| e.to_string())
 }
 
 /// A tool's name as it may be shown: one line, not long. A longer one is cut at its beginning, so that it is the name of nothing that is known.

@@ -72,17 +72,23 @@ impl CommandList {
     pub const MAX_BYTES: usize = 16_300;
 }
 
-/// Text for a place where tmux expands formats: every `#` doubled. Never for places with time formats (`%`).
+/// Text for a place where tmux expands formats and draws the result: every `#` doubled. Never for places with time formats (`%`).
 pub fn literal(text: &str) -> String {
     text.replace('#', "##")
 }
 
-/// A word of a tmux command string, in double quotes: `\`, `"` and `$` escaped; formats are not touched.
+/// Text for a place where tmux expands formats and uses the result as it is: a directory, a name. As [`literal`], but a `#[` has to be
+/// told from the start of a style, which tmux leaves doubled for whoever draws it.
+pub fn exact(text: &str) -> String {
+    literal(text).replace("##[", "#{l:#[}")
+}
+
+/// A word of a tmux command string, in double quotes: `\`, `"`, `$` and a `~` in front escaped; formats are not touched.
 pub fn quoted(text: &str) -> String {
     let mut quoted = String::with_capacity(text.len() + 2);
     quoted.push('"');
-    for c in text.chars() {
-        if matches!(c, '\\' | '"' | '$') {
+    for (at, c) in text.char_indices() {
+        if matches!(c, '\\' | '"' | '$') || at == 0 && c == '~' {
             quoted.push('\\');
         }
         quoted.push(c);
@@ -120,6 +126,16 @@ mod tests {
                 .then(["set", "@x", "new-window"])
                 .creates()
         );
+    }
+
+    #[test]
+    fn what_tmux_would_read_into_a_text_is_escaped() {
+        assert_eq!(
+            quoted("~root \"$HOME\" \\ ~"),
+            r#""\~root \"\$HOME\" \\ ~""#
+        );
+        assert_eq!(literal("#[fg=red] #{x}"), "##[fg=red] ##{x}");
+        assert_eq!(exact("a/##[x/#{y}"), "a/###{l:#[}x/##{y}");
     }
 
     proptest! {

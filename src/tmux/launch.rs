@@ -1,7 +1,7 @@
 //! Sessions, windows and panes for agents; and ending panes, only while they are still ours.
 
 use super::client::Tmux;
-use super::command::{CommandList, literal};
+use super::command::{CommandList, exact};
 use super::error::Error;
 use super::ids::PaneId;
 use crate::domain::ids::{Name, TerminalId};
@@ -61,7 +61,7 @@ impl Tmux {
         cwd: &Path,
         argv: &[String],
     ) -> Result<Started, Error> {
-        let cwd = literal(&cwd.to_string_lossy());
+        let cwd = exact(&cwd.to_string_lossy());
         let mut command: Vec<String> = match placement {
             // Without a client the size is ours to choose; agents' screens want more than 80x24.
             Placement::Session(name) => [
@@ -240,7 +240,7 @@ impl Tmux {
     /// Gives the window of `pane` this name.
     pub fn rename_window(&self, pane: PaneId, name: &str) -> Result<(), Error> {
         let list =
-            CommandList::new().then(["rename-window", "-t", &pane.to_string(), &literal(name)]);
+            CommandList::new().then(["rename-window", "-t", &pane.to_string(), &exact(name)]);
         self.run(&list).map(drop)
     }
 

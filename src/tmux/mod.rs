@@ -26,7 +26,7 @@ mod watch;
 pub mod wire;
 
 pub use client::{Answer, Tmux};
-pub use command::{CommandList, literal, quoted};
+pub use command::{CommandList, exact, literal, quoted};
 pub use error::Error;
 pub use ids::PaneId;
 pub use launch::{Placement, Started};

@@ -341,3 +341,57 @@ fn errors_are_one_json_line_when_asked() {
         assert_eq!(error["error"]["kind"], kind, "{arguments:?}");
     }
 }
+
+#[test]
+fn garbage_in_a_hook_of_an_agent_denies_and_breaks_nothing() {
+    let world = World::new();
+    let id = world.agent();
+    let deep = "[".repeat(20_000);
+    for (name, bytes) in [
+        ("empty", &b""[..]),
+        ("text", b"allow"),
+        ("null", b"null"),
+        ("list", b"[1, 2]"),
+        (
+            "cut",
+            br#"{"tool_name": "Bash", "tool_input": {"command": "ls"#,
+        ),
+        (
+            "typed",
+            br#"{"tool_name": ["Bash"], "tool_input": "ls", "tool": {}, "args": 7}"#,
+        ),
+        ("bytes", b"{\"tool_name\": \"Read\", \"x\": \"\xff\xfe\"}"),
+        ("deep", deep.as_bytes()),
+    ] {
+        world.write(&format!("garbage/{name}"), bytes);
+    }
+    let decide = "claude_code:PreToolUse claude_code:PermissionRequest codex:PreToolUse codex:PermissionRequest \
+        gemini:BeforeTool opencode:tool.before opencode:permission kiro_cli:preToolUse demo:PreToolUse";
+    let tell =
+        "claude_code:Nonsense codex:Nonsense gemini:Nonsense kiro_cli:Nonsense demo:Nonsense";
+    let out = world.shell(
+        &id,
+        &format!(
+            "cd {}\nfor hook in {decide} {tell}; do for file in *; do\n\
+            said=$(\"$CONDUCTOR_HOOK\" hook ${{hook%%:*}} ${{hook#*:}} <$file 2>&1); echo \"$hook $file $? $said\"\n\
+            done; done",
+            world.at("garbage").display()
+        ),
+    );
+    let out = out.ok();
+    assert_eq!(out.lines().count(), 14 * 8, "{out}");
+    for line in out.lines() {
+        let hook = line.split(' ').next().unwrap();
+        let code = line.split(' ').nth(2).unwrap();
+        let said = line.splitn(4, ' ').nth(3).unwrap();
+        if decide.split_whitespace().any(|known| known == hook) {
+            let refused = ["\"deny\"", "\"reject\""]
+                .iter()
+                .any(|word| said.contains(word));
+            assert!(refused || code == "2" && !said.is_empty(), "{line}");
+            assert!(!said.contains("\"allow\""), "{line}");
+        } else {
+            assert_eq!((code, said), ("0", ""), "{line}");
+        }
+    }
+}

@@ -268,8 +268,17 @@ fn a_worker_joins_a_session() {
         !world.demo_log(&text(&worker["id"])).is_empty(),
         "--env is inherited by workers"
     );
-    let stranger = world.run(["worker", "home", "-p", "demo"]).json();
+    // tmux would expand a format in it, and take the rest for a style.
+    let odd = world.at("project/~ #{pane_id} #[x ##[y");
+    fs::create_dir(&odd).unwrap();
+    let stranger = world
+        .run(["worker", "home", "-p", "demo", "--cwd"])
+        .arg(&odd)
+        .json();
     assert_eq!(stranger["session"], "home");
+    let pid = world.pane_pid(&text(&stranger["id"]));
+    let works_in = fs::read_link(format!("/proc/{pid}/cwd")).unwrap();
+    assert_eq!(works_in, fs::canonicalize(odd).unwrap());
     world.run(["worker", "nowhere", "-p", "demo"]).fails(3);
 }
 

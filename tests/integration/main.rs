@@ -28,6 +28,7 @@ mod idle;
 mod instructions;
 mod lifecycle;
 mod mcp;
+mod mcp_hostile;
 mod menus;
 mod notes;
 mod notify;
@@ -38,6 +39,8 @@ mod progress;
 mod providers;
 mod recovery;
 mod resurrect;
+#[path = "../mcp/schema.rs"]
+mod schema;
 mod soak;
 mod storm;
 #[path = "../support/mod.rs"]

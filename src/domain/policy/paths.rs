@@ -222,26 +222,36 @@ impl PathPattern {
     }
 }
 
+/// Whether the path `text` matches `pattern`, component by component; `**` is any number of them, at the end of a pattern none too.
+/// Going back to the newest `**` alone is enough, so that no pattern of a repository takes long.
 fn path_glob(pattern: &str, text: &str, loose: bool) -> bool {
-    if let Some(rest) = pattern.strip_prefix("**/") {
-        let mut tails = std::iter::once(text).chain(
-            text.match_indices('/')
-                .filter_map(|(at, _)| text.get(at + 1..)),
-        );
-        return tails.any(|tail| path_glob(rest, tail, loose));
-    }
-    if pattern == "**" {
-        return true;
-    }
-    match (pattern.split_once('/'), text.split_once('/')) {
-        (Some((head, rest)), Some((part, tail))) => {
-            glob(head, part, loose) && path_glob(rest, tail, loose)
+    let patterns: Vec<&str> = pattern.split('/').collect();
+    let parts: Vec<&str> = text.split('/').collect();
+    let (mut p, mut t) = (0, 0);
+    let mut back: Option<(usize, usize)> = None;
+    while let Some(part) = parts.get(t) {
+        match patterns.get(p) {
+            Some(&"**") if p + 1 == patterns.len() => return true,
+            Some(&"**") => {
+                back = Some((p, t));
+                p += 1;
+            }
+            Some(head) if glob(head, part, loose) => {
+                p += 1;
+                t += 1;
+            }
+            _ => match &mut back {
+                Some((stars, taken)) => {
+                    *taken += 1;
+                    t = *taken;
+                    p = *stars + 1;
+                }
+                None => return false,
+            },
         }
-        // `dir/**` is also the directory itself.
-        (Some((head, "**")), None) => glob(head, text, loose),
-        (None, None) => glob(pattern, text, loose),
-        _ => false,
     }
+    // `dir/**` is also the directory itself.
+    matches!(patterns.get(p..), Some([] | ["**"]))
 }
 
 /// Whether `text` matches a pattern of `*` and `?`.
@@ -297,11 +307,49 @@ mod tests {
             ("**/.git/**", ".git", true),
             ("**/x", "x/y", false),
             ("a/**/z", "a/b/c/z", true),
+            ("a/**/z", "a/z", true),
+            ("a/**/z", "a/b/z/c", false),
+            ("**/a/**/a/*", "a/b/a/c", true),
+            ("**/**/b/**", "x/b", true),
+            ("**", "", true),
+            ("a/**/z", "a", false),
         ] {
             assert_eq!(path_glob(pattern, text, false), wanted, "{pattern} {text}");
         }
         assert!(glob("*A?c", "xxabC", true));
         assert!(!glob("*A?c", "xxabC", false));
+    }
+
+    /// The same, said as it is meant.
+    fn meant(pattern: &[String], parts: &[String]) -> bool {
+        match (pattern, parts) {
+            ([], []) => true,
+            ([stars], _) if stars == "**" => true,
+            ([stars, rest @ ..], _) if stars == "**" => {
+                (0..parts.len()).any(|taken| meant(rest, &parts[taken..]))
+            }
+            ([head, rest @ ..], [part, tail @ ..]) => glob(head, part, false) && meant(rest, tail),
+            _ => false,
+        }
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn a_pattern_matches_what_it_means(
+            pattern in proptest::collection::vec("[ab]|\\*\\*|\\*|a\\*", 1..7),
+            parts in proptest::collection::vec("[ab]{1,2}", 1..7),
+        ) {
+            let found = path_glob(&pattern.join("/"), &parts.join("/"), false);
+            proptest::prop_assert_eq!(found, meant(&pattern, &parts), "{:?} {:?}", pattern, parts);
+        }
+    }
+
+    #[test]
+    fn no_pattern_takes_long() {
+        let pattern = format!("{}x", "**/a/".repeat(30));
+        let path = "a/".repeat(200);
+        assert!(!path_glob(&pattern, path.trim_end_matches('/'), false));
+        assert!(path_glob(&pattern, &format!("{path}x"), false));
     }
 
     #[test]

@@ -71,6 +71,25 @@ fn faults_are_answered_and_the_next_line_is_served() {
 }
 
 #[test]
+fn an_error_to_nothing_has_the_id_that_its_revision_knows() {
+    for (version, null) in [
+        ("2024-11-05", true),
+        ("2025-03-26", true),
+        ("2025-06-18", true),
+        ("2025-11-25", false),
+    ] {
+        let mut client = Client::legacy(version);
+        for line in [&b"nonsense\n"[..], b"[]\n", b"{\"id\":1.5}\n"] {
+            client.raw(line);
+            let answer = client.next();
+            assert!(answer["error"]["code"].is_i64(), "{answer}");
+            let id = answer.get("id");
+            assert_eq!(id, null.then_some(&Value::Null), "{version}: {answer}");
+        }
+    }
+}
+
+#[test]
 fn faults_in_a_call_have_their_codes() {
     let mut client = Client::legacy("2025-11-25");
     let cases = [

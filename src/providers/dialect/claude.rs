@@ -46,7 +46,9 @@ pub(super) fn read(event: &str, bytes: &[u8]) -> Result<Option<Incoming>, String
             text: hook.prompt.clone().unwrap_or_default(),
         },
         // A decision about nothing would be a decision about anything.
-        "PreToolUse" if hook.tool_name.is_none() => return Err("it names no tool".to_owned()),
+        "PreToolUse" | "PermissionRequest" if hook.tool_name.is_none() => {
+            return Err("it names no tool".to_owned());
+        }
         "PreToolUse" => AgentEvent::ToolStarting(call()),
         "PermissionRequest" if hook.tool_name.as_deref() == Some("AskUserQuestion") => {
             AgentEvent::DialogShown(DialogKind::Question)
@@ -245,6 +247,9 @@ mod tests {
             AgentEvent::SignOfLife
         );
         assert!(read("Stop", b"{").is_err());
+        for about_nothing in ["PreToolUse", "PermissionRequest"] {
+            assert!(read(about_nothing, b"{}").is_err());
+        }
         assert!(read("Stop", b"  ").unwrap().is_some());
     }
 
