@@ -7,6 +7,9 @@ use super::error::Error;
 use super::hooks::{INDEX, is_ours};
 use super::keys::{KEYS, Key};
 
+/// Where aliases of ours stand, those of other versions too; a user's may run our program elsewhere.
+const OURS: std::ops::Range<u32> = INDEX..INDEX + 100;
+
 /// An entry of `command-alias` as it stands in the server.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Alias {
@@ -32,10 +35,12 @@ fn parse(listed: &str) -> Aliases {
         let (index, value) = line.strip_prefix("command-alias[")?.split_once("] ")?;
         let value = value.trim_start_matches(['"', '\'']);
         let (name, command) = value.split_once('=')?;
+        let index: u32 = index.parse().ok()?;
+        let named = name == "conductor" || name.starts_with("conductor-");
         Some(Alias {
-            index: index.parse().ok()?,
+            index,
             name: name.to_owned(),
-            ours: is_ours(command),
+            ours: OURS.contains(&index) && named && is_ours(command),
         })
     };
     Aliases {
@@ -134,6 +139,18 @@ mod tests {
         assert!(!words.contains("conductor-next="), "{words}");
         assert!(words.contains("conductor-agents=run-shell -b"), "{words}");
         assert!(found.unset_list().is_empty());
+    }
+
+    #[test]
+    fn a_users_alias_may_run_our_program() {
+        let ours = KEYS[0].command();
+        let listed = format!(
+            "command-alias[100] \"conductor-mine={ours}\"\ncommand-alias[{}] \"mine={ours}\"\n",
+            INDEX + 50
+        );
+        let found = parse(&listed);
+        assert!(found.unset_list().is_empty());
+        assert!(!found.set_list().argv().contains(&"-su".to_owned()));
     }
 
     #[test]

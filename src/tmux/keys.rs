@@ -21,6 +21,8 @@ const OTHER_KEYS: [&str; 3] = ["g", "e", "y"];
 const OPEN: &str = "switch-client -T conductor";
 /// What our key for approvals runs; the client follows.
 const APPROVE: &str = "menu approvals";
+/// Which client pressed the key, and when (in seconds since 1970, behind an `@`).
+const PRESSED_BY: &str = "#{q:client_name} @#{client_activity}";
 /// A key table that exists only while the name of a key is looked up.
 const PROBE: &str = "conductor_probe";
 
@@ -95,7 +97,7 @@ impl Key {
     }
 
     fn line(&self) -> String {
-        helper(&format!("menu {} #{{q:client_name}}", self.menu))
+        helper(&format!("menu {} {PRESSED_BY}", self.menu))
     }
 
     fn bind(&self) -> Vec<String> {
@@ -288,7 +290,7 @@ impl Bindings {
             && self.command("prefix", approve).is_none_or(approves)
             && opener != Some(approve)
         {
-            let line = helper(&format!("{APPROVE} #{{q:client_name}}"));
+            let line = helper(&format!("{APPROVE} {PRESSED_BY}"));
             list = list.then([
                 "bind-key",
                 "-N",

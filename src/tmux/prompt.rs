@@ -178,13 +178,21 @@ fn ask(viewer: &Viewer, question: &str, number: &str, arguments: &str) -> Comman
         "set-option -g {TYPED} \"{number} {line}\" ; {}",
         run(viewer, &format!("{arguments} {number}"))
     );
-    CommandList::new().then(["command-prompt", "-t", &viewer.name, "-p", question, &then])
+    let words = ["-t", &viewer.name, "-p", question, &then];
+    CommandList::new().then(asking(viewer, "command-prompt", words))
 }
 
 fn confirm(viewer: &Viewer, question: &str, arguments: &str) -> CommandList {
     let question = format!("{question} (y/n)");
     let then = run(viewer, arguments);
-    CommandList::new().then(["confirm-before", "-t", &viewer.name, "-p", &question, &then])
+    let words = ["-t", &viewer.name, "-p", &question, &then];
+    CommandList::new().then(asking(viewer, "confirm-before", words))
+}
+
+/// A command that asks, and does not wait for the answer where it can be told so.
+fn asking<'a>(viewer: &Viewer, command: &'a str, words: [&'a str; 5]) -> Vec<&'a str> {
+    let alone = viewer.asks_by_itself().then_some("-b");
+    [command].into_iter().chain(alone).chain(words).collect()
 }
 
 impl Viewer {
@@ -206,7 +214,7 @@ impl Tmux {
         self.own_client(&menu(viewer, title, entries))
     }
 
-    /// The tmux program that lets the person type a line, and ends then; `menu ARGUMENTS NUMBER` of our binary runs, and [`Self::typed`] has
+    /// The tmux program that lets the person type a line (from tmux 3.3 on it ends at once); `menu ARGUMENTS NUMBER` of our binary runs, and [`Self::typed`] has
     /// the line. `question` is of fixed words, ids and numbers, without a comma; `number` is of digits, and no other prompt has it.
     pub fn ask_command(
         &self,
@@ -218,7 +226,7 @@ impl Tmux {
         self.own_client(&ask(viewer, question, number, arguments))
     }
 
-    /// The tmux program that asks yes or no, and ends then; after a yes `menu ARGUMENTS` of our binary runs. `question` is of fixed words, ids
+    /// The tmux program that asks yes or no (from tmux 3.3 on it ends at once); after a yes `menu ARGUMENTS` of our binary runs. `question` is of fixed words, ids
     /// and numbers.
     pub fn confirm_command(
         &self,
@@ -257,6 +265,7 @@ mod tests {
             columns: 100,
             rows: 30,
             control: false,
+            activity: 0,
             version: version.to_owned(),
         }
     }

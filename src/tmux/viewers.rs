@@ -7,6 +7,7 @@ use super::ids::PaneId;
 use super::server::Version;
 use crate::domain::text::one_line;
 use crate::fsx;
+use std::path::PathBuf;
 
 /// The option with the panes that people came from, by client: `CLIENT=%1,%2` with the client's name in hexadecimal digits, the latest pane
 /// last, a space between clients.
@@ -26,11 +27,19 @@ pub struct Viewer {
     pub rows: usize,
     /// Whether it is a program that shows windows in its own way, and neither menus nor popups.
     pub control: bool,
+    /// When somebody last typed there, in seconds since 1970.
+    pub activity: i64,
     /// The server's version.
     pub version: String,
 }
 
 impl Viewer {
+    /// Whether questions can be asked without a client of ours that waits for the answer (tmux 3.3). It would wait for ever when the person's
+    /// client goes; tmux 3.2 ends it at once.
+    pub(super) fn asks_by_itself(&self) -> bool {
+        Version::parse(&self.version).is_at_least((3, 3))
+    }
+
     /// Whether a menu that no click has opened can be told to take clicks (tmux 3.5).
     pub(super) fn mouse_in_menus(&self) -> bool {
         Version::parse(&self.version).is_at_least((3, 5))
@@ -88,7 +97,8 @@ impl Tmux {
 
     /// The client with this name; `None` where there is none.
     pub fn viewer(&self, client: &str) -> Result<Option<Viewer>, Error> {
-        const FORMAT: &str = "#{client_width} #{client_height} #{client_control_mode} #{version}";
+        const FORMAT: &str =
+            "#{client_width} #{client_height} #{client_control_mode} #{client_activity} #{version}";
         let Some(found) = self.of_client(client, FORMAT)? else {
             return Ok(None);
         };
@@ -99,13 +109,14 @@ impl Tmux {
                 one_line(client)
             )));
         }
-        let mut words = found.splitn(4, ' ');
+        let mut words = found.splitn(5, ' ');
         let mut next = || words.next().unwrap_or_default();
         Ok(Some(Viewer {
             name: client.to_owned(),
             columns: next().parse().unwrap_or(80),
             rows: next().parse().unwrap_or(24),
             control: next() == "1",
+            activity: next().parse().unwrap_or(0),
             version: next().to_owned(),
         }))
     }
@@ -114,6 +125,14 @@ impl Tmux {
     pub fn pane_of(&self, client: &str) -> Result<Option<PaneId>, Error> {
         let pane = self.of_client(client, "#{pane_id}")?;
         Ok(pane.as_deref().and_then(PaneId::parse))
+    }
+
+    /// The working directory of what runs in a pane, whole: its name may hold line breaks.
+    pub fn directory_of(&self, pane: PaneId) -> Result<PathBuf, Error> {
+        let pane = pane.to_string();
+        let ask = ["display-message", "-p", "-t", &pane, "#{pane_current_path}"];
+        let said = self.run(&CommandList::new().then(ask))?;
+        Ok(PathBuf::from(said.strip_suffix('\n').unwrap_or(&said)))
     }
 
     /// Shows `pane` in a client, and remembers where the person was, for [`Self::back`].

@@ -16,10 +16,15 @@ use crate::tmux::keys::KEYS;
 use crate::tmux::prompt::Entry;
 pub(super) use pages::{Item, offset, pages};
 
-/// `menu NAME CLIENT …`. Whatever goes wrong is said to the client: nobody reads what a key's program prints.
+/// `menu NAME CLIENT [@SECONDS] …`, where the seconds since 1970 say when the key was pressed. Whatever goes wrong is said to the client: nobody reads what a key's program prints.
 pub(super) fn menu(door: &mut Door<'_>, name: &str, arguments: &[String]) -> Result<()> {
+    let (pressed, arguments): (Vec<String>, Vec<String>) = arguments
+        .iter()
+        .cloned()
+        .partition(|word| word.starts_with('@'));
+    let pressed = pressed.first().and_then(|word| word[1..].parse().ok());
     let client = arguments.first().map_or("", String::as_str);
-    let done = open(door, name, client, arguments);
+    let done = open(door, name, client, &arguments, pressed);
     if let Err(failure) = &done {
         let hint = failure.hints().first();
         let text = hint.map_or_else(
@@ -33,7 +38,13 @@ pub(super) fn menu(door: &mut Door<'_>, name: &str, arguments: &[String]) -> Res
     done
 }
 
-fn open(door: &mut Door<'_>, name: &str, client: &str, arguments: &[String]) -> Result<()> {
+fn open(
+    door: &mut Door<'_>,
+    name: &str,
+    client: &str,
+    arguments: &[String],
+    pressed: Option<i64>,
+) -> Result<()> {
     if name == "answer" {
         return popup::answer(door, arguments);
     }
@@ -49,6 +60,12 @@ fn open(door: &mut Door<'_>, name: &str, client: &str, arguments: &[String]) -> 
         ))
         .hint(elsewhere(name))
     })?;
+    // What was typed for something else would choose in a menu, or answer a question.
+    if pressed.is_some_and(|at| viewer.activity > at + 1) {
+        return Err(Failure::refused(
+            "it took long, and you went on typing: press the key again",
+        ));
+    }
     let words = arguments.get(1..).unwrap_or_default();
     match name {
         "spawn" => spawn::spawn(door, &viewer, words),

@@ -25,16 +25,17 @@ pub(super) fn spawn(door: &mut Door<'_>, viewer: &Viewer, words: &[String]) -> R
         .map(String::as_str)
         .filter(|word| !word.starts_with('+'))
         .collect();
-    let here = door
-        .cx
-        .tmux
-        .of_client(&viewer.name, "#{session_name}\t#{pane_current_path}")?
-        .unwrap_or_default();
-    let (session, cwd) = here.split_once('\t').unwrap_or((&here, ""));
-    let cwd = if cwd.is_empty() {
+    let tmux = &door.cx.tmux;
+    let here = tmux.of_client(&viewer.name, "#{session_name}")?;
+    let session = here.as_deref().unwrap_or_default();
+    let cwd = match tmux.pane_of(&viewer.name)? {
+        Some(pane) => tmux.directory_of(pane)?,
+        None => PathBuf::new(),
+    };
+    let cwd = if cwd.as_os_str().is_empty() {
         crate::paths::working_directory()?
     } else {
-        PathBuf::from(cwd)
+        cwd
     };
     let name = |word: &str| Name::parse(word).map_err(|e| Failure::usage(e.to_string()));
     match given[..] {
