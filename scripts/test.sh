@@ -91,8 +91,8 @@ install_claude() {
 # --- the checks ---------------------------------------------------------------------------------------------------
 
 check_scripts() {
-  shellcheck -x conductor.tmux .ci/run scripts/*.sh scripts/campaign scripts/campaign-flows scripts/campaign-policy scripts/campaign-recovery &&
-    shfmt -i 2 -ci -d conductor.tmux .ci/run scripts/*.sh scripts/campaign scripts/campaign-flows scripts/campaign-policy scripts/campaign-recovery
+  shellcheck -x conductor.tmux .ci/run scripts/*.sh scripts/campaign scripts/campaign-flows scripts/campaign-faults scripts/campaign-policy scripts/campaign-recovery &&
+    shfmt -i 2 -ci -d conductor.tmux .ci/run scripts/*.sh scripts/campaign scripts/campaign-flows scripts/campaign-faults scripts/campaign-policy scripts/campaign-recovery
 }
 
 # Every link between our pages leads somewhere, and every command that they show exists.

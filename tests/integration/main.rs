@@ -19,6 +19,8 @@ mod delivery;
 mod ends;
 mod errors;
 mod failpoints;
+mod fault_campaign;
+mod faults;
 mod flow_faults;
 mod flows;
 mod handoffs;
@@ -34,6 +36,7 @@ mod profiles;
 mod providers;
 mod recovery;
 mod resurrect;
+mod secrets;
 mod storm;
 #[path = "../support/mod.rs"]
 mod support;
