@@ -122,6 +122,14 @@ impl Failure {
         &self.message
     }
 
+    /// The message and the first hint, where there is one line for both.
+    pub fn line(&self) -> String {
+        match self.hints.first() {
+            Some(hint) => format!("{}: {hint}", self.message),
+            None => self.message.clone(),
+        }
+    }
+
     /// What to do next, in order.
     pub fn hints(&self) -> &[String] {
         &self.hints
@@ -160,5 +168,10 @@ mod tests {
     fn context_goes_in_front() {
         let failure = Failure::failed("no such file").context("read profile dev");
         assert_eq!(failure.to_string(), "read profile dev: no such file");
+        assert_eq!(failure.line(), failure.message());
+        assert_eq!(
+            failure.hint("make one").line(),
+            "read profile dev: no such file: make one"
+        );
     }
 }

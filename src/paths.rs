@@ -88,8 +88,10 @@ pub fn working_directory() -> Result<PathBuf> {
 
 /// The absolute path of this binary.
 pub fn own_binary() -> Result<PathBuf> {
-    std::env::current_exe()
-        .map_err(|e| Failure::failed(format!("find the path of this binary: {e}")))
+    std::env::current_exe().map_err(|e| {
+        Failure::failed(format!("find the path of this binary: {e}"))
+            .hint("mount /proc: it also says who calls, without which nothing is decided")
+    })
 }
 
 /// The absolute path of `program` along `PATH`, or `program` itself when it is an absolute path to an executable.

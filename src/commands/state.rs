@@ -45,7 +45,8 @@ pub(super) fn init(door: &mut Door<'_>) -> Result<()> {
             made.push(dir.display().to_string());
         }
     }
-    door.cx.store()?;
+    // What cannot be written is not ready.
+    door.cx.store()?.try_writing()?;
     if fresh {
         made.push(home.db().display().to_string());
     }

@@ -20,6 +20,9 @@ use serde::Serialize;
 /// How often it is done at the most when nobody asks for it, in milliseconds.
 const EVERY_MS: i64 = 6 * 60 * 60 * 1000;
 
+/// Longer than this, in milliseconds, nobody leaves it undone: the clock has been set wrong, or the machine was off.
+const JUMP_MS: i64 = 90 * 24 * 60 * 60 * 1000;
+
 /// How soon it may be done again because a log has grown, in milliseconds.
 const LOG_EVERY_MS: i64 = 60 * 1000;
 
@@ -127,7 +130,13 @@ pub fn preview(cx: &Context, store: &mut Store, wish: Wish) -> Result<Report> {
 /// Does it because it is due: all of it when it was not done for long, and nobody else has just begun; else only what has grown too large.
 /// What fails is logged: it comes round again.
 pub fn by_itself(cx: &Context, store: &mut Store) {
+    let jumped = store.read(last).ok().flatten().is_some_and(jumped);
     let begun = begin(cx, store, true);
+    if jumped && begun.is_ok() {
+        // By such a clock everything is old: it counts when it still says so the next time.
+        tracing::warn!("what is old is not removed yet: the clock has jumped");
+        return;
+    }
     let done = match begun {
         Ok(true) => run(cx, store, Wish::default(), "conductor").map(drop),
         Ok(false) => make_room(cx, store),
@@ -225,6 +234,10 @@ fn last(tx: &Tx<'_>) -> std::result::Result<Option<Last>, Error> {
 /// Milliseconds since the time `at`, none when that lies ahead: the clock was set back.
 fn age(at: i64, now: Timestamp) -> Option<i64> {
     Some(now.as_millisecond() - at).filter(|age| *age >= 0)
+}
+
+fn jumped(last: Last) -> bool {
+    age(last.done, clock::now()).is_some_and(|age| age > JUMP_MS)
 }
 
 fn long_ago(at: i64, now: Timestamp) -> bool {

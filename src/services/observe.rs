@@ -67,7 +67,8 @@ pub fn hook(
     };
     let mut session = match Session::open(home, claimed.as_deref()) {
         Ok(Some(session)) => session,
-        Ok(None) if claimed.is_none() || !decides => return 0,
+        Ok(None) if !decides => return 0,
+        Ok(None) if claimed.is_none() && (can_tell(home) || !in_pane_of_ours()) => return 0,
         Ok(None) => return answer(output, &deny("no live terminal matches this process")),
         Err(error) => {
             tracing::warn!(%error, "open the state in a hook");
@@ -112,6 +113,11 @@ pub fn hook(
     let code = session.event(dialect, &incoming, output);
     session.store.leave();
     code
+}
+
+/// Whether state and kernel say whose process this is, even if it is nobody's.
+fn can_tell(home: &Home) -> bool {
+    home.db().exists() && Identity::own().is_some()
 }
 
 /// Whether tmux says that the pane of this process is a terminal's: asked only where the state cannot be used, of an agent whose environment

@@ -16,7 +16,7 @@ use crate::error::{Failure, Result};
 use crate::failpoint;
 use crate::fsx;
 use crate::profiles::config::Limits;
-use crate::store::{Budget, DueKind, Durability, NewMessage, Store, Tx};
+use crate::store::{Budget, DueKind, Durability, Error, NewMessage, Store, Tx};
 use std::time::Duration;
 
 /// How long a message may wait when nothing else is said: a day.
@@ -163,9 +163,18 @@ pub fn send_as(cx: &Context, store: &mut Store, sender: Sender, order: &Order) -
     };
     after_attempt(cx, store, &message.receiver, tried);
     failpoint::hit("send.delivered");
-    disk.wait()?;
+    disk.wait().map_err(|error| unsure(&error, &message))?;
     let now = store.read(|tx| tx.message(message.id)).ok().flatten();
     Ok(now.unwrap_or(message))
+}
+
+/// The error for a message that was stored, and may be with its receiver, when the disk does not say that it is durable.
+fn unsure(error: &Error, message: &Message) -> Failure {
+    let id = message.id;
+    Failure::state(format!(
+        "message {id} is stored, and the disk does not confirm it: {error}"
+    ))
+    .hint(format!("do not send it again: `conductor-hook inbox show {id}` says what becomes of it; only a loss of power may take it"))
 }
 
 /// Stores a message inside a transaction. With `limits` the brakes are tested; what the product itself sends for an agent (a task, an
@@ -273,7 +282,7 @@ fn after_attempt(cx: &Context, store: &mut Store, receiver: &TerminalId, tried: 
     };
     tracing::warn!(%failure, terminal = %receiver, "deliver a message");
     let mut aftermath = Aftermath::default();
-    let again: std::result::Result<(), crate::store::Error> =
+    let again: std::result::Result<(), Error> =
         store.write(Durability::Process, Budget::Call, |tx| {
             let now = clock::now();
             let Some(terminal) = tx.terminal(receiver)? else {
@@ -334,7 +343,7 @@ pub fn cancel(cx: &Context, store: &mut Store, id: MessageId) -> Result<Message>
                 serde_json::json!({}),
             )?;
         }
-        Ok::<_, crate::store::Error>(done)
+        Ok::<_, Error>(done)
     })?;
     if !done {
         return Err(Failure::refused(format!(

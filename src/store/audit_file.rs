@@ -315,7 +315,26 @@ fn scan(path: &Path, recorded: Exported, page: &[Stored]) -> io::Result<Foreign>
         }
     }
     foreign.sha256 = fsx::hex(&hasher.finalize());
+    if foreign.lines > 0 && has_holes(path, ours, page, foreign.lines + foreign.torn)? {
+        foreign.torn += foreign.lines;
+        foreign.lines = 0;
+    }
     Ok(foreign)
+}
+
+/// Whether the last `length` bytes are those of the next entries with zeros in them: what a loss of power leaves of blocks that were not
+/// written yet. No entry holds a zero.
+fn has_holes(path: &Path, ours: Exported, page: &[Stored], length: u64) -> io::Result<bool> {
+    let next = page.iter().filter(|row| row.entry.seq > ours.seq);
+    let due = next.fold(String::new(), |text, row| text + &row.line() + "\n");
+    if length > due.len() as u64 {
+        return Ok(false);
+    }
+    let there = tail(path, ours.bytes, due.len())?;
+    let pairs = there.iter().zip(due.as_bytes());
+    Ok(pairs
+        .into_iter()
+        .all(|(there, due)| *there == 0 || there == due))
 }
 
 #[cfg(test)]

@@ -207,6 +207,34 @@ fn the_start_of_a_foreign_line_goes_into_an_entry() {
 }
 
 #[test]
+fn a_line_with_holes_is_what_a_loss_of_power_leaves() {
+    for holes in [0..200, 100..101, 10..4_000] {
+        let mut world = world();
+        world.say("one");
+        world.say_and_die("two");
+        let start = world.file().len();
+        let mut bytes = world.chain();
+        let holes = holes.start..holes.end.min(bytes.len() - start - 1);
+        bytes[start..][holes].fill(0);
+        world.put(&bytes);
+        world.export();
+        world.sound();
+        assert_eq!(world.last_action(), "audit.recovered");
+    }
+    // With anything else in it, it is somebody's.
+    let mut world = world();
+    world.say("one");
+    world.say_and_die("two");
+    let mut bytes = world.chain();
+    let last = bytes.len() - 20;
+    bytes[last] = b'x';
+    bytes[last - 30] = 0;
+    world.put(&bytes);
+    world.export();
+    assert!(!world.check().ok);
+}
+
+#[test]
 fn foreign_lines_stay_and_are_found_for_ever() {
     let mut world = world();
     world.say("one");

@@ -5,6 +5,7 @@
 
 use super::error::Error;
 use super::lock::WriterLock;
+use super::room::is_there;
 use super::{audit_file, migrations, spool};
 use crate::clock;
 use crate::domain::audit::Stored;
@@ -65,10 +66,10 @@ pub enum Durability {
 /// The open database of one state directory.
 #[derive(Debug)]
 pub struct Store {
-    connection: Connection,
+    pub(super) connection: Connection,
     home: Home,
     /// What commits survive as the connection is set now.
-    level: Option<Durability>,
+    pub(super) level: Option<Durability>,
     /// How long a status event waits for the lock.
     status_wait: Option<fn(&Home) -> Duration>,
 }
@@ -120,7 +121,7 @@ impl Syncing {
 impl Store {
     /// Opens the state, creating directory and database where they are missing.
     pub fn open_or_create(home: &Home) -> Result<Self, Error> {
-        if !home.db().exists() {
+        if !is_there(home)? {
             for dir in [
                 home.root().to_path_buf(),
                 home.db_dir(),
@@ -140,7 +141,7 @@ impl Store {
 
     /// Opens existing state; [`Error::Missing`] when there is none.
     pub fn open(home: &Home) -> Result<Self, Error> {
-        if !home.db().exists() {
+        if !is_there(home)? {
             return Err(Error::Missing(home.root().to_path_buf()));
         }
         fsx::check_private_dir(home.root())
@@ -150,7 +151,7 @@ impl Store {
 
     /// Opens existing state to look at it only: a damaged database stays where it is.
     pub fn open_to_look(home: &Home) -> Result<Self, Error> {
-        if !home.db().exists() {
+        if !is_there(home)? {
             return Err(Error::Missing(home.root().to_path_buf()));
         }
         Ok(Self::connect(home, false)?.0)
@@ -292,7 +293,7 @@ impl Store {
             tracing::debug!(%error, "checkpoint");
         }
         self.set_level(durability)?;
-        let value = {
+        let (value, audited, drained, committed) = {
             let inner = self
                 .connection
                 .transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)
@@ -302,13 +303,13 @@ impl Store {
             let value = body(&tx)?;
             failpoint::fail("db.before_commit").map_err(Error::io("store"))?;
             let audited = tx.audited.take();
-            tx.inner.commit().map_err(Error::from)?;
-            failpoint::hit("db.committed");
-            drained.forget();
-            (value, audited)
+            (value, audited, drained, tx.inner.commit())
         };
+        committed.map_err(|error| self.undo(error))?;
+        failpoint::hit("db.committed");
+        drained.forget();
         drop(lock);
-        Ok(value)
+        Ok((value, audited))
     }
 
     fn set_level(&mut self, durability: Durability) -> Result<(), Error> {

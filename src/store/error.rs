@@ -34,6 +34,9 @@ pub enum Error {
         /// What the system said.
         source: std::io::Error,
     },
+    /// The disk failed at the very end of a transaction, and what was written could not be taken back.
+    #[error("the disk failed while it was being stored, and nobody can say whether it was: {0}")]
+    Unsure(rusqlite::Error),
     /// `SQLite` refused.
     #[error(transparent)]
     Sqlite(#[from] rusqlite::Error),
@@ -67,6 +70,7 @@ impl From<Error> for Failure {
                 Self::state(text).hint("nothing was deleted; the next call starts with an empty database")
             }
             Error::Missing(_) => Self::not_found(text).hint("run `conductor-hook init`"),
+            Error::Unsure(_) => Self::state(text).hint("see to the disk, then look before you try again"),
             Error::Io { source, .. } => {
                 let failure = Self::state(text);
                 match source.kind() {
@@ -80,10 +84,13 @@ impl From<Error> for Failure {
             Error::Sqlite(error) => {
                 let failure = Self::state(format!("database: {text}"));
                 match error.sqlite_error_code() {
+                    Some(rusqlite::ErrorCode::SystemIoFailure) => failure.hint("see to the disk; nothing was stored"),
                     Some(rusqlite::ErrorCode::DiskFull) => failure.hint("free some space; nothing was stored"),
                     Some(rusqlite::ErrorCode::ReadOnly | rusqlite::ErrorCode::CannotOpen) => {
                         failure.hint("make the state directory writable, or set CONDUCTOR_HOME")
                     }
+                    Some(rusqlite::ErrorCode::DatabaseCorrupt | rusqlite::ErrorCode::NotADatabase) => failure
+                        .hint("`conductor-hook doctor` says what is damaged; nothing was changed"),
                     _ => failure,
                 }
             }

@@ -23,6 +23,7 @@ mod migrations;
 mod notes;
 mod proofs;
 mod retention;
+mod room;
 mod runs;
 mod spool;
 mod terminals;

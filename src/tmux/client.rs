@@ -10,10 +10,14 @@ use crate::proc;
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::thread::JoinHandle;
 use std::time::Duration;
 
 /// How long one command list may take.
 const LIMIT: Duration = Duration::from_secs(10);
+
+/// Most of what the program says that is read, in bytes: a pane's whole history is a few of them.
+const MAX_SAID: u64 = 256 * 1024 * 1024;
 
 /// A tmux server, by its socket.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -73,6 +77,9 @@ impl Tmux {
                 list.bytes()
             )));
         }
+        if nix::sys::socket::UnixAddr::new(&self.socket).is_err() {
+            return Err(Error::LongSocket(self.socket.display().to_string()));
+        }
         // A new pane gets the environment of the client that makes it, and a new session may need a new server: both are the program's.
         let program_only =
             || paths::env(paths::name::TMUX_CLIENT).is_some_and(|who| who == "program");
@@ -88,6 +95,10 @@ impl Tmux {
                 Err(WireError::NoServer(_)) => {
                     return Err(Error::NoServer(self.socket.display().to_string()));
                 }
+                Err(WireError::Foreign(uid)) => {
+                    let socket = self.socket.display().to_string();
+                    return Err(Error::Foreign { socket, uid });
+                }
                 Err(error) if error.may_have_run() && error.stdout().is_empty() => {
                     return Err(Error::Run(error.to_string()));
                 }
@@ -102,23 +113,28 @@ impl Tmux {
                 Err(error) => tracing::debug!(%error, "tmux by its program"),
             }
         }
-        let program = paths::find_program("tmux", None).ok_or(Error::Missing)?;
+        let own = self.program_of_server()?;
+        let program = match (paths::find_program("tmux", None), &own) {
+            (Some(found), Some(own)) if list.creates() && is_no_tmux(&found, own) => own.clone(),
+            (Some(found), _) => found,
+            (None, Some(own)) => own.clone(),
+            (None, None) => return Err(Error::Missing),
+        };
         let answer = self.exec(&program, list, stdin)?;
         // An old client against a newer server fails so; the server's own program always fits it.
         if !answer.ok
             && answer.err.contains("server exited unexpectedly")
-            && let Some(own) = self.program_of_server(&program)
+            && let Some(own) = own.filter(|own| differ(&program, own))
         {
             return self.exec(&own, list, stdin);
         }
         Ok(answer)
     }
 
-    /// The program of the server, where it is another one than `tried`.
-    pub(super) fn program_of_server(&self, tried: &Path) -> Option<PathBuf> {
+    /// The program that the running server was started from; `None` when none runs, or it has been replaced since.
+    pub(super) fn program_of_server(&self) -> Result<Option<PathBuf>, Error> {
         let pid = super::server::peer_pid(&self.socket)?;
-        let own = proc::program_of(pid).ok()?;
-        (std::fs::canonicalize(tried).ok()? != own).then_some(own)
+        Ok(pid.and_then(|pid| proc::program_of(pid).ok()))
     }
 
     fn exec(
@@ -160,14 +176,8 @@ impl Tmux {
                     let _ = pipe.write_all(&bytes);
                 })
             });
-        let out = child
-            .stdout
-            .take()
-            .map(|pipe| std::thread::spawn(move || read_all(pipe)));
-        let err = child.stderr.take().map(read_all).unwrap_or_default();
-        let out = out
-            .and_then(|reader| reader.join().ok())
-            .unwrap_or_default();
+        let out = child.stdout.take().map(read_beside);
+        let err = child.stderr.take().map(read_beside);
         let deadline = Deadline::after(LIMIT);
         let status = loop {
             match child.try_wait().map_err(|e| Error::Run(e.to_string()))? {
@@ -186,10 +196,12 @@ impl Tmux {
         if let Some(writer) = writer {
             let _ = writer.join();
         }
+        let said =
+            |reader: Option<JoinHandle<String>>| reader.and_then(|reader| reader.join().ok());
         Ok(Answer {
             ok: status.success(),
-            out,
-            err,
+            out: said(out).unwrap_or_default(),
+            err: said(err).unwrap_or_default(),
         })
     }
 
@@ -277,10 +289,23 @@ impl Tmux {
     }
 }
 
-fn read_all(mut pipe: impl Read) -> String {
-    let mut bytes = Vec::new();
-    let _ = pipe.read_to_end(&mut bytes);
-    String::from_utf8_lossy(&bytes).into_owned()
+/// Whether two paths are not those of one program.
+fn differ(program: &Path, own: &Path) -> bool {
+    std::fs::canonicalize(program).is_ok_and(|program| program != own)
+}
+
+/// Whether what is called tmux along `PATH`, and is not the server's own program, is none.
+fn is_no_tmux(found: &Path, own: &Path) -> bool {
+    differ(found, own) && matches!(Tmux::program_version(), Err(Error::NotTmux { .. }))
+}
+
+/// Reads `pipe` in another thread, so that the time limit holds whoever keeps it open.
+fn read_beside(pipe: impl Read + Send + 'static) -> JoinHandle<String> {
+    std::thread::spawn(move || {
+        let mut bytes = Vec::new();
+        let _ = pipe.take(MAX_SAID).read_to_end(&mut bytes);
+        String::from_utf8_lossy(&bytes).into_owned()
+    })
 }
 
 fn refusal(socket: &Path, answer: &Answer) -> Error {

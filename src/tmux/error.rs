@@ -11,6 +11,25 @@ pub enum Error {
     /// No server listens at the socket.
     #[error("no tmux server at {0}")]
     NoServer(String),
+    /// No socket can have this path.
+    #[error("the tmux socket's path is too long: {0}")]
+    LongSocket(String),
+    /// Whoever listens at the socket is another user: what it says could be anything.
+    #[error("the tmux server at {socket} belongs to another user (uid {uid})")]
+    Foreign {
+        /// The socket.
+        socket: String,
+        /// Who listens there.
+        uid: u32,
+    },
+    /// The first program of that name along `PATH` is no tmux.
+    #[error("{program} is no tmux: {why}")]
+    NotTmux {
+        /// The program.
+        program: String,
+        /// What it did when it was asked for its version.
+        why: String,
+    },
     /// The server is older than what we need.
     #[error(
         "tmux {found} is too old: {} is the oldest that works",
@@ -45,6 +64,12 @@ impl From<Error> for Failure {
             }
             Error::NoServer(_) => Self::new(Kind::TmuxUnavailable, text)
                 .hint("start tmux, or name its socket with -S PATH or -L NAME"),
+            Error::LongSocket(_) => Self::new(Kind::TmuxUnavailable, text)
+                .hint("name a socket with a path of at most 107 bytes: -S PATH, or TMUX_TMPDIR"),
+            Error::Foreign { .. } => Self::new(Kind::TmuxUnavailable, text)
+                .hint("name a server of your own with -S PATH or -L NAME; it decides what agents see and where their texts go"),
+            Error::NotTmux { .. } => Self::new(Kind::TmuxUnavailable, text)
+                .hint("put tmux 3.2 or newer before it in PATH"),
             Error::TooOld { .. } => {
                 Self::new(Kind::TmuxUnavailable, text).hint("update tmux and restart its server")
             }

@@ -394,6 +394,19 @@ mod tests {
         }
     }
 
+    #[test]
+    fn whose_pane_it_is_and_what_is_open_in_it_is_tested_in_the_server() {
+        let tests = all(&target().standing());
+        for condition in [
+            "#{==:#{@conductor_id},0123abcd}",
+            "#{==:#{pane_pid},42}",
+            "#{==:#{@conductor_dialog},}",
+            "#{==:#{pane_dead}#{pane_in_mode}#{pane_input_off}#{pane_synchronized},0000}",
+        ] {
+            assert!(tests.contains(condition), "{condition} is not in {tests}");
+        }
+    }
+
     fn outcome(report: &str) -> Option<Outcome> {
         reason(&target(), 5, report)
     }

@@ -47,10 +47,11 @@ impl Tmux {
 
     /// A tmux client of our own that runs `list` and waits as long as that takes; it keeps the variables that tell which pane this process is in.
     pub(super) fn own_client(&self, list: &CommandList) -> Result<Command, Error> {
-        let found = paths::find_program("tmux", None).ok_or(Error::Missing)?;
         // An old client against a newer server fails; the server's own program always fits it.
-        let own = self.program_of_server(&found);
-        let program = own.filter(|own| own.is_file()).unwrap_or(found);
+        let own = self.program_of_server()?.filter(|own| own.is_file());
+        let program = own
+            .or_else(|| paths::find_program("tmux", None))
+            .ok_or(Error::Missing)?;
         let mut command = proc::command(program);
         command.arg("-u").arg("-S").arg(self.socket());
         command.args(list.argv()).stdin(Stdio::null());

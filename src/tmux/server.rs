@@ -5,9 +5,15 @@ use super::error::Error;
 use crate::domain::terminal::Server;
 use crate::error::{Failure, Result};
 use crate::paths;
+use nix::sys::socket::{getsockopt, sockopt};
 use std::fmt;
+use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// How long a program may take to say its version.
+const VERSION_LIMIT: Duration = Duration::from_secs(5);
 
 /// A tmux version: `3.3a`, `next-3.8`, `openbsd-7.5`, `master`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -100,12 +106,24 @@ fn socket_directory() -> PathBuf {
     base.join(format!("tmux-{}", nix::unistd::getuid()))
 }
 
-/// The process that listens at `socket`.
-pub(super) fn peer_pid(socket: &Path) -> Option<i32> {
-    let stream = UnixStream::connect(socket).ok()?;
-    let credentials =
-        nix::sys::socket::getsockopt(&stream, nix::sys::socket::sockopt::PeerCredentials).ok()?;
-    Some(credentials.pid())
+/// Who listens at the other end of a connected socket, when it is not this user; nobody where the kernel does not say.
+pub(super) fn foreign(connected: &impl AsFd) -> Option<u32> {
+    let peer = getsockopt(connected, sockopt::PeerCredentials).map_or(u32::MAX, |c| c.uid());
+    (peer != nix::unistd::geteuid().as_raw()).then_some(peer)
+}
+
+/// The process that listens at `socket`; `None` when there is none, [`Error::Foreign`] when it is another user's.
+pub(super) fn peer_pid(socket: &Path) -> std::result::Result<Option<i32>, Error> {
+    let Ok(stream) = UnixStream::connect(socket) else {
+        return Ok(None);
+    };
+    if let Some(uid) = foreign(&stream) {
+        let socket = socket.display().to_string();
+        return Err(Error::Foreign { socket, uid });
+    }
+    Ok(getsockopt(&stream, sockopt::PeerCredentials)
+        .ok()
+        .map(|credentials| credentials.pid()))
 }
 
 impl Tmux {
@@ -149,11 +167,20 @@ impl Tmux {
     /// The version of the tmux program along `PATH`, for when no server runs yet.
     pub fn program_version() -> std::result::Result<Version, Error> {
         let program = paths::find_program("tmux", None).ok_or(Error::Missing)?;
-        let output = crate::proc::command(program)
-            .arg("-V")
-            .output()
-            .map_err(|e| Error::Run(format!("tmux -V: {e}")))?;
-        let version = Version::parse(&String::from_utf8_lossy(&output.stdout));
+        let not_tmux = |why: String| Error::NotTmux {
+            program: program.display().to_string(),
+            why,
+        };
+        let mut asked = crate::proc::command(&program);
+        asked.arg("-V");
+        let said = crate::proc::run_limited(asked, VERSION_LIMIT)
+            .map_err(|failure| not_tmux(failure.message().to_owned()))?;
+        let first = said.lines().next().unwrap_or_default();
+        if !first.starts_with("tmux ") {
+            let said = crate::domain::text::one_line(first);
+            return Err(not_tmux(format!("`-V` says {said:?}")));
+        }
+        let version = Version::parse(first);
         if version.works() {
             Ok(version)
         } else {

@@ -56,6 +56,9 @@ pub enum WireError {
     /// The socket is missing, or nobody listens on it. Nothing was sent.
     #[error("no tmux server: {0}")]
     NoServer(io::Error),
+    /// Whoever listens on it is another user. Nothing was sent.
+    #[error("the tmux server belongs to another user (uid {0})")]
+    Foreign(u32),
     /// The command list does not fit into one message. Nothing was sent, and the tmux binary has the same limit.
     #[error("the command list takes {0} bytes, tmux takes at most {MAX_COMMAND}")]
     TooLong(usize),
@@ -101,7 +104,7 @@ impl WireError {
     /// Whether a command of the list may have run. If not, the list can be given to the tmux binary instead.
     pub const fn may_have_run(&self) -> bool {
         match self {
-            Self::NoServer(_) | Self::TooLong(_) | Self::Unsupported(_) => false,
+            Self::NoServer(_) | Self::Foreign(_) | Self::TooLong(_) | Self::Unsupported(_) => false,
             Self::TimedOut { sent, .. } => *sent,
             Self::Lost { .. } => true,
         }
@@ -110,7 +113,7 @@ impl WireError {
     /// What the commands had printed before the failure.
     pub fn stdout(&self) -> &[u8] {
         match self {
-            Self::NoServer(_) | Self::TooLong(_) | Self::Unsupported(_) => &[],
+            Self::NoServer(_) | Self::Foreign(_) | Self::TooLong(_) | Self::Unsupported(_) => &[],
             Self::TimedOut { stdout, .. } | Self::Lost { stdout, .. } => stdout,
         }
     }
@@ -207,7 +210,12 @@ fn open(path: &Path, deadline: Deadline) -> Result<OwnedFd, WireError> {
     .map_err(|errno| WireError::Unsupported(format!("socket: {errno}")))?;
     loop {
         match connect(socket.as_raw_fd(), &address) {
-            Ok(()) | Err(Errno::EISCONN) => return Ok(socket),
+            Ok(()) | Err(Errno::EISCONN) => {
+                return match super::server::foreign(&socket) {
+                    Some(uid) => Err(WireError::Foreign(uid)),
+                    None => Ok(socket),
+                };
+            }
             Err(Errno::EINTR) => {}
             Err(Errno::EAGAIN) => match deadline.left() {
                 Some(left) => std::thread::sleep(left.min(BACKLOG_PAUSE)),

@@ -227,10 +227,10 @@ fn all_there(world: &World, id: &str, lines: usize) {
 }
 
 /// A small disk of its own for the state, where the machine lets us.
-struct SmallDisk<'a>(&'a World);
+pub(crate) struct SmallDisk<'a>(&'a World);
 
 impl<'a> SmallDisk<'a> {
-    fn mount(world: &'a World) -> Option<Self> {
+    pub(crate) fn mount(world: &'a World) -> Option<Self> {
         fs::create_dir_all(world.home()).unwrap();
         let mounted = Command::new("mount")
             .args(["-t", "tmpfs", "-o", "size=4m,mode=700", "tmpfs"])
@@ -336,7 +336,8 @@ fn a_clean_up_that_is_killed_is_done_by_the_next_one() {
     later(&world, 20, &["clean"]).ok();
     world.run(["inbox", "show", &message]).fails(3);
     // And one that its timer began.
-    set_cleaned(&world, "1000 1000 16777216");
+    let week_ago = jiff::Timestamp::now().as_millisecond() - 7 * DAY_MS;
+    set_cleaned(&world, &format!("{week_ago} {week_ago} 16777216"));
     let file = world.at("failpoint");
     world.tmux([
         "set-environment",

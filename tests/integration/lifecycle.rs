@@ -63,7 +63,7 @@ fn mode(path: &Path) -> u32 {
 }
 
 /// Every path below `dir` that others than the owner may use.
-fn open_to_others(dir: &Path) -> Vec<String> {
+pub(crate) fn open_to_others(dir: &Path) -> Vec<String> {
     let mut found = Vec::new();
     let mut rest = vec![dir.to_path_buf()];
     while let Some(path) = rest.pop() {

@@ -19,6 +19,8 @@ mod delivery;
 mod ends;
 mod errors;
 mod failpoints;
+mod fault_campaign;
+mod faults;
 mod flow_faults;
 mod flows;
 mod guests;
@@ -41,6 +43,7 @@ mod recovery;
 mod resurrect;
 #[path = "../mcp/schema.rs"]
 mod schema;
+mod secrets;
 mod soak;
 mod storm;
 #[path = "../support/mod.rs"]

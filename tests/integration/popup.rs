@@ -14,7 +14,11 @@ pub(crate) struct Seat {
 
 impl Seat {
     pub(crate) fn new() -> Self {
-        let world = World::new();
+        Self::at(World::new())
+    }
+
+    /// As [`Self::new`], at a world whose server runs.
+    pub(crate) fn at(world: World) -> Self {
         world.run(["init"]).ok();
         world.run(["plugin", "load"]).ok();
         let id = world.agent();
@@ -132,7 +136,7 @@ impl Seat {
         code.try_into().unwrap()
     }
 
-    fn is_closed(&self) {
+    pub(crate) fn is_closed(&self) {
         eventually("the popup is closed", || {
             let open = self
                 .world

@@ -68,7 +68,7 @@ impl World {
             id,
             &format!(
                 "RUN sh {0}/script >{0}/out 2>{0}/err; echo $? >{0}/code",
-                base.path().display()
+                quote(&base.path().to_string_lossy())
             ),
         );
         eventually("the command is over", || {

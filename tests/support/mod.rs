@@ -64,7 +64,12 @@ pub(crate) struct Team {
 /// A temporary HOME with a private tmux server.
 pub(crate) struct World {
     dir: TempDir,
+    /// Where everything is: the directory, or one in it with a name of its own.
+    base: PathBuf,
+    socket: PathBuf,
     path: OsString,
+    /// What else is set for every process, and the mask of file modes.
+    surroundings: Option<(String, String, u32)>,
 }
 
 impl World {
@@ -77,14 +82,20 @@ impl World {
 
     /// A world whose tmux server does not run yet.
     pub(crate) fn without_tmux_server() -> Self {
+        Self::inside("")
+    }
+
+    /// As [`Self::without_tmux_server`], all of it in a directory `name`, if that is not empty.
+    pub(crate) fn inside(name: &str) -> Self {
         let dir = tempfile::Builder::new()
             .prefix("conductor-")
             .tempdir()
             .unwrap();
+        let base = dir.path().join(name);
         for name in ["user", "tmux", "project", "bin"] {
-            fs::create_dir(dir.path().join(name)).unwrap();
+            fs::create_dir_all(base.join(name)).unwrap();
         }
-        let bin = dir.path().join("bin");
+        let bin = base.join("bin");
         if let Some(tmux) = std::env::var_os("CONDUCTOR_TEST_TMUX") {
             std::os::unix::fs::symlink(tmux, bin.join("tmux")).unwrap();
         }
@@ -95,7 +106,14 @@ impl World {
             Path::new("/bin"),
         ])
         .unwrap();
-        Self { dir, path }
+        let socket = base.join("tmux.sock");
+        Self {
+            dir,
+            base,
+            socket,
+            path,
+            surroundings: None,
+        }
     }
 
     /// Starts the tmux server, with the default options whatever the machine's configuration says.
@@ -117,7 +135,7 @@ impl World {
 
     /// A path in the world.
     pub(crate) fn at(&self, name: &str) -> PathBuf {
-        self.dir.path().join(name)
+        self.base.join(name)
     }
 
     /// The state directory.
@@ -127,7 +145,18 @@ impl World {
 
     /// The tmux server's socket.
     pub(crate) fn socket(&self) -> PathBuf {
-        self.at("tmux.sock")
+        self.socket.clone()
+    }
+
+    /// The same world with its server elsewhere.
+    pub(crate) fn with_socket(mut self, socket: PathBuf) -> Self {
+        self.socket = socket;
+        self
+    }
+
+    /// From now on every process gets this variable and this mask of file modes.
+    pub(crate) fn surround(&mut self, (name, value): (&str, &str), mask: u32) {
+        self.surroundings = Some((name.to_owned(), value.to_owned(), mask));
     }
 
     /// Writes a file into the world; directories are made.
@@ -148,7 +177,15 @@ impl World {
 
     /// A command with the surroundings of this world and nothing of the machine's.
     pub(crate) fn command(&self, program: impl AsRef<OsStr>) -> Command {
-        let mut command = Command::new(program);
+        let mut command = match &self.surroundings {
+            Some((_, _, mask)) => {
+                let mut shell = Command::new("/bin/sh");
+                let run = format!("umask {mask:o}; exec \"$0\" \"$@\"");
+                shell.args(["-c", &run]).arg(program);
+                shell
+            }
+            None => Command::new(program),
+        };
         command
             .env_clear()
             .env("HOME", self.at("user"))
@@ -159,6 +196,9 @@ impl World {
             .env("TERM", "xterm-256color")
             .env(MARK, self.dir.path())
             .current_dir(self.at("project"));
+        if let Some((name, value, _)) = &self.surroundings {
+            command.env(name, value);
+        }
         command
     }
 
@@ -239,9 +279,9 @@ impl World {
         let text = format!(
             "cd {project}\n({command}) >{out} 2>{err}\necho $? >{code}.new\nmv {code}.new {code}",
             project = quote(&self.at("project").to_string_lossy()),
-            out = file("out").display(),
-            err = file("err").display(),
-            code = file("code").display(),
+            out = quote(&file("out").to_string_lossy()),
+            err = quote(&file("err").to_string_lossy()),
+            code = quote(&file("code").to_string_lossy()),
         );
         let script = file("script");
         fs::write(&script, text).unwrap();

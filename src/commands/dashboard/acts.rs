@@ -38,11 +38,7 @@ impl Seat<'_, '_> {
 
     /// Says what failed, where the person looks.
     pub(super) fn complain(&mut self, failure: &Failure) {
-        let hint = failure.hints().first();
-        let text = hint.map_or_else(
-            || failure.message().to_owned(),
-            |hint| format!("{}: {hint}", failure.message()),
-        );
+        let text = failure.line();
         match self.model.reading() {
             Some(request) => request.say(text),
             None => self.model.say(text),

@@ -165,7 +165,7 @@ fn decide(
             Ok(true)
         }
         Err(failure) => {
-            model.say(failure.message());
+            model.say(failure.line());
             if let Some(approval) = store.read(|tx| tx.approval(answer.id))? {
                 model.refresh(&approval);
             }

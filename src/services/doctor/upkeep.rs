@@ -1,4 +1,4 @@
-//! Whether the state directory is kept in order: modes, what is old, logs that nobody writes to any more, events that wait.
+//! Whether the state directory is kept in order: room, modes, what is old, logs that nobody writes to any more, events that wait.
 
 use super::{Finding, Level, bad, ok};
 use crate::error::Result;
@@ -34,11 +34,29 @@ pub(super) fn private_paths(home: &Home) -> Vec<PathBuf> {
 /// All that is to be said about it.
 pub(super) fn examine(cx: &Context, store: &mut Store) -> Result<Vec<Finding>> {
     Ok(vec![
+        room(store),
         modes(&cx.home),
         spool(&cx.home),
         logging(cx, store)?,
         old(cx, store),
     ])
+}
+
+/// Whether anything can be stored.
+fn room(store: &Store) -> Finding {
+    match store.try_writing() {
+        Ok(()) => ok("room", "the state directory can be written"),
+        Err(error) => {
+            let failure = crate::error::Failure::from(error);
+            bad(
+                Level::Broken,
+                "room",
+                failure.message(),
+                "no message is accepted, and every call that needs a person is denied",
+                failure.hints().join("; "),
+            )
+        }
+    }
 }
 
 fn modes(home: &Home) -> Finding {
