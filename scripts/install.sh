@@ -194,14 +194,17 @@ esac
 found=$("$built" --version) || die "$built does not run on this machine; nothing was replaced"
 [ "$way" != release ] || [ "${found##* }" = "$version" ] ||
   die "the release says that it is ${found##* }, not $version; nothing was replaced"
-if [ "$way" = rollback ]; then
+installed=''
+if [ -x "$main/conductor-hook" ]; then installed=$("$main/conductor-hook" --version 2>/dev/null) || installed=''; fi
+# A newer program than the installed one is not asked: it would move the state on before it is in its place.
+if [ "$way" = rollback ] || [ -z "$installed" ] || ! at_least "${found##* }" "${installed##* }"; then
   # A newer program may have moved the state on; the older one refuses it with exit code 7, and reads nothing then.
   code=0
   "$built" audit list --limit 1 >/dev/null 2>&1 || code=$?
   [ "$code" != 7 ] || die "${found##* } cannot read the state that the newer version has written; nothing was replaced" \
     "stay, or go back to a copy of the state directory that is as old"
-  say "Going back to ${found##* }"
 fi
+[ "$way" != rollback ] || say "Going back to ${found##* }"
 
 [ -z "$plugin_writable" ] || install_into "$root/bin"
 # Newer than its source, where it was built from it: demo.sh looks at that.

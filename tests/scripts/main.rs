@@ -187,6 +187,26 @@ fn an_upgrade_is_one_step_and_can_be_taken_back_once() {
 }
 
 #[test]
+fn an_older_release_looks_at_the_state_first() {
+    let place = Place::new();
+    for version in [VERSION, "0.2.0"] {
+        place.release(version);
+    }
+    place.write("newer-state", "");
+    let older = format!("--release={VERSION}");
+    let unreadable = "cannot read the state that the newer version has written";
+    let said = place.run("install.sh", &[&older]).refused();
+    assert!(said.contains(unreadable), "nothing is installed: {said}");
+    place.run("install.sh", &["--release=0.2.0"]).done();
+    let said = place.run("install.sh", &[&older]).refused();
+    assert!(said.contains(unreadable), "{said}");
+    assert_eq!(place.version("plugin/bin/conductor-hook"), "0.2.0");
+    std::fs::remove_file(place.path("newer-state")).unwrap();
+    place.run("install.sh", &[&older]).done();
+    assert_eq!(place.version("plugin/bin/conductor-hook"), VERSION);
+}
+
+#[test]
 fn a_plugin_that_cannot_be_written_installs_into_a_prefix() {
     let place = Place::new();
     place.release(VERSION);
