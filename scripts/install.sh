@@ -123,6 +123,16 @@ install_into() {
   link_in "$1"
 }
 
+# foreign_binary PREFIX: whether it has a conductor-hook that no installation from here wrote, and that is another one than ours.
+foreign_binary() {
+  list=$1/share/agent-conductor/installed
+  if [ -e "$1/bin/conductor-hook" ] || [ -L "$1/bin/conductor-hook" ]; then
+    ! recorded "$1/bin/conductor-hook" && ! cmp -s -- "$built" "$1/bin/conductor-hook"
+  else
+    return 1
+  fi
+}
+
 # install_prefix: bin and share, and the list of what was installed, by which uninstall.sh takes out exactly that.
 install_prefix() {
   list=$prefix/share/agent-conductor/installed
@@ -154,7 +164,7 @@ record() {
 
 # Whether an earlier installation wrote the file, and nobody has changed it since.
 recorded() {
-  [ -f "$list" ] && grep -qxF -- "$(cksum <"$1" | tr ' ' '-') $1" "$list"
+  [ -f "$1" ] && [ -f "$list" ] && grep -qxF -- "$(cksum <"$1" | tr ' ' '-') $1" "$list"
 }
 
 # What an earlier version installed and this one has not.
@@ -205,15 +215,23 @@ if [ "$way" = rollback ] || [ -z "$installed" ] || ! at_least "${found##* }" "${
     "stay, or go back to a copy of the state directory that is as old"
 fi
 [ "$way" != rollback ] || say "Going back to ${found##* }"
+if [ -n "$prefix" ] && foreign_binary "$prefix"; then
+  die "$prefix/bin/conductor-hook is somebody else's; nothing was installed" "move it away, or choose another prefix"
+fi
 
 [ -z "$plugin_writable" ] || install_into "$root/bin"
 # Newer than its source, where it was built from it: demo.sh looks at that.
 [ -z "$plugin_writable" ] || [ "$way" != source ] || touch -- "$root/bin/conductor-hook"
 [ -n "$plugin_writable" ] || note "$root cannot be written; the plugin will take the binary from the PATH"
 if [ "$way" = rollback ]; then
-  rm -f -- "$main/.conductor-hook.previous"
   if [ -n "$plugin_writable" ] && [ -z "$prefix" ] && [ -f "$root/bin/.prefixes" ]; then
-    while IFS= read -r prefix; do install_prefix; done <"$root/bin/.prefixes"
+    while IFS= read -r prefix; do
+      if foreign_binary "$prefix"; then
+        note "$prefix/bin/conductor-hook is somebody else's by now; that prefix stays as it is"
+      else
+        install_prefix
+      fi
+    done <"$root/bin/.prefixes"
     prefix=''
   fi
 fi
@@ -227,6 +245,9 @@ if [ -n "$prefix" ]; then
     *) note "$prefix/bin is not on the PATH" ;;
   esac
 fi
+
+# Last: what broke off before can be done again.
+[ "$way" != rollback ] || rm -f -- "$main/.conductor-hook.previous"
 
 say
 say "Next, in tmux.conf (the first line is the default; change the key or leave it out):"

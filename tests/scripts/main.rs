@@ -207,6 +207,62 @@ fn an_older_release_looks_at_the_state_first() {
 }
 
 #[test]
+fn somebody_elses_program_in_a_prefix_is_not_replaced() {
+    let place = Place::new();
+    for version in [VERSION, "0.2.0"] {
+        place.release(version);
+    }
+    let prefix = place.path("prefix");
+    place.write("prefix/bin/conductor-hook", "somebody's");
+    let install = ["--release", "--prefix", &prefix];
+    let said = place.run("install.sh", &install).refused();
+    assert!(
+        said.contains("conductor-hook is somebody else's; nothing was installed"),
+        "{said}"
+    );
+    assert!(!place.has("plugin/bin/conductor-hook"));
+    assert_eq!(place.tree("prefix"), ["prefix/bin/conductor-hook"]);
+    assert_eq!(place.read("prefix/bin/conductor-hook"), "somebody's");
+
+    std::fs::remove_file(place.path("prefix/bin/conductor-hook")).unwrap();
+    place.run("install.sh", &install).done();
+    place
+        .run("install.sh", &["--release=0.2.0", "--prefix", &prefix])
+        .done();
+    place.write("prefix/bin/conductor-hook", "replaced by hand");
+    let said = place.run("install.sh", &["--rollback"]).done();
+    assert!(said.contains("is somebody else's by now"), "{said}");
+    assert_eq!(place.version("plugin/bin/conductor-hook"), VERSION);
+    place.run("uninstall.sh", &[]).done();
+    assert_eq!(place.read("prefix/bin/conductor-hook"), "replaced by hand");
+}
+
+#[test]
+fn going_back_can_be_done_again_where_it_broke_off() {
+    let place = Place::new();
+    for version in [VERSION, "0.2.0"] {
+        place.release(version);
+    }
+    let prefix = place.path("prefix");
+    for release in ["--release", "--release=0.2.0"] {
+        place
+            .run("install.sh", &[release, "--prefix", &prefix])
+            .done();
+    }
+    let man = place.path("prefix/share/man");
+    std::fs::rename(&man, place.path("man")).unwrap();
+    place.write("prefix/share/man", "in the way");
+    place.run("install.sh", &["--rollback"]).refused();
+    std::fs::remove_file(&man).unwrap();
+    std::fs::rename(place.path("man"), &man).unwrap();
+    place.run("install.sh", &["--rollback"]).done();
+    for binary in ["plugin/bin/conductor-hook", "prefix/bin/conductor-hook"] {
+        assert_eq!(place.version(binary), VERSION);
+    }
+    assert!(!place.has("plugin/bin/.conductor-hook.previous"));
+}
+
+#[test]
 fn a_plugin_that_cannot_be_written_installs_into_a_prefix() {
     let place = Place::new();
     place.release(VERSION);
