@@ -13,7 +13,7 @@ timer of `generate units`; removes bin/ and exactly what install.sh --prefix mad
 messages and logs stay.
 
   --prefix DIR  also what was installed into DIR; needed where the plugin's directory cannot be written
-  --purge       the state directory and the cache too, with everything in them; refused while agents run
+  --purge       the state too (what conductor-hook makes in its directory), and the cache; refused while agents run
 TEXT
 }
 
@@ -47,11 +47,14 @@ binary=$root/bin/conductor-hook
 
 # --- what must be so before anything goes -------------------------------------------------------------------------
 
+state=''
 if [ -n "$purge" ] && [ -d "$home" ]; then
-  case $home/ in
-    / | "$HOME/") die "$home is no state directory" ;;
+  state=$(CDPATH='' cd -- "$home" && pwd -P)
+  user=$(CDPATH='' cd -- "$HOME" && pwd -P)
+  case $user/ in
+    "${state%/}"/*) die "$home is no state directory" ;;
   esac
-  [ -f "$home/db/conductor.db" ] || [ -f "$home/config.toml" ] || die "$home is no state directory"
+  [ -f "$state/db/conductor.db" ] || die "$home is no state directory" "it has no db/conductor.db; if it is yours to remove, do it yourself"
   [ -n "$binary" ] || die "without conductor-hook nobody can tell whether agents run" "remove $home yourself"
   sessions=$("$binary" sessions --json) || die "conductor-hook cannot say whether agents run; nothing was removed"
   [ "$sessions" = '[]' ] || die "agents run; nothing was removed" "end them first: $binary shutdown --all"
@@ -147,8 +150,22 @@ if [ -d "$root/bin" ]; then
 fi
 
 if [ -n "$purge" ]; then
-  rm -rf -- "$home" "${XDG_CACHE_HOME:-$HOME/.cache}/agent-conductor"
-  say "Removed $home"
+  if [ -n "$state" ]; then
+    # Only the names that conductor-hook gives: whoever chose the directory may keep other things in it.
+    for name in config.toml policy.toml policy.good.toml agent-context providers flows conductor.lock spool approvals logs run setup db; do
+      rm -rf -- "${state:?}/$name"
+    done
+    if rmdir -- "$state" 2>/dev/null; then
+      [ ! -L "${home%/}" ] || rm -f -- "${home%/}"
+      say "Removed $home"
+    else
+      say "Removed the state in $home; these are not from here and stay:"
+      for name in "$state"/* "$state"/.[!.]* "$state"/..?*; do
+        if [ -e "$name" ] || [ -L "$name" ]; then note "$name"; fi
+      done
+    fi
+  fi
+  rm -rf -- "${XDG_CACHE_HOME:-$HOME/.cache}/agent-conductor"
 elif [ -d "$home" ]; then
   say "Your profiles, messages and logs are kept in $home; --purge removes them too"
 fi

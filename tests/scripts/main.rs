@@ -339,6 +339,58 @@ fn purging_removes_the_state_and_never_under_living_agents() {
 }
 
 #[test]
+fn purging_takes_only_what_is_ours() {
+    let place = Place::new();
+    place.release(VERSION);
+    place.run("install.sh", &["--release"]).done();
+    let purge = |home: &str| {
+        place.run_with(
+            "uninstall.sh",
+            &["--purge"],
+            &[("CONDUCTOR_HOME", &place.path(home))],
+        )
+    };
+    // Another program's directory may have a file of this name.
+    place.write("home/other/config.toml", "somebody's");
+    assert!(
+        purge("home/other")
+            .refused()
+            .contains("is no state directory")
+    );
+    // No other writing of the user's directory, or of one above it, gets past the test.
+    place.write("home/db/conductor.db", "");
+    std::os::unix::fs::symlink(place.path("home"), place.path("link")).unwrap();
+    for home in ["home/", "home/.", "home/other/..", "link", "link/"] {
+        assert!(
+            purge(home).refused().contains("is no state directory"),
+            "{home}"
+        );
+    }
+    assert!(place.has("home/db/conductor.db") && place.has("home/other/config.toml"));
+    assert!(
+        place.has("plugin/bin/conductor-hook"),
+        "nothing was removed"
+    );
+
+    for file in [
+        "db/conductor.db",
+        "agent-context/mine.md",
+        "thesis.tex",
+        ".git/config",
+    ] {
+        place.write(&format!("work/{file}"), "");
+    }
+    let said = purge("work").done();
+    for stays in ["thesis.tex", ".git"] {
+        assert!(
+            said.contains(&place.path(&format!("work/{stays}"))),
+            "{said}"
+        );
+    }
+    assert_eq!(place.tree("work"), ["work/.git/config", "work/thesis.tex"]);
+}
+
+#[test]
 fn the_steps_of_a_release_check_what_they_need() {
     let place = Place::new();
     let said = place.run("release", &["check", VERSION]).refused();
