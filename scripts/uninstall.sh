@@ -84,18 +84,50 @@ fi
 
 # --- what install.sh and generate units made ----------------------------------------------------------------------
 
-for unit in "$HOME"/.config/systemd/user/conductor-tick*.timer; do
-  [ -f "$unit" ] || continue
-  ! have systemctl || systemctl --user disable --now "${unit##*/}" >/dev/null 2>&1 || :
-  rm -f -- "$unit" "${unit%.timer}.service"
-  say "Removed $unit"
-done
-for unit in "$HOME"/Library/LaunchAgents/conductor-tick*.plist; do
-  [ -f "$unit" ] || continue
-  ! have launchctl || launchctl bootout "gui/$(id -u)" "$unit" >/dev/null 2>&1 || :
-  rm -f -- "$unit"
-  say "Removed $unit"
-done
+# core FILE: what is the same in a timer's file wherever it was generated: all but the program's path, PATH and the socket.
+core() {
+  case $1 in
+    *.plist) sed -n -e '/<key>Label</{n;p;}' -e '/<string>--home</{n;p;}' "$1" ;;
+    *) sed -e '/^Environment=/d' -e 's/^ExecStart=.* \("--home" ".*"\) "-S" .*$/\1/' "$1" ;;
+  esac
+}
+
+# remove_timer KIND DIR: the files in DIR that `generate units` makes for this state directory, unless one holds something else.
+remove_timer() {
+  "$binary" generate units "$1" --dir "$work/$1" >/dev/null || return 0
+  there=''
+  for made in "$work/$1"/*; do
+    unit=$2/${made##*/}
+    [ -f "$unit" ] || continue
+    there=yes
+    if [ "$(core "$unit")" != "$(core "$made")" ]; then
+      note "$unit is not as conductor-hook makes it; the timer stays"
+      return 0
+    fi
+  done
+  [ -n "$there" ] || return 0
+  for made in "$work/$1"/*; do
+    unit=$2/${made##*/}
+    case $unit in
+      *.timer) ! have systemctl || systemctl --user disable --now "${unit##*/}" >/dev/null 2>&1 || : ;;
+      *.plist) ! have launchctl || launchctl bootout "gui/$(id -u)" "$unit" >/dev/null 2>&1 || : ;;
+    esac
+    [ -f "$unit" ] || continue
+    rm -f -- "$unit"
+    say "Removed $unit"
+  done
+}
+
+if [ -n "$binary" ]; then
+  work=$(mktemp -d "${TMPDIR:-/tmp}/conductor-uninstall.XXXXXX")
+  trap 'rm -rf -- "$work"' EXIT
+  trap 'exit 130' INT
+  trap 'exit 143' TERM
+  config=${XDG_CONFIG_HOME:-}
+  case $config in /*) ;; *) config=$HOME/.config ;; esac
+  remove_timer systemd "$config/systemd/user"
+  remove_timer launchd "$HOME/Library/LaunchAgents"
+fi
 
 # remove_prefix DIR: what the list there names and nobody has changed since, and directories that are empty then.
 remove_prefix() {

@@ -312,9 +312,6 @@ fn purging_removes_the_state_and_never_under_living_agents() {
     place.run("install.sh", &["--release"]).done();
     place.write("home/.conductor/db/conductor.db", "");
     place.write("home/.conductor/setup/gemini", "");
-    place.write("home/.config/systemd/user/conductor-tick.timer", "");
-    place.write("home/.config/systemd/user/conductor-tick.service", "");
-    place.write("home/.config/systemd/user/other.timer", "");
     place.write("agents-run", "");
     let said = place.run("uninstall.sh", &["--purge"]).refused();
     assert!(said.contains("agents run; nothing was removed"), "{said}");
@@ -326,8 +323,7 @@ fn purging_removes_the_state_and_never_under_living_agents() {
         undone,
         "claude_code\ncodex\ngemini\nopencode\nkiro_cli\nq_cli\n"
     );
-    let home = place.tree("home");
-    assert_eq!(home, ["home/.config/systemd/user/other.timer"]);
+    assert!(place.tree("home").is_empty(), "{:?}", place.tree("home"));
     place.write("home/notes/x", "");
     let said = place.run_with(
         "uninstall.sh",
@@ -388,6 +384,41 @@ fn purging_takes_only_what_is_ours() {
         );
     }
     assert_eq!(place.tree("work"), ["work/.git/config", "work/thesis.tex"]);
+}
+
+#[test]
+fn only_the_timer_of_this_state_directory_is_removed() {
+    let place = Place::new();
+    place.release(VERSION);
+    let service = |home: &str| {
+        let home = place.path(home);
+        format!(
+            "Environment=\"PATH=/then\"\nExecStart=\"/then\" \"--home\" \"{home}\" \"-S\" \"/then\" \"tick\"\n"
+        )
+    };
+    let timer = "[Timer]\nOnCalendar=minutely\n";
+    let plist = "home/Library/LaunchAgents/conductor-tick.plist";
+    let units = "home/.config/systemd/user";
+    let both = |name: &str, home: &str| {
+        place.write(&format!("{units}/{name}.timer"), timer);
+        place.write(&format!("{units}/{name}.service"), &service(home));
+    };
+    both("conductor-tick-0a1b2c3d", "elsewhere");
+    both("conductor-ticket", "home/.conductor");
+    place.write(plist, "<string>somebody's</string>\n");
+    let others = place.tree("home");
+
+    place.run("install.sh", &["--release"]).done();
+    both("conductor-tick", "somebody's");
+    let with_foreign = place.tree("home");
+    let said = place.run("uninstall.sh", &[]).done();
+    assert!(said.contains("the timer stays"), "{said}");
+    assert_eq!(place.tree("home"), with_foreign);
+
+    place.run("install.sh", &["--release"]).done();
+    both("conductor-tick", "home/.conductor");
+    place.run("uninstall.sh", &[]).done();
+    assert_eq!(place.tree("home"), others);
 }
 
 #[test]
