@@ -1,5 +1,5 @@
 #!/bin/sh
-# Takes Agent Conductor out of the running tmux server, out of agents' settings, and removes what scripts/install.sh installed.
+# Takes Agent Conductor out of the running tmux servers, out of agents' settings, and removes what scripts/install.sh installed.
 set -eu
 root=$(CDPATH='' cd -- "$(dirname -- "$0")/.." && pwd -P)
 . "$root/scripts/lib.sh"
@@ -8,9 +8,9 @@ usage() {
   cat <<'TEXT'
 Usage: scripts/uninstall.sh [--prefix DIR] [--purge]
 
-Unloads the plugin from the running tmux server, takes back what `provider setup` wrote into agents' settings, and the
-timer of `generate units`; removes bin/ and exactly what install.sh --prefix made. Agents run on. Your profiles,
-messages and logs stay.
+Unloads the plugin from the tmux servers that have it, takes back what `provider setup` wrote into agents' settings,
+and the timer of `generate units`; removes bin/ and exactly what install.sh --prefix made. Agents run on. Your
+profiles, messages and logs stay.
 
   --prefix DIR  also what was installed into DIR; needed where the plugin's directory cannot be written
   --purge       the state too (what conductor-hook makes in its directory), and the cache; refused while agents run
@@ -60,15 +60,16 @@ if [ -n "$purge" ] && [ -d "$home" ]; then
   [ "$sessions" = '[]' ] || die "agents run; nothing was removed" "end them first: $binary shutdown --all"
 fi
 
-# The server that the binary would speak to: TMUX, CONDUCTOR_TMUX_SOCKET, or the default one.
-socket=${CONDUCTOR_TMUX_SOCKET:-}
-[ -n "$socket" ] || socket=${TMUX:+${TMUX%,*,*}}
+# Out of the server that the binary would speak to (TMUX, CONDUCTOR_TMUX_SOCKET, or the default one) and every other that has it.
 if [ -z "$binary" ]; then
   note "conductor-hook is not installed, so nothing is unloaded"
-elif ! have tmux || ! tmux ${socket:+-S "$socket"} list-sessions >/dev/null 2>&1; then
-  note "no tmux server is running, so nothing is unloaded"
-elif "$binary" ${socket:+-S "$socket"} plugin unload >/dev/null; then
-  say "Unloaded the plugin from the running tmux server; its agents run on"
+elif unloaded=$("$binary" plugin unload --all); then
+  if [ -n "$unloaded" ]; then
+    say "Took the plugin out of tmux; agents run on"
+    printf '%s\n' "$unloaded" | while IFS= read -r line; do note "$line"; done
+  else
+    note "no tmux server is running, so nothing is unloaded"
+  fi
 else
   die "plugin unload failed; nothing was removed" "mend what it says above, then run this again"
 fi

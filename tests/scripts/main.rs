@@ -387,6 +387,28 @@ fn purging_takes_only_what_is_ours() {
 }
 
 #[test]
+fn the_plugin_is_taken_out_of_every_server_before_anything_goes() {
+    let place = Place::new();
+    place.release(VERSION);
+    place.run("install.sh", &["--release"]).done();
+    place.write("out-of-reach", "");
+    let said = place.run("uninstall.sh", &[]).refused();
+    assert!(
+        said.contains("unload the plugin from /elsewhere") && said.contains("nothing was removed"),
+        "{said}"
+    );
+    assert!(place.has("plugin/bin/conductor-hook"));
+    std::fs::remove_file(place.path("out-of-reach")).unwrap();
+    let said = place.run("uninstall.sh", &[]).done();
+    for server in ["/one", "/other"] {
+        assert!(
+            said.contains(&format!("unloaded from {server}\n")),
+            "{said}"
+        );
+    }
+}
+
+#[test]
 fn only_the_timer_of_this_state_directory_is_removed() {
     let place = Place::new();
     place.release(VERSION);

@@ -170,6 +170,9 @@ case "$*" in
   'generate completions '*) echo "# $3 for ${{0##*/}}, made by {version}" ;;
   'audit list --limit 1') [ ! -e "{dir}/newer-state" ] || [ {version} != {VERSION} ] || exit 7 ;;
   'sessions --json') if [ -e "{dir}/agents-run" ]; then echo '[{{}}]'; else echo '[]'; fi ;;
+  'plugin unload --all')
+    if [ -e "{dir}/out-of-reach" ]; then echo 'unload the plugin from /elsewhere: no tmux server' >&2; exit 1; fi
+    echo 'unloaded from /one'; echo 'unloaded from /other' ;;
   'generate units systemd --dir '*)
     mkdir -p "$5"
     printf '[Timer]\nOnCalendar=minutely\n' >"$5/conductor-tick.timer"
