@@ -123,6 +123,16 @@ install_into() {
   link_in "$1"
 }
 
+# foreign_binary PREFIX: whether it has a conductor-hook that no installation from here wrote, and that is another one than ours.
+foreign_binary() {
+  list=$1/share/agent-conductor/installed
+  if [ -e "$1/bin/conductor-hook" ] || [ -L "$1/bin/conductor-hook" ]; then
+    ! recorded "$1/bin/conductor-hook" && ! cmp -s -- "$built" "$1/bin/conductor-hook"
+  else
+    return 1
+  fi
+}
+
 # install_prefix: bin and share, and the list of what was installed, by which uninstall.sh takes out exactly that.
 install_prefix() {
   list=$prefix/share/agent-conductor/installed
@@ -154,7 +164,7 @@ record() {
 
 # Whether an earlier installation wrote the file, and nobody has changed it since.
 recorded() {
-  [ -f "$list" ] && grep -qxF -- "$(cksum <"$1" | tr ' ' '-') $1" "$list"
+  [ -f "$1" ] && [ -f "$list" ] && grep -qxF -- "$(cksum <"$1" | tr ' ' '-') $1" "$list"
 }
 
 # What an earlier version installed and this one has not.
@@ -194,13 +204,19 @@ esac
 found=$("$built" --version) || die "$built does not run on this machine; nothing was replaced"
 [ "$way" != release ] || [ "${found##* }" = "$version" ] ||
   die "the release says that it is ${found##* }, not $version; nothing was replaced"
-if [ "$way" = rollback ]; then
+installed=''
+if [ -x "$main/conductor-hook" ]; then installed=$("$main/conductor-hook" --version 2>/dev/null) || installed=''; fi
+# A newer program than the installed one is not asked: it would move the state on before it is in its place.
+if [ "$way" = rollback ] || [ -z "$installed" ] || ! at_least "${found##* }" "${installed##* }"; then
   # A newer program may have moved the state on; the older one refuses it with exit code 7, and reads nothing then.
   code=0
   "$built" audit list --limit 1 >/dev/null 2>&1 || code=$?
   [ "$code" != 7 ] || die "${found##* } cannot read the state that the newer version has written; nothing was replaced" \
     "stay, or go back to a copy of the state directory that is as old"
-  say "Going back to ${found##* }"
+fi
+[ "$way" != rollback ] || say "Going back to ${found##* }"
+if [ -n "$prefix" ] && foreign_binary "$prefix"; then
+  die "$prefix/bin/conductor-hook is somebody else's; nothing was installed" "move it away, or choose another prefix"
 fi
 
 [ -z "$plugin_writable" ] || install_into "$root/bin"
@@ -208,9 +224,14 @@ fi
 [ -z "$plugin_writable" ] || [ "$way" != source ] || touch -- "$root/bin/conductor-hook"
 [ -n "$plugin_writable" ] || note "$root cannot be written; the plugin will take the binary from the PATH"
 if [ "$way" = rollback ]; then
-  rm -f -- "$main/.conductor-hook.previous"
   if [ -n "$plugin_writable" ] && [ -z "$prefix" ] && [ -f "$root/bin/.prefixes" ]; then
-    while IFS= read -r prefix; do install_prefix; done <"$root/bin/.prefixes"
+    while IFS= read -r prefix; do
+      if foreign_binary "$prefix"; then
+        note "$prefix/bin/conductor-hook is somebody else's by now; that prefix stays as it is"
+      else
+        install_prefix
+      fi
+    done <"$root/bin/.prefixes"
     prefix=''
   fi
 fi
@@ -224,6 +245,9 @@ if [ -n "$prefix" ]; then
     *) note "$prefix/bin is not on the PATH" ;;
   esac
 fi
+
+# Last: what broke off before can be done again.
+[ "$way" != rollback ] || rm -f -- "$main/.conductor-hook.previous"
 
 say
 say "Next, in tmux.conf (the first line is the default; change the key or leave it out):"

@@ -1,5 +1,5 @@
 #!/bin/sh
-# Takes Agent Conductor out of the running tmux server, out of agents' settings, and removes what scripts/install.sh installed.
+# Takes Agent Conductor out of the running tmux servers, out of agents' settings, and removes what scripts/install.sh installed.
 set -eu
 root=$(CDPATH='' cd -- "$(dirname -- "$0")/.." && pwd -P)
 . "$root/scripts/lib.sh"
@@ -8,12 +8,12 @@ usage() {
   cat <<'TEXT'
 Usage: scripts/uninstall.sh [--prefix DIR] [--purge]
 
-Unloads the plugin from the running tmux server, takes back what `provider setup` wrote into agents' settings, and the
-timer of `generate units`; removes bin/ and exactly what install.sh --prefix made. Agents run on. Your profiles,
-messages and logs stay.
+Unloads the plugin from the tmux servers that have it, takes back what `provider setup` wrote into agents' settings,
+and the timer of `generate units`; removes bin/ and exactly what install.sh --prefix made. Agents run on. Your
+profiles, messages and logs stay.
 
   --prefix DIR  also what was installed into DIR; needed where the plugin's directory cannot be written
-  --purge       the state directory and the cache too, with everything in them; refused while agents run
+  --purge       the state too (what conductor-hook makes in its directory), and the cache; refused while agents run
 TEXT
 }
 
@@ -47,25 +47,29 @@ binary=$root/bin/conductor-hook
 
 # --- what must be so before anything goes -------------------------------------------------------------------------
 
+state=''
 if [ -n "$purge" ] && [ -d "$home" ]; then
-  case $home/ in
-    / | "$HOME/") die "$home is no state directory" ;;
+  state=$(CDPATH='' cd -- "$home" && pwd -P)
+  user=$(CDPATH='' cd -- "$HOME" && pwd -P)
+  case $user/ in
+    "${state%/}"/*) die "$home is no state directory" ;;
   esac
-  [ -f "$home/db/conductor.db" ] || [ -f "$home/config.toml" ] || die "$home is no state directory"
+  [ -f "$state/db/conductor.db" ] || die "$home is no state directory" "it has no db/conductor.db; if it is yours to remove, do it yourself"
   [ -n "$binary" ] || die "without conductor-hook nobody can tell whether agents run" "remove $home yourself"
   sessions=$("$binary" sessions --json) || die "conductor-hook cannot say whether agents run; nothing was removed"
   [ "$sessions" = '[]' ] || die "agents run; nothing was removed" "end them first: $binary shutdown --all"
 fi
 
-# The server that the binary would speak to: TMUX, CONDUCTOR_TMUX_SOCKET, or the default one.
-socket=${CONDUCTOR_TMUX_SOCKET:-}
-[ -n "$socket" ] || socket=${TMUX:+${TMUX%,*,*}}
+# Out of the server that the binary would speak to (TMUX, CONDUCTOR_TMUX_SOCKET, or the default one) and every other that has it.
 if [ -z "$binary" ]; then
   note "conductor-hook is not installed, so nothing is unloaded"
-elif ! have tmux || ! tmux ${socket:+-S "$socket"} list-sessions >/dev/null 2>&1; then
-  note "no tmux server is running, so nothing is unloaded"
-elif "$binary" ${socket:+-S "$socket"} plugin unload >/dev/null; then
-  say "Unloaded the plugin from the running tmux server; its agents run on"
+elif unloaded=$("$binary" plugin unload --all); then
+  if [ -n "$unloaded" ]; then
+    say "Took the plugin out of tmux; agents run on"
+    printf '%s\n' "$unloaded" | while IFS= read -r line; do note "$line"; done
+  else
+    note "no tmux server is running, so nothing is unloaded"
+  fi
 else
   die "plugin unload failed; nothing was removed" "mend what it says above, then run this again"
 fi
@@ -81,18 +85,50 @@ fi
 
 # --- what install.sh and generate units made ----------------------------------------------------------------------
 
-for unit in "$HOME"/.config/systemd/user/conductor-tick*.timer; do
-  [ -f "$unit" ] || continue
-  ! have systemctl || systemctl --user disable --now "${unit##*/}" >/dev/null 2>&1 || :
-  rm -f -- "$unit" "${unit%.timer}.service"
-  say "Removed $unit"
-done
-for unit in "$HOME"/Library/LaunchAgents/conductor-tick*.plist; do
-  [ -f "$unit" ] || continue
-  ! have launchctl || launchctl bootout "gui/$(id -u)" "$unit" >/dev/null 2>&1 || :
-  rm -f -- "$unit"
-  say "Removed $unit"
-done
+# core FILE: what is the same in a timer's file wherever it was generated: all but the program's path, PATH and the socket.
+core() {
+  case $1 in
+    *.plist) sed -n -e '/<key>Label</{n;p;}' -e '/<string>--home</{n;p;}' "$1" ;;
+    *) sed -e '/^Environment=/d' -e 's/^ExecStart=.* \("--home" ".*"\) "-S" .*$/\1/' "$1" ;;
+  esac
+}
+
+# remove_timer KIND DIR: the files in DIR that `generate units` makes for this state directory, unless one holds something else.
+remove_timer() {
+  "$binary" generate units "$1" --dir "$work/$1" >/dev/null || return 0
+  there=''
+  for made in "$work/$1"/*; do
+    unit=$2/${made##*/}
+    [ -f "$unit" ] || continue
+    there=yes
+    if [ "$(core "$unit")" != "$(core "$made")" ]; then
+      note "$unit is not as conductor-hook makes it; the timer stays"
+      return 0
+    fi
+  done
+  [ -n "$there" ] || return 0
+  for made in "$work/$1"/*; do
+    unit=$2/${made##*/}
+    case $unit in
+      *.timer) ! have systemctl || systemctl --user disable --now "${unit##*/}" >/dev/null 2>&1 || : ;;
+      *.plist) ! have launchctl || launchctl bootout "gui/$(id -u)" "$unit" >/dev/null 2>&1 || : ;;
+    esac
+    [ -f "$unit" ] || continue
+    rm -f -- "$unit"
+    say "Removed $unit"
+  done
+}
+
+if [ -n "$binary" ]; then
+  work=$(mktemp -d "${TMPDIR:-/tmp}/conductor-uninstall.XXXXXX")
+  trap 'rm -rf -- "$work"' EXIT
+  trap 'exit 130' INT
+  trap 'exit 143' TERM
+  config=${XDG_CONFIG_HOME:-}
+  case $config in /*) ;; *) config=$HOME/.config ;; esac
+  remove_timer systemd "$config/systemd/user"
+  remove_timer launchd "$HOME/Library/LaunchAgents"
+fi
 
 # remove_prefix DIR: what the list there names and nobody has changed since, and directories that are empty then.
 remove_prefix() {
@@ -147,8 +183,22 @@ if [ -d "$root/bin" ]; then
 fi
 
 if [ -n "$purge" ]; then
-  rm -rf -- "$home" "${XDG_CACHE_HOME:-$HOME/.cache}/agent-conductor"
-  say "Removed $home"
+  if [ -n "$state" ]; then
+    # Only the names that conductor-hook gives: whoever chose the directory may keep other things in it.
+    for name in config.toml policy.toml policy.good.toml agent-context providers flows conductor.lock spool approvals logs run setup db; do
+      rm -rf -- "${state:?}/$name"
+    done
+    if rmdir -- "$state" 2>/dev/null; then
+      [ ! -L "${home%/}" ] || rm -f -- "${home%/}"
+      say "Removed $home"
+    else
+      say "Removed the state in $home; these are not from here and stay:"
+      for name in "$state"/* "$state"/.[!.]* "$state"/..?*; do
+        if [ -e "$name" ] || [ -L "$name" ]; then note "$name"; fi
+      done
+    fi
+  fi
+  rm -rf -- "${XDG_CACHE_HOME:-$HOME/.cache}/agent-conductor"
 elif [ -d "$home" ]; then
   say "Your profiles, messages and logs are kept in $home; --purge removes them too"
 fi

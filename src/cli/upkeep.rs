@@ -78,7 +78,11 @@ pub enum Plugin {
         dir: Option<PathBuf>,
     },
     /// Remove exactly what was put there.
-    Unload,
+    Unload {
+        /// Out of every server that it is loaded into for this state directory, not only this one.
+        #[arg(long)]
+        all: bool,
+    },
     /// Say what is there and what is in the way.
     Status,
     /// Mark the agents' panes in what tmux-resurrect has saved (called by its hook).

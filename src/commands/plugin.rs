@@ -2,7 +2,8 @@
 
 use super::Door;
 use crate::cli;
-use crate::error::Result;
+use crate::domain::text::one_line;
+use crate::error::{Failure, Result};
 use crate::services::{
     after, audit, clean, flow, offer, plugin as service, recover, resurrect, tick as timer,
 };
@@ -31,7 +32,8 @@ pub(super) fn plugin(door: &mut Door<'_>, command: &cli::Plugin) -> Result<()> {
                 )
             })
         }
-        cli::Plugin::Unload => {
+        cli::Plugin::Unload { all: true } => unload_all(door),
+        cli::Plugin::Unload { all: false } => {
             let mut store = cx.store()?;
             let report = service::unload(&mut store, &cx.tmux, &cx.home)?;
             after::forget_shown(&mut store, &cx.tmux)?;
@@ -68,6 +70,50 @@ pub(super) fn plugin(door: &mut Door<'_>, command: &cli::Plugin) -> Result<()> {
     }
 }
 
+/// Fails when a server keeps the plugin, after all others are done.
+fn unload_all(door: &mut Door<'_>) -> Result<()> {
+    let cx = door.cx.clone();
+    let mut store = match existing(door)? {
+        Some(store) => store,
+        // Without any state there is something to take out only where a server runs.
+        None if cx.tmux.listens() => cx.store()?,
+        None => return door.print(&[(); 0], |_| String::new()),
+    };
+    let report = service::unload_all(&mut store, &cx.tmux, &cx.home)?;
+    let socket = |server: &service::ServerUnload| one_line(&server.socket.to_string_lossy());
+    door.print(&report, |report| {
+        report
+            .iter()
+            .filter_map(|server| {
+                let did = if server.was_loaded? {
+                    "unloaded from"
+                } else {
+                    "was not loaded into"
+                };
+                Some(format!("{did} {}\n", socket(server)))
+            })
+            .collect()
+    })?;
+    let kept: Vec<String> = report
+        .iter()
+        .filter_map(|server| {
+            let problem = one_line(server.problem.as_deref()?);
+            Some(format!(
+                "{}, process {}: {problem}",
+                socket(server),
+                server.pid
+            ))
+        })
+        .collect();
+    if kept.is_empty() {
+        return Ok(());
+    }
+    Err(
+        Failure::failed(format!("unload the plugin from {}", kept.join("; ")))
+            .hint("a server whose socket is gone makes it again when its process gets SIGUSR1"),
+    )
+}
+
 /// A flat JSON object as `name: value` lines.
 fn lines(value: &impl Serialize) -> String {
     let Ok(serde_json::Value::Object(fields)) = serde_json::to_value(value) else {
@@ -80,7 +126,7 @@ fn lines(value: &impl Serialize) -> String {
             let text = value
                 .as_str()
                 .map_or_else(|| value.to_string(), str::to_owned);
-            format!("{name}: {}\n", crate::domain::text::one_line(&text))
+            format!("{name}: {}\n", one_line(&text))
         })
         .collect()
 }

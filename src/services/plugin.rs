@@ -3,6 +3,10 @@
 //! What was there before is remembered in the store, under the server's socket, pid and start time; what is taken out is found by its
 //! own text, so that nothing of the user's goes with it.
 
+mod all;
+
+pub use all::{ServerUnload, unload_all};
+
 use super::context::Context;
 use crate::domain::ids::TerminalId;
 use crate::domain::terminal::Server;

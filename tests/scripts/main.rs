@@ -187,6 +187,82 @@ fn an_upgrade_is_one_step_and_can_be_taken_back_once() {
 }
 
 #[test]
+fn an_older_release_looks_at_the_state_first() {
+    let place = Place::new();
+    for version in [VERSION, "0.2.0"] {
+        place.release(version);
+    }
+    place.write("newer-state", "");
+    let older = format!("--release={VERSION}");
+    let unreadable = "cannot read the state that the newer version has written";
+    let said = place.run("install.sh", &[&older]).refused();
+    assert!(said.contains(unreadable), "nothing is installed: {said}");
+    place.run("install.sh", &["--release=0.2.0"]).done();
+    let said = place.run("install.sh", &[&older]).refused();
+    assert!(said.contains(unreadable), "{said}");
+    assert_eq!(place.version("plugin/bin/conductor-hook"), "0.2.0");
+    std::fs::remove_file(place.path("newer-state")).unwrap();
+    place.run("install.sh", &[&older]).done();
+    assert_eq!(place.version("plugin/bin/conductor-hook"), VERSION);
+}
+
+#[test]
+fn somebody_elses_program_in_a_prefix_is_not_replaced() {
+    let place = Place::new();
+    for version in [VERSION, "0.2.0"] {
+        place.release(version);
+    }
+    let prefix = place.path("prefix");
+    place.write("prefix/bin/conductor-hook", "somebody's");
+    let install = ["--release", "--prefix", &prefix];
+    let said = place.run("install.sh", &install).refused();
+    assert!(
+        said.contains("conductor-hook is somebody else's; nothing was installed"),
+        "{said}"
+    );
+    assert!(!place.has("plugin/bin/conductor-hook"));
+    assert_eq!(place.tree("prefix"), ["prefix/bin/conductor-hook"]);
+    assert_eq!(place.read("prefix/bin/conductor-hook"), "somebody's");
+
+    std::fs::remove_file(place.path("prefix/bin/conductor-hook")).unwrap();
+    place.run("install.sh", &install).done();
+    place
+        .run("install.sh", &["--release=0.2.0", "--prefix", &prefix])
+        .done();
+    place.write("prefix/bin/conductor-hook", "replaced by hand");
+    let said = place.run("install.sh", &["--rollback"]).done();
+    assert!(said.contains("is somebody else's by now"), "{said}");
+    assert_eq!(place.version("plugin/bin/conductor-hook"), VERSION);
+    place.run("uninstall.sh", &[]).done();
+    assert_eq!(place.read("prefix/bin/conductor-hook"), "replaced by hand");
+}
+
+#[test]
+fn going_back_can_be_done_again_where_it_broke_off() {
+    let place = Place::new();
+    for version in [VERSION, "0.2.0"] {
+        place.release(version);
+    }
+    let prefix = place.path("prefix");
+    for release in ["--release", "--release=0.2.0"] {
+        place
+            .run("install.sh", &[release, "--prefix", &prefix])
+            .done();
+    }
+    let man = place.path("prefix/share/man");
+    std::fs::rename(&man, place.path("man")).unwrap();
+    place.write("prefix/share/man", "in the way");
+    place.run("install.sh", &["--rollback"]).refused();
+    std::fs::remove_file(&man).unwrap();
+    std::fs::rename(place.path("man"), &man).unwrap();
+    place.run("install.sh", &["--rollback"]).done();
+    for binary in ["plugin/bin/conductor-hook", "prefix/bin/conductor-hook"] {
+        assert_eq!(place.version(binary), VERSION);
+    }
+    assert!(!place.has("plugin/bin/.conductor-hook.previous"));
+}
+
+#[test]
 fn a_plugin_that_cannot_be_written_installs_into_a_prefix() {
     let place = Place::new();
     place.release(VERSION);
@@ -236,9 +312,6 @@ fn purging_removes_the_state_and_never_under_living_agents() {
     place.run("install.sh", &["--release"]).done();
     place.write("home/.conductor/db/conductor.db", "");
     place.write("home/.conductor/setup/gemini", "");
-    place.write("home/.config/systemd/user/conductor-tick.timer", "");
-    place.write("home/.config/systemd/user/conductor-tick.service", "");
-    place.write("home/.config/systemd/user/other.timer", "");
     place.write("agents-run", "");
     let said = place.run("uninstall.sh", &["--purge"]).refused();
     assert!(said.contains("agents run; nothing was removed"), "{said}");
@@ -250,8 +323,7 @@ fn purging_removes_the_state_and_never_under_living_agents() {
         undone,
         "claude_code\ncodex\ngemini\nopencode\nkiro_cli\nq_cli\n"
     );
-    let home = place.tree("home");
-    assert_eq!(home, ["home/.config/systemd/user/other.timer"]);
+    assert!(place.tree("home").is_empty(), "{:?}", place.tree("home"));
     place.write("home/notes/x", "");
     let said = place.run_with(
         "uninstall.sh",
@@ -260,6 +332,115 @@ fn purging_removes_the_state_and_never_under_living_agents() {
     );
     assert!(said.refused().contains("is no state directory"));
     assert!(place.has("home/notes/x"));
+}
+
+#[test]
+fn purging_takes_only_what_is_ours() {
+    let place = Place::new();
+    place.release(VERSION);
+    place.run("install.sh", &["--release"]).done();
+    let purge = |home: &str| {
+        place.run_with(
+            "uninstall.sh",
+            &["--purge"],
+            &[("CONDUCTOR_HOME", &place.path(home))],
+        )
+    };
+    // Another program's directory may have a file of this name.
+    place.write("home/other/config.toml", "somebody's");
+    assert!(
+        purge("home/other")
+            .refused()
+            .contains("is no state directory")
+    );
+    // No other writing of the user's directory, or of one above it, gets past the test.
+    place.write("home/db/conductor.db", "");
+    std::os::unix::fs::symlink(place.path("home"), place.path("link")).unwrap();
+    for home in ["home/", "home/.", "home/other/..", "link", "link/"] {
+        assert!(
+            purge(home).refused().contains("is no state directory"),
+            "{home}"
+        );
+    }
+    assert!(place.has("home/db/conductor.db") && place.has("home/other/config.toml"));
+    assert!(
+        place.has("plugin/bin/conductor-hook"),
+        "nothing was removed"
+    );
+
+    for file in [
+        "db/conductor.db",
+        "agent-context/mine.md",
+        "thesis.tex",
+        ".git/config",
+    ] {
+        place.write(&format!("work/{file}"), "");
+    }
+    let said = purge("work").done();
+    for stays in ["thesis.tex", ".git"] {
+        assert!(
+            said.contains(&place.path(&format!("work/{stays}"))),
+            "{said}"
+        );
+    }
+    assert_eq!(place.tree("work"), ["work/.git/config", "work/thesis.tex"]);
+}
+
+#[test]
+fn the_plugin_is_taken_out_of_every_server_before_anything_goes() {
+    let place = Place::new();
+    place.release(VERSION);
+    place.run("install.sh", &["--release"]).done();
+    place.write("out-of-reach", "");
+    let said = place.run("uninstall.sh", &[]).refused();
+    assert!(
+        said.contains("unload the plugin from /elsewhere") && said.contains("nothing was removed"),
+        "{said}"
+    );
+    assert!(place.has("plugin/bin/conductor-hook"));
+    std::fs::remove_file(place.path("out-of-reach")).unwrap();
+    let said = place.run("uninstall.sh", &[]).done();
+    for server in ["/one", "/other"] {
+        assert!(
+            said.contains(&format!("unloaded from {server}\n")),
+            "{said}"
+        );
+    }
+}
+
+#[test]
+fn only_the_timer_of_this_state_directory_is_removed() {
+    let place = Place::new();
+    place.release(VERSION);
+    let service = |home: &str| {
+        let home = place.path(home);
+        format!(
+            "Environment=\"PATH=/then\"\nExecStart=\"/then\" \"--home\" \"{home}\" \"-S\" \"/then\" \"tick\"\n"
+        )
+    };
+    let timer = "[Timer]\nOnCalendar=minutely\n";
+    let plist = "home/Library/LaunchAgents/conductor-tick.plist";
+    let units = "home/.config/systemd/user";
+    let both = |name: &str, home: &str| {
+        place.write(&format!("{units}/{name}.timer"), timer);
+        place.write(&format!("{units}/{name}.service"), &service(home));
+    };
+    both("conductor-tick-0a1b2c3d", "elsewhere");
+    both("conductor-ticket", "home/.conductor");
+    place.write(plist, "<string>somebody's</string>\n");
+    let others = place.tree("home");
+
+    place.run("install.sh", &["--release"]).done();
+    both("conductor-tick", "somebody's");
+    let with_foreign = place.tree("home");
+    let said = place.run("uninstall.sh", &[]).done();
+    assert!(said.contains("the timer stays"), "{said}");
+    assert_eq!(place.tree("home"), with_foreign);
+
+    place.run("install.sh", &["--release"]).done();
+    both("conductor-tick", "home/.conductor");
+    place.run("uninstall.sh", &[]).done();
+    assert_eq!(place.tree("home"), others);
 }
 
 #[test]

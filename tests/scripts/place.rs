@@ -170,6 +170,16 @@ case "$*" in
   'generate completions '*) echo "# $3 for ${{0##*/}}, made by {version}" ;;
   'audit list --limit 1') [ ! -e "{dir}/newer-state" ] || [ {version} != {VERSION} ] || exit 7 ;;
   'sessions --json') if [ -e "{dir}/agents-run" ]; then echo '[{{}}]'; else echo '[]'; fi ;;
+  'plugin unload --all')
+    if [ -e "{dir}/out-of-reach" ]; then echo 'unload the plugin from /elsewhere: no tmux server' >&2; exit 1; fi
+    echo 'unloaded from /one'; echo 'unloaded from /other' ;;
+  'generate units systemd --dir '*)
+    mkdir -p "$5"
+    printf '[Timer]\nOnCalendar=minutely\n' >"$5/conductor-tick.timer"
+    printf 'Environment="PATH=/now"\nExecStart="%s" "--home" "%s" "-S" "/now" "tick"\n' "$0" "$HOME/.conductor" >"$5/conductor-tick.service" ;;
+  'generate units launchd --dir '*)
+    mkdir -p "$5"
+    printf '<key>Label</key>\n<string>conductor-tick</string>\n<string>--home</string>\n<string>%s</string>\n' "$HOME/.conductor" >"$5/conductor-tick.plist" ;;
   'provider setup '*' --undo') echo "$3" >>"{dir}/undone" ;;
   *) echo "unexpected: $*" >&2; exit 9 ;;
 esac

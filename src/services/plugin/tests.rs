@@ -208,3 +208,39 @@ fn settle() {
 
 mod ringing;
 mod whole;
+
+#[test]
+fn all_servers_are_unloaded_and_one_out_of_reach_is_named() {
+    let mut lab = Lab::new("");
+    let (other, hidden, ended) = (Lab::new(""), Lab::new(""), Lab::new(""));
+    let before = (lab.all(), other.all());
+    for tmux in [&lab.tmux, &other.tmux, &hidden.tmux, &ended.tmux] {
+        load(&mut lab.store, tmux, &lab.home, &lab.binary).unwrap();
+    }
+    ended.say(&["kill-server"]);
+    let aside = hidden.dir.path().join("aside");
+    std::fs::rename(hidden.tmux.socket(), &aside).unwrap();
+    let report = unload_all(&mut lab.store, &lab.tmux, &lab.home).unwrap();
+    lab.same(&before.0, "this server");
+    other.same(&before.1, "another server");
+    let mut told: Vec<_> = report
+        .iter()
+        .map(|server| (server.socket.as_path(), server.problem.is_none()))
+        .collect();
+    told.sort_by_key(|(_, done)| *done);
+    assert_eq!(told.len(), 3, "{report:?}");
+    assert_eq!(told[0], (hidden.tmux.socket(), false));
+
+    std::fs::rename(&aside, hidden.tmux.socket()).unwrap();
+    let report = unload_all(&mut lab.store, &lab.tmux, &lab.home).unwrap();
+    assert!(
+        report.iter().all(|server| server.problem.is_none()),
+        "{report:?}"
+    );
+    let was: Vec<_> = report.iter().map(|server| server.was_loaded).collect();
+    assert_eq!(
+        was,
+        [Some(false), Some(true)],
+        "this one and the one that was out of reach"
+    );
+}
