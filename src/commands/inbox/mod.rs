@@ -137,11 +137,13 @@ impl Inbox<'_, '_> {
             Wish::Seen(id) => drop(note::see(cx, store, id)?),
             Wish::Answer(id, text) => {
                 let text = send::body(text.into_bytes())?;
+                self.model.sent();
                 let answered = note::answer(cx, store, id, &text, &Sender::Human, "popup")?;
                 let text = format!("note {id} is answered, to {}", answered.terminal);
                 self.model.say(text);
             }
             Wish::Send(receiver, text) => {
+                self.model.sent();
                 let sent = send_to(self.door, store, &receiver, text)?;
                 self.model.say(sent);
             }
