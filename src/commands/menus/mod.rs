@@ -157,13 +157,11 @@ fn stop(door: &Door<'_>, viewer: &Viewer, words: &[String]) -> Result<()> {
         return Err(proc::exec(command));
     }
     let socket = cx.tmux.socket();
-    let living = store.read(|tx| tx.live_terminals())?;
-    let here = living.iter().rev().filter(|terminal| {
+    let mut here = store.read(|tx| tx.live_terminals())?;
+    here.retain(|terminal| {
         let server = terminal.server.as_ref();
         server.is_some_and(|server| server.socket == socket)
     });
-    for terminal in here {
-        close::end(cx, &mut store, terminal, true)?;
-    }
-    worktree::settle_ended(cx, &mut store)
+    let ended = close::end_all(cx, &mut store, &mut here, true);
+    ended.and(worktree::settle_ended(cx, &mut store))
 }
