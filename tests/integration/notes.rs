@@ -405,6 +405,18 @@ fn a_person_writes_to_an_agent_by_key_whatever_is_typed() {
     seat.shows("Message for");
     seat.press(&["Enter"]);
     is_told(&seat, "nothing was typed");
+    // What is refused comes again, as it was typed.
+    open_menu(&seat);
+    seat.press(&["a"]);
+    seat.shows("Message for");
+    world.run(["close", id]).ok();
+    let lost = "#(touch P) 'a' %H $(touch P)";
+    seat.press(&["-l", lost]);
+    seat.press(&["Enter"]);
+    is_told(&seat, "has ended");
+    seat.shows(&format!("Message for {id}: {lost}"));
+    let left = world.try_tmux(["show-options", "-gqv", "@conductor_in"]);
+    assert_eq!(left.stdout, "", "it is in the prompt alone");
     nothing_ran(world);
 }
 
