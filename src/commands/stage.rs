@@ -2,7 +2,7 @@
 
 use crate::clock::Deadline;
 use crate::error::{Failure, Result};
-use crate::term::{self, ESC_SILENCE, Key, Parser};
+use crate::term::{self, Call, ESC_SILENCE, Key, Parser, Signals};
 use crate::ui::sheet::Row;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use std::io;
@@ -45,10 +45,11 @@ impl Drop for Screen {
     }
 }
 
-/// Shows `view` until the person leaves it or the terminal is gone.
+/// Shows `view` until the person leaves it, the terminal is gone, or a signal ends it.
 pub(super) fn run(view: &mut impl View) -> Result<()> {
-    term::full_screen_with_mouse()
-        .map_err(|e| Failure::failed(format!("use the terminal: {e}")))?;
+    let failed = |e| Failure::failed(format!("use the terminal: {e}"));
+    let signals = Signals::take().map_err(failed)?;
+    term::full_screen_with_mouse().map_err(failed)?;
     let _screen = Screen;
     term::drain();
     let mut parser = Parser::new();
@@ -63,7 +64,7 @@ pub(super) fn run(view: &mut impl View) -> Result<()> {
             show(&screen);
             drawn = screen;
         }
-        let Some(bytes) = wait(silence.left().min(look.left()))? else {
+        let Some(bytes) = wait(silence.left().min(look.left()), &signals)? else {
             return Ok(());
         };
         if bytes.is_empty() && silence.passed() {
@@ -89,16 +90,27 @@ pub(super) fn run(view: &mut impl View) -> Result<()> {
     }
 }
 
-/// What was typed within `limit`; `None` when the terminal is gone.
-fn wait(limit: Duration) -> Result<Option<Vec<u8>>> {
+/// What was typed within `limit`; `None` when the terminal is gone, or a signal says to end.
+fn wait(limit: Duration, signals: &Signals) -> Result<Option<Vec<u8>>> {
     let input = io::stdin();
-    let mut fds = [PollFd::new(input.as_fd(), PollFlags::POLLIN)];
+    let mut fds = [
+        PollFd::new(input.as_fd(), PollFlags::POLLIN),
+        PollFd::new(signals.as_fd(), PollFlags::POLLIN),
+    ];
     let limit = limit.saturating_add(Duration::from_micros(999));
     let timeout = PollTimeout::try_from(limit).unwrap_or(PollTimeout::MAX);
     match poll(&mut fds, timeout) {
         Ok(0) | Err(nix::errno::Errno::EINTR) => return Ok(Some(Vec::new())),
         Ok(_) => {}
         Err(error) => return Err(Failure::failed(format!("wait for a key: {error}"))),
+    }
+    match signals.next() {
+        Some(Call::End) => return Ok(None),
+        Some(Call::Resize) => return Ok(Some(Vec::new())),
+        None => {}
+    }
+    if fds[0].revents().is_none_or(|events| events.is_empty()) {
+        return Ok(Some(Vec::new()));
     }
     let mut bytes = vec![0; 4096];
     // Not through the standard library's buffer: what it kept back would wait for the next key.

@@ -81,37 +81,57 @@ fn number() -> Result<String> {
     Ok(fsx::hex(&bytes))
 }
 
-/// What was typed into the prompt `number`.
-fn typed(door: &Door<'_>, number: &str) -> Result<String> {
-    let text = door.cx.tmux.typed(number)?.ok_or_else(|| {
+/// Does `then` with what was typed into the prompt `number`. Where that is refused the prompt comes again with the text in it.
+fn typed(
+    door: &Door<'_>,
+    viewer: &Viewer,
+    number: &str,
+    (question, arguments): (&str, &str),
+    then: impl FnOnce(String) -> Result<()>,
+) -> Result<()> {
+    let tmux = &door.cx.tmux;
+    let text = tmux.typed(number)?.ok_or_else(|| {
         Failure::failed("somebody typed at the same moment, and your line was lost: type it again")
     })?;
     if text.trim().is_empty() {
+        tmux.forget_typed(number)?;
         return Err(Failure::usage("nothing was typed, and nothing was sent"));
     }
-    Ok(text)
+    let done = then(text);
+    let after = match &done {
+        Ok(()) => tmux.forget_typed(number),
+        Err(_) => tmux.ask_again(viewer, question, (number, &self::number()?), arguments),
+    };
+    if let Err(error) = after {
+        tracing::debug!(%error, "forget what was typed, or ask for it again");
+    }
+    done
 }
 
 /// A line for one agent: asked for, or typed into prompt `number`.
 fn message(door: &Door<'_>, store: &mut Store, viewer: &Viewer, id: &str, at: &str) -> Result<()> {
     let tmux = &door.cx.tmux;
     let id = TerminalId::parse(id).map_err(|e| Failure::usage(e.to_string()))?;
+    let (question, arguments) = (format!("Message for {id}:"), format!("message {id}"));
     if at.is_empty() {
-        let question = format!("Message for {id}:");
-        return ask(door, viewer, &question, &format!("message {id}"));
+        return ask(door, viewer, &question, &arguments);
     }
-    if let Some(terminal) = store.read(|tx| tx.terminal(&id))? {
-        recover::check(&door.cx, store, &terminal)?;
-    }
-    let order = Order {
-        receiver: id.clone(),
-        body: typed(door, at)?,
-        key: None,
-        ttl: None,
-        approval: false,
-    };
-    let sent = send::send_as(&door.cx, store, Sender::Human, &order)?;
-    let said = format!("message {} to {id} is {}", sent.id, sent.status.as_str());
+    let mut said = String::new();
+    typed(door, viewer, at, (&question, &arguments), |body| {
+        if let Some(terminal) = store.read(|tx| tx.terminal(&id))? {
+            recover::check(&door.cx, store, &terminal)?;
+        }
+        let order = Order {
+            receiver: id.clone(),
+            body,
+            key: None,
+            ttl: None,
+            approval: false,
+        };
+        let sent = send::send_as(&door.cx, store, Sender::Human, &order)?;
+        said = format!("message {} to {id} is {}", sent.id, sent.status.as_str());
+        Ok(())
+    })?;
     Ok(tmux.tell(&viewer.name, &said)?)
 }
 
@@ -142,18 +162,25 @@ fn one_note(
         }
         "show" => inbox::open_at(door, viewer, Some(id)),
         "seen" => note::see(&door.cx, store, id).map(drop),
-        "ask" => {
+        "ask" | "typed" => {
             let question = format!("Answer to note {id}:");
-            ask(door, viewer, &question, &format!("note {id} typed"))
+            let arguments = format!("note {id} typed");
+            if what == "ask" {
+                return ask(door, viewer, &question, &arguments);
+            }
+            typed(door, viewer, at, (&question, &arguments), |text| {
+                give(door, store, id, &text)
+            })?;
+            answered(door, viewer, &found)
         }
         "option" => {
             let index: Option<usize> = at.parse().ok();
             let option = index
                 .and_then(|number| found.options.get(number.checked_sub(1)?))
                 .ok_or_else(|| Failure::usage(format!("note {id} has no such option")))?;
-            answer(door, store, viewer, id, option)
+            give(door, store, id, option)?;
+            answered(door, viewer, &found)
         }
-        "typed" => answer(door, store, viewer, id, &typed(door, at)?),
         _ => Err(Failure::usage("that is nothing to do with a note")),
     }
 }
@@ -181,18 +208,12 @@ fn choices(note: &Note) -> Vec<Item> {
     items
 }
 
-fn answer(
-    door: &Door<'_>,
-    store: &mut Store,
-    viewer: &Viewer,
-    id: NoteId,
-    text: &str,
-) -> Result<()> {
+fn give(door: &Door<'_>, store: &mut Store, id: NoteId, text: &str) -> Result<()> {
     note::person(store, id, "menu")?;
-    let answered = note::answer(&door.cx, store, id, text, &Sender::Human, "menu")?;
-    let to = answered.terminal;
-    Ok(door
-        .cx
-        .tmux
-        .tell(&viewer.name, &format!("note {id} is answered, to {to}"))?)
+    note::answer(&door.cx, store, id, text, &Sender::Human, "menu").map(drop)
+}
+
+fn answered(door: &Door<'_>, viewer: &Viewer, note: &Note) -> Result<()> {
+    let said = format!("note {} is answered, to {}", note.id, note.terminal);
+    Ok(door.cx.tmux.tell(&viewer.name, &said)?)
 }

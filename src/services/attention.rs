@@ -1,9 +1,7 @@
 //! Which agents call for a person, in which order, and which of them the person has seen.
 
 use super::after;
-use super::context::Context;
 use super::deliver::place;
-use super::note;
 use crate::domain::ids::TerminalId;
 use crate::domain::terminal::{Status, Terminal};
 use crate::error::Result;
@@ -128,15 +126,11 @@ pub fn next<'a>(calls: &'a [Call], here: Option<&str>) -> Option<&'a Call> {
         .find(|call| !at(call))
 }
 
-/// A person has seen an agent's state, and what it wrote that asks for nothing: both leave the status line until something new happens.
-pub fn see(cx: &Context, store: &mut Store, terminal: &Terminal) -> Result<()> {
+/// A person has seen an agent's state: it leaves the status line until something new happens. What the agent wrote stays unread.
+pub fn see(store: &mut Store, terminal: &Terminal) -> Result<()> {
     store.write(Durability::Process, Budget::Call, |tx| {
         tx.see_terminal(&terminal.id, terminal.state.since)
     })?;
-    let notes = store.read(|tx| tx.open_notes(&terminal.id))?;
-    for note in notes.iter().filter(|note| !note.question) {
-        note::see(cx, store, note.id)?;
-    }
     if let Some((tmux, pane)) = place(terminal) {
         let pane = pane.to_string();
         tmux.run(&CommandList::new().then(["set-option", "-p", "-t", &pane, SEEN, "1"]))?;

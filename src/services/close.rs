@@ -117,6 +117,24 @@ pub fn shutdown(
         .into_iter()
         .filter(|t| session.is_none_or(|session| t.is_in(session, cx.tmux.socket())))
         .collect();
+    let ended = end_all(cx, store, &mut living, force);
+    let mut closed = Vec::new();
+    for terminal in living {
+        super::worktree::settle(cx, store, &terminal.id);
+        let row = store.read(|tx| tx.terminal(&terminal.id))?;
+        closed.push(row.unwrap_or(terminal));
+    }
+    ended.map(|()| closed)
+}
+
+/// As [`end`] for each of `living`, the youngest first, so that no supervisor sees its workers die. One that fails keeps none of the others
+/// alive: the first failure is told at the end, and `living` is left with those that were ended and recorded.
+pub fn end_all(
+    cx: &Context,
+    store: &mut Store,
+    living: &mut Vec<Terminal>,
+    force: bool,
+) -> Result<()> {
     living.reverse();
     let mut failed = None;
     let (mut done, total) = (0, living.len());
@@ -127,20 +145,56 @@ pub fn shutdown(
             true
         }
         Err(failure) => {
-            failed = Some(failure);
+            failed.get_or_insert(failure);
             false
         }
     });
-    let mut closed = Vec::new();
-    for terminal in living {
-        super::worktree::settle(cx, store, &terminal.id);
-        let row = store.read(|tx| tx.terminal(&terminal.id))?;
-        closed.push(row.unwrap_or(terminal));
-    }
     match failed {
-        None => Ok(closed),
+        None => Ok(()),
         Some(failure) => {
             Err(failure.context("every agent was ended, and not all of it was recorded"))
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::ids::TerminalId;
+    use crate::paths::Home;
+    use crate::tmux::Tmux;
+
+    #[test]
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "a database that fails, which the store itself cannot make"
+    )]
+    fn one_whose_end_cannot_be_recorded_keeps_no_other_alive() {
+        let dir = tempfile::tempdir().unwrap();
+        let home = Home::at(dir.path().join("state")).unwrap();
+        let mut store = Store::open_or_create(&home).unwrap();
+        let database = rusqlite::Connection::open(home.root().join("db/conductor.db")).unwrap();
+        let cx = Context::new(home, Tmux::at(dir.path().join("no-server"))).unwrap();
+        let id = |n: u8| TerminalId::from_bytes([n; 4]);
+        store
+            .write(Durability::Process, Budget::Call, |tx| {
+                (1..=3).try_for_each(|n| tx.insert_terminal(&Terminal::sample(id(n))).map(drop))
+            })
+            .unwrap();
+        // The youngest is the first to be ended.
+        database
+            .execute_batch(
+                "CREATE TRIGGER full BEFORE UPDATE ON terminals WHEN old.id = '03030303'
+                 BEGIN SELECT RAISE(ABORT, 'the disk is full'); END;",
+            )
+            .unwrap();
+        let mut living = store.read(|tx| tx.live_terminals()).unwrap();
+        assert_eq!(living.len(), 3);
+        end_all(&cx, &mut store, &mut living, true).unwrap_err();
+        let ended: Vec<TerminalId> = living.into_iter().map(|terminal| terminal.id).collect();
+        assert_eq!(ended, [id(2), id(1)]);
+        let left = store.read(|tx| tx.live_terminals()).unwrap();
+        assert_eq!(left.len(), 1);
+        assert_eq!(left[0].id, id(3));
     }
 }

@@ -179,20 +179,45 @@ fn ask(viewer: &Viewer, question: &str, number: &str, arguments: &str) -> Comman
         run(viewer, &format!("{arguments} {number}"))
     );
     let words = ["-t", &viewer.name, "-p", question, &then];
-    CommandList::new().then(asking(viewer, "command-prompt", words))
+    CommandList::new().then(asking(viewer, "command-prompt", &words))
+}
+
+/// Asks again with what was typed before: tmux takes it from the option, and expands nothing in it.
+fn ask_again(
+    viewer: &Viewer,
+    question: &str,
+    (before, number): (&str, &str),
+    arguments: &str,
+) -> CommandList {
+    let mut words = ask(viewer, question, number, arguments).argv().to_vec();
+    let typed = format!("#{{s/^[^ ]* //:{TYPED}}}");
+    words.splice(1..1, ["-I".to_owned(), typed]);
+    CommandList::new().then(words).then(forget(before))
+}
+
+/// Forgets what was typed into prompt `number`, unless another prompt's line has taken its place.
+fn forget(number: &str) -> [String; 4] {
+    let number: String = number.chars().filter(char::is_ascii_hexdigit).collect();
+    let ours = format!("#{{m:{number} *,#{{{TYPED}}}}}");
+    let unset = format!("set-option -gu {TYPED}");
+    ["if-shell".to_owned(), "-F".to_owned(), ours, unset]
 }
 
 fn confirm(viewer: &Viewer, question: &str, arguments: &str) -> CommandList {
     let question = format!("{question} (y/n)");
     let then = run(viewer, arguments);
     let words = ["-t", &viewer.name, "-p", &question, &then];
-    CommandList::new().then(asking(viewer, "confirm-before", words))
+    CommandList::new().then(asking(viewer, "confirm-before", &words))
 }
 
 /// A command that asks, and does not wait for the answer where it can be told so.
-fn asking<'a>(viewer: &Viewer, command: &'a str, words: [&'a str; 5]) -> Vec<&'a str> {
+fn asking<'a>(viewer: &Viewer, command: &'a str, words: &[&'a str; 5]) -> Vec<&'a str> {
     let alone = viewer.asks_by_itself().then_some("-b");
-    [command].into_iter().chain(alone).chain(words).collect()
+    [command]
+        .into_iter()
+        .chain(alone)
+        .chain(words.iter().copied())
+        .collect()
 }
 
 impl Viewer {
@@ -237,7 +262,25 @@ impl Tmux {
         self.own_client(&confirm(viewer, question, arguments))
     }
 
-    /// Takes what was typed into prompt `number`; `None` when another prompt's line has taken its place.
+    /// Asks for a line again as [`Self::ask_command`] does, with what was typed into the prompt of the first number, which is forgotten.
+    pub fn ask_again(
+        &self,
+        viewer: &Viewer,
+        question: &str,
+        numbers: (&str, &str),
+        arguments: &str,
+    ) -> Result<(), Error> {
+        self.run(&ask_again(viewer, question, numbers, arguments))?;
+        Ok(())
+    }
+
+    /// Forgets what was typed into prompt `number`.
+    pub fn forget_typed(&self, number: &str) -> Result<(), Error> {
+        self.run(&CommandList::new().then(forget(number)))?;
+        Ok(())
+    }
+
+    /// What was typed into prompt `number`; `None` when another prompt's line has taken its place. It stays until it is forgotten.
     pub fn typed(&self, number: &str) -> Result<Option<String>, Error> {
         let number: String = number.chars().filter(char::is_ascii_hexdigit).collect();
         let [stored] = self.globals([TYPED])?;
@@ -247,9 +290,6 @@ impl Tmux {
         else {
             return Ok(None);
         };
-        let ours = format!("#{{m:{number} *,#{{{TYPED}}}}}");
-        let forget = format!("set-option -gu {TYPED}");
-        self.run(&CommandList::new().then(["if-shell", "-F", &ours, &forget]))?;
         Ok(Some(text.to_owned()))
     }
 }

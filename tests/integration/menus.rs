@@ -155,14 +155,17 @@ fn an_agent_is_found_read_marked_and_ended() {
     };
     eventually("it is counted", || segment().contains('⚠').then_some(()));
     assert!(mark().contains('⚠'));
+    world.run_in(id, &["send", "human", "-m", "news"]).ok();
     seat.conductor("n");
     shows_pane(&seat, &pane);
     seat.conductor("u");
     seat.shows("is marked as seen");
-    eventually("it is counted no more", || {
-        (segment().is_empty()).then_some(())
+    // What it wrote is still unread.
+    eventually("it is counted no more, and its note is", || {
+        (segment() == "✎1").then_some(())
     });
     assert!(!mark().contains('⚠'));
+    assert_eq!(world.run(["notes"]).json()[0]["status"], "open");
     seat.conductor("n");
     seat.shows("no agent waits");
     // Its log, and its end.

@@ -405,6 +405,18 @@ fn a_person_writes_to_an_agent_by_key_whatever_is_typed() {
     seat.shows("Message for");
     seat.press(&["Enter"]);
     is_told(&seat, "nothing was typed");
+    // What is refused comes again, as it was typed.
+    open_menu(&seat);
+    seat.press(&["a"]);
+    seat.shows("Message for");
+    world.run(["close", id]).ok();
+    let lost = "#(touch P) 'a' %H $(touch P)";
+    seat.press(&["-l", lost]);
+    seat.press(&["Enter"]);
+    is_told(&seat, "has ended");
+    seat.shows(&format!("Message for {id}: {lost}"));
+    let left = world.try_tmux(["show-options", "-gqv", "@conductor_in"]);
+    assert_eq!(left.stdout, "", "it is in the prompt alone");
     nothing_ran(world);
 }
 
@@ -470,10 +482,26 @@ fn a_key_of_no_person_speaks_for_nobody() {
     ] {
         world.run_in(id, &[&["menu"], arguments].concat()).fails(4);
     }
-    world.run(["menu", "message", "nobody", id, "07"]).fails(4);
+    // Nor does it take the person anywhere, start anything, or hide what others wrote.
+    let home = seat.world.tmux(["list-clients", "-F", "#{pane_id}"]);
+    for arguments in [
+        &["next", &client][..],
+        &["seen", &client],
+        &["back", &client],
+        &["spawn", &client, "demo", "session"],
+        &["agent", &client, id, "go"],
+        &["agent", &client, id, "close"],
+        &["stop", &client],
+        &["help", &client],
+    ] {
+        world.run_in(id, &[&["menu"], arguments].concat()).fails(4);
+    }
+    assert_eq!(world.tmux(["list-clients", "-F", "#{pane_id}"]), home);
+    let error = world.run(["menu", "message", "nobody", id, "07"]).fails(3);
+    assert!(error.contains("no client"), "{error}");
     assert_eq!(note(world, "1")["status"], "open");
     assert!(mail(world, id).is_empty());
-    assert_eq!(world.audited("note.refused"), 3);
+    assert_eq!(world.audited("note.refused"), 10);
     // Another prompt's line is not sent.
     world.run(["menu", "message", &client, id, "08"]).fails(1);
     seat.shows("type it again");

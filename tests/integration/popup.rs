@@ -325,6 +325,29 @@ fn approve_on_a_terminal_outside_tmux_asks_right_there() {
     seat.press(&["q"]);
     seat.shows("code 4");
     assert_eq!(seat.approval(&asked["id"])["status"], "pending");
+    // One that is killed leaves the terminal as it was.
+    let clean = line.replace("sleep 60", "stty -a; sleep 60");
+    let pane = seat.outer(&["new-window", "-P", "-F", "#{pane_id}", &clean]);
+    seat.shows("asked by");
+    let processes = seat.world.processes();
+    let ours = format!("approve {id}");
+    let killed = processes
+        .iter()
+        .find(|p| p.command.starts_with(BINARY) && p.command.contains(&ours));
+    seat.world.kill("-TERM", killed.unwrap().pid);
+    let screen = seat.shows("code 4");
+    let screen = if screen.contains("icanon") {
+        screen
+    } else {
+        seat.shows("icanon")
+    };
+    assert!(
+        !screen.contains("-icanon") && !screen.contains("-echo "),
+        "{screen}"
+    );
+    let flags = "#{alternate_on} #{mouse_any_flag} #{cursor_flag}";
+    let flags = seat.outer(&["display-message", "-p", "-t", pane.trim(), flags]);
+    assert_eq!(flags.trim(), "0 0 1");
     seat.outer(&["new-window", &line]);
     seat.shows("asked by");
     std::thread::sleep(Duration::from_millis(700));

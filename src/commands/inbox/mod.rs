@@ -13,7 +13,7 @@ use crate::domain::message::{MessageStatus, Sender};
 use crate::error::{Failure, Result};
 use crate::services::plugin::own_line;
 use crate::services::send::{self, Order};
-use crate::services::{inbox as service, note, presence, recover};
+use crate::services::{inbox as service, note, recover};
 use crate::store::{self, Store};
 use crate::term::Key;
 use crate::tmux::Viewer;
@@ -49,9 +49,8 @@ pub(super) fn open_at(door: &Door<'_>, viewer: &Viewer, note: Option<NoteId>) ->
 }
 
 /// The program in the popup: `menu inbox-popup CLIENT [NOTE]`.
-pub(super) fn run(door: &Door<'_>, client: &str, words: &[String]) -> Result<()> {
-    let mut store = door.cx.existing_store()?;
-    presence::at_client(&door.cx, &mut store, client)?;
+pub(super) fn run(door: &Door<'_>, words: &[String]) -> Result<()> {
+    let store = door.cx.existing_store()?;
     let mut inbox = Inbox {
         door,
         store,
@@ -138,11 +137,13 @@ impl Inbox<'_, '_> {
             Wish::Answer(id, text) => {
                 let text = send::body(text.into_bytes())?;
                 let answered = note::answer(cx, store, id, &text, &Sender::Human, "popup")?;
+                self.model.sent();
                 let text = format!("note {id} is answered, to {}", answered.terminal);
                 self.model.say(text);
             }
             Wish::Send(receiver, text) => {
                 let sent = send_to(self.door, store, &receiver, text)?;
+                self.model.sent();
                 self.model.say(sent);
             }
             Wish::Retry(id) => {

@@ -36,8 +36,24 @@ pub(super) enum Wish {
 struct Page {
     letter: Letter,
     top: usize,
-    /// The answer that is being written.
-    answer: Option<Editor>,
+    /// What is being written.
+    draft: Option<Draft>,
+}
+
+/// What is being written, and what it is for: that was said when the box was opened, and stays, whatever becomes of the letter.
+#[derive(Debug)]
+struct Draft {
+    to: To,
+    editor: Editor,
+}
+
+/// What a text is for.
+#[derive(Debug, Clone)]
+enum To {
+    /// To answer this note.
+    Answer(NoteId),
+    /// A message to this agent.
+    Agent(TerminalId),
 }
 
 /// The inbox.
@@ -104,7 +120,7 @@ impl Model {
         self.page = Some(Page {
             letter,
             top: 0,
-            answer: None,
+            draft: None,
         });
         wish
     }
@@ -115,7 +131,7 @@ impl Model {
             return self.mouse(*mouse);
         }
         self.note = None;
-        if self.page.as_ref().is_some_and(|page| page.answer.is_some()) {
+        if self.page.as_ref().is_some_and(|page| page.draft.is_some()) {
             return self.box_key(key);
         }
         match (key, &self.page) {
@@ -211,9 +227,7 @@ impl Model {
             (Key::Char(digit @ '1'..='9'), Letter::Note(note)) if note.waits() => {
                 let index = *digit as usize - '1' as usize;
                 if let Some(option) = note.options.get(index) {
-                    let wish = Wish::Answer(note.id, option.clone());
-                    self.page = None;
-                    return wish;
+                    return Wish::Answer(note.id, option.clone());
                 }
             }
             (Key::Char('t'), Letter::Message(message)) if page.letter.has_failed() => {
@@ -227,34 +241,42 @@ impl Model {
         Wish::Nothing
     }
 
-    /// Opens the box for an answer.
+    /// Opens the box for an answer, or for a message where the letter takes none.
     fn write(&mut self) {
         if let Some(page) = &mut self.page {
-            page.answer = Some(Editor::lines());
+            let to = match &page.letter {
+                Letter::Note(note) if note.answer.is_none() => To::Answer(note.id),
+                letter => To::Agent(letter.partner().0),
+            };
+            let editor = Editor::lines();
+            page.draft = Some(Draft { to, editor });
         }
+    }
+
+    /// What was written has been stored: back to the list. Until then the page and its text stay.
+    pub(super) fn sent(&mut self) {
+        self.page = None;
     }
 
     fn box_key(&mut self, key: &Key) -> Wish {
         let Some(page) = &mut self.page else {
             return Wish::Nothing;
         };
-        let Some(editor) = &mut page.answer else {
+        let Some(Draft { to, editor }) = &mut page.draft else {
             return Wish::Nothing;
         };
         match key {
             Key::Esc | Key::CtrlC => {
-                page.answer = None;
+                page.draft = None;
                 self.say("nothing was sent");
             }
             Key::Enter if editor.text().trim().is_empty() => {}
             Key::Enter => {
                 let text = editor.text().to_owned();
-                let wish = match &page.letter {
-                    Letter::Note(note) if note.answer.is_none() => Wish::Answer(note.id, text),
-                    letter => Wish::Send(letter.partner().0, text),
+                return match to {
+                    To::Answer(note) => Wish::Answer(*note, text),
+                    To::Agent(id) => Wish::Send(id.clone(), text),
                 };
-                self.page = None;
-                return wish;
             }
             key => editor.key(key),
         }
@@ -323,12 +345,12 @@ impl Model {
             return self.draw_list();
         };
         let title = page.letter.title(now_ms);
-        let writing = page.answer.as_ref().map(|editor| {
+        let writing = page.draft.as_ref().map(|draft| {
             let (_, name) = page.letter.partner();
             let frame = format!("to {name}:");
             let rows = BOX.min(height.saturating_sub(2)).max(1);
             let mut box_rows = vec![Row::prose(Style::Bold, &frame)];
-            box_rows.extend(written(editor, columns, rows));
+            box_rows.extend(written(&draft.editor, columns, rows));
             box_rows
         });
         let taken = writing.as_ref().map_or(0, Vec::len);

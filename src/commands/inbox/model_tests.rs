@@ -82,7 +82,41 @@ fn a_question_is_read_and_answered_in_several_lines() {
         model.key(&Key::Enter),
         Wish::Answer(NoteId(1), "main q\nor\nelse".into())
     );
+    model.sent();
     assert_eq!(model.key(&Key::Char('q')), Wish::Leave, "back in the list");
+}
+
+#[test]
+fn what_is_refused_stays_in_the_box_and_is_for_what_it_was_begun_for() {
+    let open = || question(1, "Which?", &["main"]);
+    let mut model = model(vec![open()]);
+    press(&mut model, "ryes");
+    let answer = Wish::Answer(NoteId(1), "yes".into());
+    assert_eq!(model.key(&Key::Enter), answer);
+    model.say("refused");
+    let screen = text(&mut model, (80, 24));
+    assert!(
+        screen.contains("> yes") && screen.contains("refused"),
+        "{screen}"
+    );
+    // Somebody else answers it meanwhile: what was begun as an answer is no new message.
+    let Letter::Note(mut answered) = open() else {
+        unreachable!()
+    };
+    answered.status = NoteStatus::Answered;
+    answered.answer = Some("no".into());
+    model.update(vec![Letter::Note(answered)], 60_000);
+    assert_eq!(model.key(&Key::Enter), answer);
+    // A box that is opened now is for a message.
+    model.key(&Key::Esc);
+    press(&mut model, "rmore");
+    let message = Wish::Send(TerminalId::from_bytes([1; 4]), "more".into());
+    assert_eq!(model.key(&Key::Enter), message);
+    // A refused option leaves the page open as well.
+    model.update(vec![open()], 60_000);
+    model.key(&Key::Esc);
+    let option = Wish::Answer(NoteId(1), "main".into());
+    assert_eq!(press(&mut model, "11"), [option.clone(), option]);
 }
 
 #[test]

@@ -11,7 +11,7 @@ use crate::error::{Failure, Result};
 use crate::proc;
 use crate::services::attention::{self, Call};
 use crate::services::plugin::own_line;
-use crate::services::{close, offer, presence, recover, resume};
+use crate::services::{close, offer, recover, resume};
 use crate::store::Store;
 use crate::tmux::Viewer;
 use crate::ui::dashboard::Look;
@@ -108,7 +108,6 @@ pub(super) fn one(door: &mut Door<'_>, viewer: &Viewer, words: &[String]) -> Res
             Err(proc::exec(command))
         }
         "resume" => {
-            presence::at_client(&door.cx, &mut store, &viewer.name)?;
             let cx = door.cx.clone();
             let resumed = resume::resume(&cx, &mut store, &agent, resume::Where::Window)?;
             let text = format!("{} is back", resumed.display_name());
@@ -166,7 +165,6 @@ fn approvals(door: &Door<'_>, store: &mut Store, viewer: &Viewer, id: &TerminalI
 }
 
 fn end(door: &Door<'_>, store: &mut Store, viewer: &Viewer, agent: &Terminal) -> Result<()> {
-    presence::at_client(&door.cx, store, &viewer.name)?;
     front::may_end(store, agent)?;
     let name = agent.display_name();
     close::close(&door.cx, store, agent, false)?;

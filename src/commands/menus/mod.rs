@@ -48,11 +48,6 @@ fn open(
     if name == "answer" {
         return popup::answer(door, arguments);
     }
-    if matches!(name, "message" | "note")
-        && let Some(mut store) = existing(door)?
-    {
-        presence::at_client(&door.cx, &mut store, client)?;
-    }
     let viewer = door.cx.tmux.viewer(client)?.ok_or_else(|| {
         Failure::not_found(format!(
             "there is no client {:?}",
@@ -66,6 +61,12 @@ fn open(
             "it took long, and you went on typing: press the key again",
         ));
     }
+    // What only shows a text speaks for nobody.
+    if name != "read-popup"
+        && let Some(mut store) = existing(door)?
+    {
+        presence::at_client(&door.cx, &mut store, client)?;
+    }
     let words = arguments.get(1..).unwrap_or_default();
     match name {
         "spawn" => spawn::spawn(door, &viewer, words),
@@ -78,7 +79,7 @@ fn open(
         "approvals" => popup::open(door, &viewer, popup::Start::List),
         "approve-next" => popup::open(door, &viewer, popup::Start::Next),
         "inbox" => inbox::open(door, &viewer),
-        "inbox-popup" => inbox::run(door, client, words),
+        "inbox-popup" => inbox::run(door, words),
         "read-popup" => reader::run(door, words),
         "dashboard" => dashboard::open(door, &viewer),
         "flows" => {
@@ -155,15 +156,12 @@ fn stop(door: &Door<'_>, viewer: &Viewer, words: &[String]) -> Result<()> {
         let command = cx.tmux.confirm_command(viewer, question, "stop yes")?;
         return Err(proc::exec(command));
     }
-    presence::at_client(cx, &mut store, &viewer.name)?;
     let socket = cx.tmux.socket();
-    let living = store.read(|tx| tx.live_terminals())?;
-    let here = living.iter().rev().filter(|terminal| {
+    let mut here = store.read(|tx| tx.live_terminals())?;
+    here.retain(|terminal| {
         let server = terminal.server.as_ref();
         server.is_some_and(|server| server.socket == socket)
     });
-    for terminal in here {
-        close::end(cx, &mut store, terminal, true)?;
-    }
-    worktree::settle_ended(cx, &mut store)
+    let ended = close::end_all(cx, &mut store, &mut here, true);
+    ended.and(worktree::settle_ended(cx, &mut store))
 }

@@ -6,7 +6,7 @@ use crate::domain::terminal::Terminal;
 use crate::error::{Failure, Result};
 use crate::services::attention::{self, Why};
 use crate::services::deliver::place;
-use crate::services::{presence, recover};
+use crate::services::recover;
 use crate::store::Store;
 use crate::tmux::Viewer;
 
@@ -33,7 +33,7 @@ pub(super) fn next(door: &Door<'_>, viewer: &Viewer) -> Result<()> {
         other.why == Why::Finished && shown
     });
     for call in looked_at {
-        attention::see(cx, &mut store, &call.terminal)?;
+        attention::see(&mut store, &call.terminal)?;
     }
     let text = format!("{} {}", terminal.display_name(), call.why.words());
     Ok(cx.tmux.tell(&viewer.name, &text)?)
@@ -80,8 +80,7 @@ pub(super) fn see(
     viewer: &Viewer,
     agent: &Terminal,
 ) -> Result<()> {
-    presence::at_client(&door.cx, store, &viewer.name)?;
-    attention::see(&door.cx, store, agent)?;
+    attention::see(store, agent)?;
     let text = format!("{} is marked as seen", agent.display_name());
     Ok(door.cx.tmux.tell(&viewer.name, &text)?)
 }
