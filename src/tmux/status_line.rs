@@ -10,8 +10,8 @@ use serde::Serialize;
 use std::path::Path;
 use unicode_width::UnicodeWidthStr;
 
-/// What stands in the status line: the segment and a space before it, or nothing.
-pub const SEGMENT: &str = "#{?@conductor_segment, #{@conductor_segment},}";
+/// What stands in the status line: the segment between two spaces, or nothing.
+pub const SEGMENT: &str = "#{?@conductor_segment, #{@conductor_segment} ,}";
 /// What a user writes where the segment shall stand.
 pub const TOKEN: &str = "#{conductor_status}";
 /// `status-right-length` before we raised it, and the value that we gave it.
@@ -300,7 +300,7 @@ impl Tmux {
         }
         let text = look.plain(counts.shown());
         let room = if !text.is_empty() && right.is_some_and(|right| right.contains(SEGMENT)) {
-            text.width() + 1
+            text.width() + 2
         } else {
             0
         };

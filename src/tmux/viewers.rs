@@ -13,6 +13,10 @@ use std::path::PathBuf;
 /// last, a space between clients.
 pub(super) const BACK: &str = "@conductor_back";
 
+/// How long a line for a person is shown unless a key is pressed, in milliseconds: why something failed takes longer to read than the
+/// three quarters of a second of `display-time`.
+const LONG_ENOUGH: &str = "5000";
+
 /// How many panes are remembered for a client.
 const STEPS: usize = 16;
 
@@ -215,11 +219,12 @@ impl Tmux {
     pub fn tell(&self, client: &str, text: &str) -> Result<(), Error> {
         // What follows a percent sign would be taken for a time.
         let text = literal(&one_line(text)).replace('%', "%%");
-        let list = CommandList::new().then(["display-message", "-c", client, &text]);
+        let shown = ["display-message", "-d", LONG_ENOUGH];
+        let list = CommandList::new().then(shown.into_iter().chain(["-c", client, &text]));
         match self.run(&list) {
             // tmux 3.2 takes no client here; the one that was used last is the one whose key was pressed.
             Err(Error::Refused(said)) if said.contains("usage:") => {
-                let list = CommandList::new().then(["display-message", &text]);
+                let list = CommandList::new().then(shown.into_iter().chain([text.as_str()]));
                 self.run(&list).map(drop)
             }
             other => other.map(drop),

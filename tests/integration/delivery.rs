@@ -110,7 +110,7 @@ fn a_text_arrives_as_it_was_written_and_nothing_in_it_runs() {
         format!("a 'b' \"c\" `{touch}` $({touch}) #({touch}) \\ \\n %% %1 ~ $HOME"),
         format!("x' ; run-shell '{touch}' ; display 'y"),
         "#{pane_id} #{@conductor_id} #{q:pane_title} #[fg=red] ##".to_owned(),
-        "emoji 👩‍🚀🇩🇪 e\u{301} 中文 ﷽ \u{10ffff}".to_owned(),
+        "emoji 👩‍🚀🇩🇪 e\u{301} 中文 ﷽ \u{10fffd}".to_owned(),
         "ends with a semicolon;".to_owned(),
         "ends with a backslash\\".to_owned(),
         " leading and trailing spaces ".to_owned(),

@@ -11,7 +11,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-const SEGMENT: &str = "#{?@conductor_segment, #{@conductor_segment},}";
+const SEGMENT: &str = "#{?@conductor_segment, #{@conductor_segment} ,}";
 const TOKEN: &str = "#{conductor_status}";
 
 const ROOT: &str = env!("CARGO_MANIFEST_DIR");
