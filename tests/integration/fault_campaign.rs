@@ -94,6 +94,13 @@ impl<'a> Bench<'a> {
         self.run(&self.quiet, arguments)
     }
 
+    /// Empties the write-ahead log, so that the next operation does not begin with a checkpoint, whose failure would do no harm.
+    fn checkpoint(&self) {
+        let db = rusqlite::Connection::open(self.world.at("state/db/conductor.db")).unwrap();
+        let busy = db.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get(0));
+        assert!(!busy.unwrap_or(true), "the log is in use");
+    }
+
     fn list(&self, arguments: &[&str]) -> Vec<Value> {
         let done = self.quietly(&[arguments, &["--json"]].concat());
         done.json().as_array().unwrap().clone()
@@ -265,9 +272,10 @@ fn whichever_change_of_the_disk_fails_the_answer_is_honest() {
         for at in 1..4 {
             let only = [("FAULT_AT", at.to_string()), ("FAULT_ONLY", "S".to_owned())];
             let set = bench.set(&only);
+            bench.checkpoint();
             let (done, bad) = bench.operate(kind, &set);
             assert_eq!(bad, None, "{kind}, sync {at}: {done:?}");
-            // The first one is that of what was asked for.
+            // The first one is that of what was asked for: nothing is left for a checkpoint.
             assert!(at > 1 || done.code == 7, "{kind} was confirmed: {done:?}");
         }
     }
