@@ -25,6 +25,7 @@ mod flow_faults;
 mod flows;
 mod guests;
 mod handoffs;
+mod hostile;
 mod identity;
 mod idle;
 mod instructions;
@@ -43,11 +44,14 @@ mod recovery;
 mod resurrect;
 #[path = "../mcp/schema.rs"]
 mod schema;
+mod screen;
 mod secrets;
 mod soak;
 mod storm;
 #[path = "../support/mod.rs"]
 mod support;
+mod svg;
 mod waiting;
+mod walk;
 mod walks;
 mod worktrees;

@@ -1,9 +1,9 @@
 //! The person as a participant: agents write to `human` and ask, and what the person answers reaches them once.
 
 use crate::failpoints::{arm, armed, world};
+use crate::hostile::{HOSTILE, nothing_ran};
 use crate::mcp::{answer, by_hand, call};
 use crate::popup::Seat;
-use crate::support::hostile::{HOSTILE, nothing_ran};
 use crate::support::{Done, World, eventually, text};
 use serde_json::{Value, json};
 

@@ -1,8 +1,8 @@
 //! Walks of a person through every view, with snapshots; and the pictures of them in the documentation.
 
-use crate::support::hostile::{HOSTILE, nothing_ran};
-use crate::support::walk::{Own, Walk};
+use crate::hostile::{HOSTILE, nothing_ran};
 use crate::support::{World, eventually, text};
+use crate::walk::{Own, Walk};
 use serde_json::json;
 use std::fs;
 

@@ -1,11 +1,7 @@
 //! A world of its own for each test: a temporary HOME and state directory, a private tmux server, and a look at what is left at its end.
 
 mod agent;
-pub(crate) mod hostile;
 mod run;
-pub(crate) mod screen;
-pub(crate) mod svg;
-pub(crate) mod walk;
 
 pub(crate) use run::{Done, Run};
 

@@ -1,7 +1,7 @@
 //! Texts that would do something somewhere, and a look whether they did.
 
-use super::World;
 use super::screen::Colour;
+use crate::support::World;
 use std::fs;
 use std::path::Path;
 

@@ -1,10 +1,10 @@
 //! A person who walks through views: what is on the screen is the same in every run, and is compared with what it was.
 
-use super::hostile::HOSTILE_COLOUR;
-use super::screen::Screen;
-use super::svg;
-use super::{World, eventually, text};
+use crate::hostile::HOSTILE_COLOUR;
 use crate::popup::Seat;
+use crate::screen::Screen;
+use crate::support::{World, eventually, text};
+use crate::svg;
 use regex_lite::{Captures, Regex};
 use std::cell::Cell;
 use std::fs;
@@ -292,7 +292,7 @@ impl Walk {
         let mut settings = insta::Settings::clone_current();
         settings.set_prepend_module_to_snapshot(false);
         settings.set_omit_expression(true);
-        settings.set_snapshot_path("../integration/snapshots");
+        settings.set_snapshot_path("snapshots");
         settings.bind(|| insta::assert_snapshot!(name, self.screen().text()));
     }
 
