@@ -1,29 +1,15 @@
 //! The inbox without a terminal.
 
 use super::*;
+use crate::domain::note::tests::sample;
 use crate::domain::note::{Note, NoteStatus};
-use jiff::Timestamp;
 use proptest::prelude::*;
 
 fn question(id: i64, body: &str, options: &[&str]) -> Letter {
     Letter::Note(Note {
         id: NoteId(id),
-        terminal: TerminalId::from_bytes([1; 4]),
-        name: "developer 01010101".into(),
         body: body.into(),
-        question: true,
-        options: options.iter().map(|o| (*o).to_owned()).collect(),
-        key: None,
-        status: NoteStatus::Open,
-        written_at: Timestamp::UNIX_EPOCH,
-        seen_at: None,
-        withdrawn_at: None,
-        answered_at: None,
-        answered_by: None,
-        answer: None,
-        given: None,
-        message: None,
-        waiter: None,
+        ..sample(options)
     })
 }
 
