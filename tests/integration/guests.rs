@@ -395,6 +395,16 @@ impl Guest {
         self.try_tmux(OUTER, &["send-keys", "Escape"]);
     }
 
+    /// An agent comes, its message goes out when the mode is left, and it goes.
+    fn delivers(&self) {
+        let (id, message) = self.agent();
+        let pane = text(&self.world.status(&id)["pane"]);
+        self.tmux(&["copy-mode", "-q", "-t", &pane]);
+        self.world.message_becomes(&message, "submitted");
+        self.world.wait(&id, "idle");
+        self.world.run(["close", &id]).ok();
+    }
+
     /// An agent in the user's own window, with a message that waits because somebody reads in its pane.
     #[track_caller]
     fn agent(&self) -> (String, String) {
@@ -699,16 +709,7 @@ fn odd_directories_and_such_that_cannot_be_written() {
             "{name}"
         );
         // Its hooks start it: the agent's message goes out when the mode is left.
-        let (id, message) = guest.agent();
-        guest.tmux(&[
-            "copy-mode",
-            "-q",
-            "-t",
-            &text(&guest.world.status(&id)["pane"]),
-        ]);
-        guest.world.message_becomes(&message, "submitted");
-        guest.world.wait(&id, "idle");
-        guest.world.run(["close", &id]).ok();
+        guest.delivers();
         guest.world.run(["plugin", "unload"]).ok();
         guest.same(&before, name);
         assert_eq!(files(&guest.plugin), written, "nothing is written into it");
@@ -755,16 +756,7 @@ fn servers_that_share_a_state_directory_do_not_touch_each_other() {
     guest.quiet();
     let both = guest.listing(TWIN);
     assert!(both["show-hooks -gw"].contains("@conductor_hook"));
-    let (id, message) = guest.agent();
-    guest.tmux(&[
-        "copy-mode",
-        "-q",
-        "-t",
-        &text(&guest.world.status(&id)["pane"]),
-    ]);
-    guest.world.message_becomes(&message, "submitted");
-    guest.world.wait(&id, "idle");
-    guest.world.run(["close", &id]).ok();
+    guest.delivers();
     guest.quiet();
     assert_eq!(
         difference(&both, &guest.listing(TWIN)),
