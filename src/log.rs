@@ -5,16 +5,19 @@ use crate::domain::text::one_line;
 use crate::fsx;
 use crate::paths::{self, Home};
 use fs2::FileExt;
+use once_cell::sync::OnceCell;
 use std::fs::File;
 use std::io::{self, Write};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
-use tracing_subscriber::filter::Targets;
+use tracing::span::{Attributes, Id, Record};
+use tracing::{Event, Level, Metadata, Subscriber};
+use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::fmt::format::Writer;
 use tracing_subscriber::fmt::time::FormatTime;
 use tracing_subscriber::layer::SubscriberExt;
-use tracing_subscriber::util::SubscriberInitExt;
+use tracing_subscriber::{Layer, Registry};
 
 /// Size above which the log file is renamed, in bytes; one old file is kept.
 const MAX_FILE: u64 = 1024 * 1024;
@@ -31,24 +34,87 @@ pub fn start(home: &Home) {
                 .replace("tmux=", "conductor::tmux=")
         })
         .and_then(|text| text.parse::<Targets>().ok())
-        .unwrap_or_else(|| Targets::new().with_default(tracing::Level::WARN));
-    if let Ok(journal) = tracing_journald::layer() {
-        let filter = filter.with_target(AUDIT, tracing::Level::INFO);
-        let _ = tracing_subscriber::registry()
-            .with(filter)
-            .with(journal.with_syslog_identifier("conductor-hook".to_owned()))
-            .try_init();
-        return;
+        .unwrap_or_else(|| Targets::new().with_default(Level::WARN));
+    let _ = tracing::subscriber::set_global_default(Lazy {
+        filter,
+        file: home.own_log(),
+        log: OnceCell::new(),
+    });
+}
+
+/// Opens the log at the first entry: processes are short, and most log nothing.
+struct Lazy {
+    filter: Targets,
+    file: PathBuf,
+    log: OnceCell<Box<dyn Subscriber + Send + Sync>>,
+}
+
+impl Lazy {
+    fn log(&self) -> &(dyn Subscriber + Send + Sync) {
+        self.log.get_or_init(|| {
+            let filter = self.filter.clone();
+            if let Ok(journal) = tracing_journald::layer() {
+                let filter = filter.with_target(AUDIT, Level::INFO);
+                let journal = journal.with_syslog_identifier("conductor-hook".to_owned());
+                return Box::new(tracing_subscriber::registry().with(filter).with(journal));
+            }
+            let layer = tracing_subscriber::fmt::layer()
+                .with_ansi(false)
+                .with_timer(Clock)
+                .with_writer(LogFile(self.file.clone()));
+            Box::new(tracing_subscriber::registry().with(filter).with(layer))
+        })
     }
-    let file = LogFile(home.own_log());
-    let layer = tracing_subscriber::fmt::layer()
-        .with_ansi(false)
-        .with_timer(Clock)
-        .with_writer(file);
-    let _ = tracing_subscriber::registry()
-        .with(filter)
-        .with(layer)
-        .try_init();
+}
+
+impl Subscriber for Lazy {
+    fn enabled(&self, metadata: &Metadata<'_>) -> bool {
+        let audit = metadata.target() == AUDIT && *metadata.level() <= Level::INFO;
+        audit
+            || self
+                .filter
+                .would_enable(metadata.target(), metadata.level())
+    }
+
+    fn max_level_hint(&self) -> Option<LevelFilter> {
+        let own = Layer::<Registry>::max_level_hint(&self.filter)?;
+        Some(own.max(LevelFilter::INFO))
+    }
+
+    fn new_span(&self, attributes: &Attributes<'_>) -> Id {
+        self.log().new_span(attributes)
+    }
+
+    fn record(&self, span: &Id, values: &Record<'_>) {
+        self.log().record(span, values);
+    }
+
+    fn record_follows_from(&self, span: &Id, follows: &Id) {
+        self.log().record_follows_from(span, follows);
+    }
+
+    fn event(&self, event: &Event<'_>) {
+        // Where there is no journal, entries of the audit log are not for the file.
+        if self.log().enabled(event.metadata()) {
+            self.log().event(event);
+        }
+    }
+
+    fn enter(&self, span: &Id) {
+        self.log().enter(span);
+    }
+
+    fn exit(&self, span: &Id) {
+        self.log().exit(span);
+    }
+
+    fn clone_span(&self, id: &Id) -> Id {
+        self.log().clone_span(id)
+    }
+
+    fn try_close(&self, id: Id) -> bool {
+        self.log().try_close(id)
+    }
 }
 
 struct Clock;
@@ -125,12 +191,17 @@ fn open(path: &Path) -> io::Result<File> {
 /// Renames the full log, once however many find it full: the lock is the full file's own, so whoever comes later finds another one there.
 fn make_room(path: &Path, full: &File) -> io::Result<()> {
     full.lock_exclusive()?;
-    let there = std::fs::symlink_metadata(path)?;
     let held = full.metadata()?;
-    if (there.dev(), there.ino()) == (held.dev(), held.ino()) {
-        std::fs::rename(path, path.with_extension("log.1"))?;
-    }
-    FileExt::unlock(full)
+    let renamed = match std::fs::symlink_metadata(path) {
+        Ok(there) if (there.dev(), there.ino()) == (held.dev(), held.ino()) => {
+            std::fs::rename(path, path.with_extension("log.1"))
+        }
+        // Whoever renamed it has not made the next one yet.
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    };
+    FileExt::unlock(full)?;
+    renamed
 }
 
 #[cfg(test)]

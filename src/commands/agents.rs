@@ -4,7 +4,7 @@ use super::Door;
 use crate::cli;
 use crate::clock;
 use crate::domain::ids::TerminalId;
-use crate::domain::terminal::{Gated, Role, Terminal};
+use crate::domain::terminal::{Gated, Role, Server, Terminal};
 use crate::domain::text::one_line;
 use crate::error::{Failure, Result};
 use crate::paths::Home;
@@ -18,6 +18,7 @@ use crate::services::{adopt, close, explain, find, offer, recover, spawn};
 use crate::store::Store;
 use crate::ui::json::{SessionView, TerminalView};
 use crate::ui::table::{self, Table};
+use jiff::Timestamp;
 use std::collections::HashMap;
 use std::io::IsTerminal;
 
@@ -152,15 +153,22 @@ pub(super) fn sessions_of(store: &mut Store, all: bool) -> Result<Vec<SessionVie
         let terminals = if all {
             tx.recent_terminals(clock::after_ms(clock::now(), -RECENT_MS))?
         } else {
-            let living = tx.live_terminals()?;
             // Ended terminals of a session that lives belong to its picture, those of an earlier one of that name do not.
             let mut recent = tx.recent_terminals(clock::after_ms(clock::now(), -RECENT_MS))?;
-            recent.retain(|t| {
-                t.alive()
-                    || living
-                        .iter()
-                        .any(|l| l.session == t.session && same_server(l, t) && met(l, t))
-            });
+            let mut living: HashMap<String, Vec<(Option<Server>, Timestamp)>> = HashMap::new();
+            for t in recent.iter().filter(|t| t.alive()) {
+                let session = living.entry(t.session.clone()).or_default();
+                session.push((t.server.clone(), t.created_at));
+            }
+            // Whether it was still there when one that lives was started in its session.
+            let met = |t: &Terminal| {
+                living.get(&t.session).is_some_and(|others| {
+                    others.iter().any(|(server, started)| {
+                        *server == t.server && t.ended_at.is_none_or(|at| at >= *started)
+                    })
+                })
+            };
+            recent.retain(|t| t.alive() || met(t));
             recent
         };
         let open = tx.open_counts()?;
@@ -181,15 +189,6 @@ pub(super) fn sessions_of(store: &mut Store, all: bool) -> Result<Vec<SessionVie
         }
         Ok::<_, Failure>(sessions)
     })
-}
-
-/// Whether `ended` was still there when `living` was started.
-fn met(living: &Terminal, ended: &Terminal) -> bool {
-    ended.ended_at.is_none_or(|at| at >= living.created_at)
-}
-
-fn same_server(a: &Terminal, b: &Terminal) -> bool {
-    a.server == b.server
 }
 
 pub(super) fn sessions(door: &mut Door<'_>, all: bool) -> Result<()> {

@@ -14,7 +14,7 @@ use crate::store::{Budget, DueKind, Durability, Store, Tx};
 use crate::tmux::{self, Pane, PaneId, Tmux};
 use jiff::Timestamp;
 use serde::Serialize;
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -55,8 +55,17 @@ enum Change {
 
 /// What a server answered.
 enum Panes {
-    There(Server, Vec<Pane>),
+    There(Server, HashMap<PaneId, Pane>),
     Gone,
+}
+
+/// Panes by their ids. One of a linked window is listed once for each of its sessions: the first counts.
+fn by_id(panes: Vec<Pane>) -> HashMap<PaneId, Pane> {
+    let mut found = HashMap::with_capacity(panes.len());
+    for pane in panes {
+        found.entry(pane.id).or_insert(pane);
+    }
+    found
 }
 
 /// Judges one terminal by what its server says and whether its process lives.
@@ -89,7 +98,7 @@ fn judge(
         return Truth::Lost("the tmux server was restarted".to_owned());
     }
     let id = PaneId::parse(pane);
-    let Some(pane) = panes.iter().find(|p| Some(p.id) == id) else {
+    let Some(pane) = id.and_then(|id| panes.get(&id)) else {
         return Truth::Ended("its pane is gone".to_owned());
     };
     if pane.dead {
@@ -189,7 +198,7 @@ const CLOSED_MS: i64 = 60 * 60 * 1000;
 /// Ends agents that were closed by a helper which was killed before it had ended them.
 fn end_closed(cx: &Context, store: &mut Store) -> error::Result<()> {
     let now = clock::now();
-    let recent = store.read(|tx| tx.recent_terminals(clock::after_ms(now, -CLOSED_MS)))?;
+    let ended = store.read(|tx| tx.ended_terminals(clock::after_ms(now, -CLOSED_MS)))?;
     let left = |t: &&Terminal| {
         t.ended_at
             .is_some_and(|at| clock::elapsed_ms(at, now) > CLOSING_MS)
@@ -198,7 +207,7 @@ fn end_closed(cx: &Context, store: &mut Store) -> error::Result<()> {
             && !t.lost()
             && runs(t)
     };
-    for terminal in recent.iter().filter(left) {
+    for terminal in ended.iter().filter(left) {
         super::close::end(cx, store, terminal, true)?;
     }
     Ok(())
@@ -260,7 +269,7 @@ fn compare(
     let mut servers: Vec<(PathBuf, Panes)> = Vec::new();
     for socket in sockets {
         let panes = match Tmux::at(&socket).panes() {
-            Ok((server, panes)) => Panes::There(server, panes),
+            Ok((server, panes)) => Panes::There(server, by_id(panes)),
             Err(tmux::Error::NoServer(_)) => Panes::Gone,
             Err(error) => {
                 tracing::warn!(%error, "list panes");

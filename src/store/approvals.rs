@@ -17,6 +17,9 @@ const COLUMNS: &str = "id, terminal, kind, tool, command, input, cwd, digest, te
     scripts, words, message, status, requested_at, expires_at, decided_at, decided_by, via, scope, reason, waiter_pid, waiter_start, \
     consumed_at, ran_at";
 
+/// A request that is not settled yet; the index of these has the same words.
+pub(super) const OPEN: &str = "status IN ('pending', 'approved', 'consumed') AND ran_at IS NULL";
+
 /// What a new request is made of.
 #[derive(Debug, Clone)]
 pub struct NewApproval {
@@ -142,7 +145,7 @@ impl Tx<'_> {
         at: Timestamp,
     ) -> Result<Approval, Error> {
         let text = |value: Value| value.to_string();
-        self.prepare_cached(
+        self.statement(
             "INSERT INTO approvals (terminal, kind, tool, command, input, cwd, digest, text_digest, rule, risk, presence, why, complete,
                unclear, scripts, words, message, status, requested_at, expires_at, waiter_pid, waiter_start)
              VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, 'pending', ?18, ?19, ?20, ?21)",
@@ -193,7 +196,7 @@ impl Tx<'_> {
     /// A request by its id.
     pub fn approval(&self, id: ApprovalId) -> Result<Option<Approval>, Error> {
         Ok(self
-            .prepare_cached(&format!("SELECT {COLUMNS} FROM approvals WHERE id = ?1"))?
+            .statement(&format!("SELECT {COLUMNS} FROM approvals WHERE id = ?1"))?
             .query_row([id.0], approval)
             .optional()?)
     }
@@ -204,7 +207,7 @@ impl Tx<'_> {
         status: Option<ApprovalStatus>,
         limit: u32,
     ) -> Result<Vec<Approval>, Error> {
-        let mut statement = self.prepare_cached(&format!(
+        let mut statement = self.statement(&format!(
             "SELECT * FROM (SELECT {COLUMNS} FROM approvals WHERE (?1 IS NULL OR status = ?1) ORDER BY id DESC LIMIT ?2) ORDER BY id"
         ))?;
         let rows =
@@ -214,7 +217,7 @@ impl Tx<'_> {
 
     /// How much waits, by terminal: of the sender of a call, of the receiver of a message.
     pub fn pending_counts(&self) -> Result<Vec<(Option<String>, i64)>, Error> {
-        let mut statement = self.prepare_cached(
+        let mut statement = self.statement(
             "SELECT coalesce(m.receiver, a.terminal), count(*) FROM approvals a LEFT JOIN messages m ON m.id = a.message
              WHERE a.status = 'pending' GROUP BY 1",
         )?;
@@ -224,9 +227,8 @@ impl Tx<'_> {
 
     /// Requests of a terminal that are not over: pending, approved, or used and not yet reported as run.
     pub fn open_approvals(&self, terminal: &TerminalId) -> Result<Vec<Approval>, Error> {
-        let mut statement = self.prepare_cached(&format!(
-            "SELECT {COLUMNS} FROM approvals WHERE terminal = ?1 AND status IN ('pending', 'approved', 'consumed') AND ran_at IS NULL
-             ORDER BY id"
+        let mut statement = self.statement(&format!(
+            "SELECT {COLUMNS} FROM approvals WHERE terminal = ?1 AND {OPEN} ORDER BY id"
         ))?;
         let rows = statement.query_map([terminal.as_str()], approval)?;
         Ok(rows.collect::<Result<_, _>>()?)
@@ -235,7 +237,7 @@ impl Tx<'_> {
     /// The request about a held message.
     pub fn approval_of_message(&self, message: MessageId) -> Result<Option<Approval>, Error> {
         Ok(self
-            .prepare_cached(&format!(
+            .statement(&format!(
                 "SELECT {COLUMNS} FROM approvals WHERE message = ?1 ORDER BY id DESC LIMIT 1"
             ))?
             .query_row([message.0], approval)
@@ -262,7 +264,7 @@ impl Tx<'_> {
         // What becomes of a yes later does not change who gave it.
         let decision = before.status == ApprovalStatus::Pending;
         let changed = self
-            .prepare_cached(
+            .statement(
                 "UPDATE approvals SET status = ?3,
                    decided_at = iif(?4, ?5, decided_at), decided_by = iif(?4, ?6, decided_by), via = iif(?4, ?7, via),
                    scope = iif(?4, ?8, scope), reason = iif(?4, ?9, reason), consumed_at = iif(?4, consumed_at, ?5)
@@ -300,20 +302,18 @@ impl Tx<'_> {
 
     /// Names the process that waits for the decision, or that none does.
     pub fn set_approval_waiter(&self, id: ApprovalId, waiter: Option<Root>) -> Result<(), Error> {
-        self.prepare_cached(
-            "UPDATE approvals SET waiter_pid = ?2, waiter_start = ?3 WHERE id = ?1",
-        )?
-        .execute(params![
-            id.0,
-            waiter.map(|w| w.pid),
-            waiter.map(|w| w.start)
-        ])?;
+        self.statement("UPDATE approvals SET waiter_pid = ?2, waiter_start = ?3 WHERE id = ?1")?
+            .execute(params![
+                id.0,
+                waiter.map(|w| w.pid),
+                waiter.map(|w| w.start)
+            ])?;
         Ok(())
     }
 
     /// The agent reported that the approved call ran.
     pub fn note_approval_ran(&self, id: ApprovalId, at: Timestamp) -> Result<(), Error> {
-        self.prepare_cached("UPDATE approvals SET ran_at = ?2 WHERE id = ?1 AND ran_at IS NULL")?
+        self.statement("UPDATE approvals SET ran_at = ?2 WHERE id = ?1 AND ran_at IS NULL")?
             .execute(params![id.0, at.as_millisecond()])?;
         Ok(())
     }
@@ -326,7 +326,7 @@ impl Tx<'_> {
         approval: ApprovalId,
         at: Timestamp,
     ) -> Result<(), Error> {
-        self.prepare_cached(
+        self.statement(
             "INSERT OR REPLACE INTO grants (terminal, digest, approval, at) VALUES (?1, ?2, ?3, ?4)",
         )?
         .execute(params![terminal.as_str(), digest, approval.0, at.as_millisecond()])?;
@@ -340,7 +340,7 @@ impl Tx<'_> {
         digest: &str,
     ) -> Result<Option<ApprovalId>, Error> {
         Ok(self
-            .prepare_cached("SELECT approval FROM grants WHERE terminal = ?1 AND digest = ?2")?
+            .statement("SELECT approval FROM grants WHERE terminal = ?1 AND digest = ?2")?
             .query_row([terminal.as_str(), digest], |row| {
                 row.get(0).map(ApprovalId)
             })
@@ -349,7 +349,7 @@ impl Tx<'_> {
 
     /// Ends what a terminal was granted.
     pub fn end_grants(&self, terminal: &TerminalId) -> Result<(), Error> {
-        self.prepare_cached("DELETE FROM grants WHERE terminal = ?1")?
+        self.statement("DELETE FROM grants WHERE terminal = ?1")?
             .execute([terminal.as_str()])?;
         Ok(())
     }

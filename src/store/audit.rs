@@ -45,7 +45,7 @@ impl Tx<'_> {
         };
         let row = Stored::new(Entry::after(self.newest_audit()?.as_ref(), at, event));
         let entry = &row.entry;
-        self.prepare_cached(
+        self.statement(
             "INSERT INTO audit (seq, at, action, subject, actor, via, detail, prev, hash) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
         )?
         .execute(params![
@@ -67,7 +67,7 @@ impl Tx<'_> {
     /// Number and hash of the newest row of the table.
     fn newest_audit(&self) -> Result<Option<Head>, Error> {
         let mut statement =
-            self.prepare_cached("SELECT seq, hash FROM audit ORDER BY seq DESC LIMIT 1")?;
+            self.statement("SELECT seq, hash FROM audit ORDER BY seq DESC LIMIT 1")?;
         let mut rows = statement.query_map([], |row| {
             Ok(Head {
                 seq: row.get(0)?,
@@ -106,7 +106,7 @@ impl Tx<'_> {
 
     /// Up to `limit` entries behind `seq`, in order.
     pub fn audit_after(&self, seq: i64, limit: u32) -> Result<Vec<Stored>, Error> {
-        let mut statement = self.prepare_cached(
+        let mut statement = self.statement(
             "SELECT seq, at, action, subject, actor, via, detail, prev, hash FROM audit WHERE seq > ?1 ORDER BY seq LIMIT ?2",
         )?;
         let rows = statement.query_map(params![seq, limit], stored)?;
@@ -127,7 +127,7 @@ impl Tx<'_> {
 
     /// The newest entries that `filter` lets through, the oldest of them first.
     pub fn audit_entries(&self, filter: &AuditFilter) -> Result<Vec<Stored>, Error> {
-        let mut statement = self.prepare_cached(
+        let mut statement = self.statement(
             "SELECT seq, at, action, subject, actor, via, detail, prev, hash FROM audit
              WHERE (?1 IS NULL OR substr(action, 1, length(?1)) = ?1) AND (?2 IS NULL OR subject = ?2)
              ORDER BY seq DESC LIMIT ?3",

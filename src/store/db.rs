@@ -6,6 +6,7 @@
 use super::error::Error;
 use super::lock::WriterLock;
 use super::room::is_there;
+use super::statement::Prepared;
 use super::{audit_file, migrations, spool};
 use crate::clock;
 use crate::domain::audit::Stored;
@@ -72,6 +73,7 @@ pub struct Store {
     pub(super) level: Option<Durability>,
     /// How long a status event waits for the lock.
     status_wait: Option<fn(&Home) -> Duration>,
+    prepared: Prepared,
 }
 
 /// A transaction; the methods of the rows are on it.
@@ -80,13 +82,15 @@ pub struct Tx<'a> {
     pub(super) inner: rusqlite::Transaction<'a>,
     /// What this transaction adds to the audit chain.
     pub(super) audited: RefCell<Vec<Stored>>,
+    pub(super) prepared: &'a Prepared,
 }
 
 impl<'a> Tx<'a> {
-    fn new(inner: rusqlite::Transaction<'a>) -> Self {
+    fn new(inner: rusqlite::Transaction<'a>, prepared: &'a Prepared) -> Self {
         Self {
             inner,
             audited: RefCell::default(),
+            prepared,
         }
     }
 }
@@ -196,6 +200,7 @@ impl Store {
             home: home.clone(),
             level: None,
             status_wait: None,
+            prepared: Prepared::default(),
         };
         Ok((store, found))
     }
@@ -248,7 +253,7 @@ impl Store {
         body: impl FnOnce(&Tx<'_>) -> Result<T, E>,
     ) -> Result<T, E> {
         let inner = self.connection.transaction().map_err(Error::from)?;
-        body(&Tx::new(inner))
+        body(&Tx::new(inner, &self.prepared))
     }
 
     /// Writes in one transaction under the writers' lock; what was spooled is stored first. Nothing is stored when `body` fails. What was
@@ -298,7 +303,7 @@ impl Store {
                 .connection
                 .transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)
                 .map_err(Error::from)?;
-            let tx = Tx::new(inner);
+            let tx = Tx::new(inner, &self.prepared);
             let drained = spool::drain(&self.home, &tx)?;
             let value = body(&tx)?;
             failpoint::fail("db.before_commit").map_err(Error::io("store"))?;

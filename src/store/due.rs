@@ -109,7 +109,7 @@ impl Tx<'_> {
         server: Option<&str>,
         at: Timestamp,
     ) -> Result<(), Error> {
-        self.prepare_cached(
+        self.statement(
             "INSERT INTO due (kind, subject, server, at) VALUES (?1, ?2, ?3, ?4)
              ON CONFLICT (kind, subject) DO UPDATE SET at = min(at, excluded.at), server = coalesce(excluded.server, server)",
         )?
@@ -119,7 +119,7 @@ impl Tx<'_> {
 
     /// Moves what is due about `subject` to `at`, be that later.
     pub fn postpone_due(&self, kind: DueKind, subject: &str, at: Timestamp) -> Result<(), Error> {
-        self.prepare_cached("UPDATE due SET at = ?3 WHERE kind = ?1 AND subject = ?2")?
+        self.statement("UPDATE due SET at = ?3 WHERE kind = ?1 AND subject = ?2")?
             .execute(params![kind.as_str(), subject, at.as_millisecond()])?;
         Ok(())
     }
@@ -138,7 +138,7 @@ impl Tx<'_> {
 
     /// Nothing of this kind is due about `subject` any more.
     pub fn clear_due(&self, kind: DueKind, subject: &str) -> Result<(), Error> {
-        self.prepare_cached("DELETE FROM due WHERE kind = ?1 AND subject = ?2")?
+        self.statement("DELETE FROM due WHERE kind = ?1 AND subject = ?2")?
             .execute(params![kind.as_str(), subject])?;
         Ok(())
     }
@@ -146,14 +146,14 @@ impl Tx<'_> {
     /// Whether something of this kind is due about `subject`, at whatever time.
     pub fn is_due(&self, kind: DueKind, subject: &str) -> Result<bool, Error> {
         Ok(self
-            .prepare_cached("SELECT 1 FROM due WHERE kind = ?1 AND subject = ?2")?
+            .statement("SELECT 1 FROM due WHERE kind = ?1 AND subject = ?2")?
             .exists([kind.as_str(), subject])?)
     }
 
     /// When something of this kind is due about `subject`.
     pub fn due_at(&self, kind: DueKind, subject: &str) -> Result<Option<Timestamp>, Error> {
         let at: Option<i64> = self
-            .prepare_cached("SELECT at FROM due WHERE kind = ?1 AND subject = ?2")?
+            .statement("SELECT at FROM due WHERE kind = ?1 AND subject = ?2")?
             .query_row([kind.as_str(), subject], |row| row.get(0))
             .optional()?;
         Ok(at.map(time))
@@ -162,7 +162,7 @@ impl Tx<'_> {
     /// Takes everything that is due by `now` out of the table.
     pub fn take_due(&self, now: Timestamp) -> Result<Vec<Due>, Error> {
         let mut statement =
-            self.prepare_cached("DELETE FROM due WHERE at <= ?1 RETURNING kind, subject, at")?;
+            self.statement("DELETE FROM due WHERE at <= ?1 RETURNING kind, subject, at")?;
         let rows = statement.query_map([now.as_millisecond()], |row| {
             Ok((
                 row.get::<_, String>(0)?,
@@ -188,29 +188,28 @@ impl Tx<'_> {
     /// Whether a retry is due later than any retry is: the clock was set back since.
     pub fn is_due_too_late(&self, now: Timestamp) -> Result<bool, Error> {
         Ok(self
-            .prepare_cached("SELECT 1 FROM due WHERE kind IN ('deliver', 'proof') AND at > ?1")?
+            .statement("SELECT 1 FROM due WHERE kind IN ('deliver', 'proof') AND at > ?1")?
             .exists([now.as_millisecond() + LATEST_MS])?)
     }
 
     /// Makes such retries due now.
     pub fn pull_in(&self, now: Timestamp) -> Result<(), Error> {
-        self.prepare_cached(
-            "UPDATE due SET at = ?1 WHERE kind IN ('deliver', 'proof') AND at > ?2",
-        )?
-        .execute([now.as_millisecond(), now.as_millisecond() + LATEST_MS])?;
+        self.statement("UPDATE due SET at = ?1 WHERE kind IN ('deliver', 'proof') AND at > ?2")?
+            .execute([now.as_millisecond(), now.as_millisecond() + LATEST_MS])?;
         Ok(())
     }
 
     /// When the next thing is due in the server at `socket` (or in any server), the end of a waiting message's time among them: every
     /// server's timer may notice that.
     pub fn next_due(&self, socket: &str) -> Result<Option<Timestamp>, Error> {
-        let at: Option<i64> = self
-            .prepare_cached(
-                "SELECT min(at) FROM (SELECT min(at) AS at FROM due WHERE server IS NULL OR server = ?1
-                 UNION ALL SELECT min(expires_at) FROM messages WHERE status IN ('held', 'queued') AND expires_at IS NOT NULL)",
+        // Two values, not the least of a union: that would be a table of its own.
+        let (due, expires): (Option<i64>, Option<i64>) = self
+            .statement(
+                "SELECT (SELECT min(at) FROM due WHERE server IS NULL OR server = ?1),
+                   (SELECT min(expires_at) FROM messages WHERE status IN ('held', 'queued') AND expires_at IS NOT NULL)",
             )?
-            .query_row([socket], |row| row.get(0))?;
-        Ok(at.map(time))
+            .query_row([socket], |row| Ok((row.get(0)?, row.get(1)?)))?;
+        Ok([due, expires].into_iter().flatten().min().map(time))
     }
 
     /// What must be done about the timer of the server at `socket` now. The new generation supersedes what was armed before.
@@ -253,7 +252,7 @@ impl Tx<'_> {
 
     fn clock_waits(&self, socket: &str) -> Result<bool, Error> {
         Ok(self
-            .prepare_cached("SELECT 1 FROM due WHERE kind IN ('flow', 'park') AND server = ?1")?
+            .statement("SELECT 1 FROM due WHERE kind IN ('flow', 'park') AND server = ?1")?
             .exists([socket])?)
     }
 

@@ -97,16 +97,13 @@ impl Tx<'_> {
     /// The flow of this name.
     pub fn flow(&self, name: &str) -> Result<Option<Flow>, Error> {
         let sql = format!("SELECT {COLUMNS} FROM flows WHERE name = ?1");
-        Ok(self
-            .prepare_cached(&sql)?
-            .query_row([name], flow)
-            .optional()?)
+        Ok(self.statement(&sql)?.query_row([name], flow).optional()?)
     }
 
     /// All flows, by name.
     pub fn flows(&self) -> Result<Vec<Flow>, Error> {
         let sql = format!("SELECT {COLUMNS} FROM flows ORDER BY name");
-        let mut statement = self.prepare_cached(&sql)?;
+        let mut statement = self.statement(&sql)?;
         let rows = statement.query_map([], flow)?;
         Ok(rows.collect::<Result<_, _>>()?)
     }
@@ -118,7 +115,7 @@ impl Tx<'_> {
         enabled: bool,
         next: Option<Timestamp>,
     ) -> Result<(), Error> {
-        self.prepare_cached("UPDATE flows SET enabled = ?2, next_slot = ?3 WHERE name = ?1")?
+        self.statement("UPDATE flows SET enabled = ?2, next_slot = ?3 WHERE name = ?1")?
             .execute(params![name, enabled, next.map(Timestamp::as_millisecond)])?;
         Ok(())
     }
@@ -130,7 +127,7 @@ impl Tx<'_> {
 
     /// Sockets of the tmux servers that flows are waited for in.
     pub fn flow_servers(&self) -> Result<Vec<PathBuf>, Error> {
-        let mut statement = self.prepare_cached(
+        let mut statement = self.statement(
             "SELECT DISTINCT server FROM due WHERE kind = 'flow' AND server IS NOT NULL",
         )?;
         let rows = statement.query_map([], |row| row.get::<_, String>(0))?;
@@ -141,7 +138,7 @@ impl Tx<'_> {
 
     /// Names of the flows, known or removed, whose runs go on or leave something to be closed.
     pub fn flows_with_open_runs(&self) -> Result<Vec<String>, Error> {
-        let mut statement = self.prepare_cached(
+        let mut statement = self.statement(
             "SELECT flow FROM runs WHERE outcome = 'running' UNION SELECT flow FROM runs WHERE closing = 1",
         )?;
         let rows = statement.query_map([], |row| row.get(0))?;

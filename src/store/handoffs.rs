@@ -83,17 +83,14 @@ impl Tx<'_> {
     /// The handoff with this id.
     pub fn handoff(&self, id: &str) -> Result<Option<Handoff>, Error> {
         let sql = format!("SELECT {COLUMNS} FROM handoffs WHERE id = ?1");
-        Ok(self
-            .prepare_cached(&sql)?
-            .query_row([id], handoff)
-            .optional()?)
+        Ok(self.statement(&sql)?.query_row([id], handoff).optional()?)
     }
 
     /// The handoff that `worker` is at, while its answer has not been given.
     pub fn handoff_of_worker(&self, worker: &TerminalId) -> Result<Option<Handoff>, Error> {
         let sql = format!("SELECT {COLUMNS} FROM handoffs WHERE worker = ?1 AND given IS NULL");
         Ok(self
-            .prepare_cached(&sql)?
+            .statement(&sql)?
             .query_row([worker.as_str()], handoff)
             .optional()?)
     }
@@ -121,7 +118,7 @@ impl Tx<'_> {
         let sql = format!(
             "SELECT {COLUMNS} FROM handoffs WHERE caller = ?1 AND fingerprint = ?2 AND given IS NULL ORDER BY created_at DESC"
         );
-        let mut statement = self.prepare_cached(&sql)?;
+        let mut statement = self.statement(&sql)?;
         let rows = statement.query_map([caller.as_str(), fingerprint], handoff)?;
         Ok(rows.collect::<Result<_, _>>()?)
     }
@@ -189,7 +186,7 @@ impl Tx<'_> {
         let sql = format!(
             "SELECT {COLUMNS} FROM handoffs WHERE given IS NULL AND message <> 0 AND (answered_at IS NOT NULL OR deadline_at <= ?1)"
         );
-        let mut statement = self.prepare_cached(&sql)?;
+        let mut statement = self.statement(&sql)?;
         let rows = statement.query_map([now.as_millisecond()], handoff)?;
         Ok(rows.collect::<Result<_, _>>()?)
     }

@@ -42,7 +42,7 @@ impl Tx<'_> {
             "SELECT {COLUMNS} FROM terminals WHERE lost IS NOT NULL AND lost_at >= ?1 AND status = 'exited'
              ORDER BY role <> 'supervisor', created_at, id"
         );
-        let mut statement = self.prepare_cached(&sql)?;
+        let mut statement = self.statement(&sql)?;
         let rows = statement.query_map([since.as_millisecond()], terminal)?;
         Ok(rows.collect::<Result<_, _>>()?)
     }
@@ -67,7 +67,7 @@ impl Tx<'_> {
 
     /// The agent has a conversation from now on.
     pub fn note_begun(&self, id: &TerminalId) -> Result<(), Error> {
-        self.prepare_cached("UPDATE terminals SET begun = 1 WHERE id = ?1 AND begun = 0")?
+        self.statement("UPDATE terminals SET begun = 1 WHERE id = ?1 AND begun = 0")?
             .execute([id.as_str()])?;
         Ok(())
     }
@@ -104,7 +104,7 @@ impl Tx<'_> {
             params![receiver.as_str(), reason, LOST],
         )?;
         let back: Vec<MessageId> = {
-            let mut statement = self.prepare_cached(
+            let mut statement = self.statement(
                 "UPDATE messages SET status = 'queued', transport = NULL, placed_at = NULL, again = 1, lease_pid = NULL, lease_start = NULL
                  WHERE receiver = ?1 AND status IN ('claimed', 'placed') AND final = 0 RETURNING id",
             )?;
@@ -128,7 +128,7 @@ impl Tx<'_> {
         now: Timestamp,
         least_ms: i64,
     ) -> Result<Vec<(String, Timestamp)>, Error> {
-        let mut statement = self.prepare_cached(
+        let mut statement = self.statement(
             "UPDATE handoffs SET status = 'running', answer = NULL, answered_at = NULL,
                deadline_at = max(deadline_at, ?2 + max(deadline_at - ?3, ?4))
              WHERE (worker = ?1 OR caller = ?1) AND given IS NULL AND message <> 0 AND status IN ('running', 'timeout')
@@ -172,7 +172,7 @@ impl Tx<'_> {
     /// The servers that remember `name`, by their keys.
     pub fn who_remembers(&self, name: &str) -> Result<Vec<String>, Error> {
         let mut statement =
-            self.prepare_cached("SELECT server FROM remembered WHERE name = ?1 ORDER BY server")?;
+            self.statement("SELECT server FROM remembered WHERE name = ?1 ORDER BY server")?;
         let rows = statement.query_map([name], |row| row.get(0))?;
         Ok(rows.collect::<Result<_, _>>()?)
     }

@@ -15,7 +15,7 @@ const COLUMNS: &str = "id, sender, sender_name, is_order, receiver, body, status
 
 /// What has to be done with; the index of open messages has the same words, and `SQLite` uses it only where they stand as they are.
 /// A final one was placed for good: nothing can prove it.
-const OPEN: &str = "status IN ('held', 'queued', 'claimed', 'placed') AND final = 0";
+pub(super) const OPEN: &str = "status IN ('held', 'queued', 'claimed', 'placed') AND final = 0";
 
 /// What failed, in the words of its index.
 const FAILED: &str = "status IN ('expired', 'dead', 'cancelled')";
@@ -172,7 +172,7 @@ impl Tx<'_> {
     pub fn message(&self, id: MessageId) -> Result<Option<Message>, Error> {
         let sql = format!("SELECT {COLUMNS} FROM messages WHERE id = ?1");
         Ok(self
-            .prepare_cached(&sql)?
+            .statement(&sql)?
             .query_row([id.0], message)
             .optional()?)
     }
@@ -202,7 +202,7 @@ impl Tx<'_> {
         let sql = format!(
             "SELECT {COLUMNS} FROM messages WHERE {which} AND {state} ORDER BY {order} DESC LIMIT ?3"
         );
-        let mut statement = self.prepare_cached(&sql)?;
+        let mut statement = self.statement(&sql)?;
         let rows = statement.query_map(
             params![
                 receiver.map(TerminalId::as_str),
@@ -216,7 +216,7 @@ impl Tx<'_> {
 
     /// Every attempt at a message, in order.
     pub fn attempts(&self, id: MessageId) -> Result<Vec<Attempt>, Error> {
-        let mut statement = self.prepare_cached(
+        let mut statement = self.statement(
             "SELECT at, transport, outcome, reason FROM attempts WHERE message = ?1 ORDER BY id",
         )?;
         let rows = statement.query_map([id.0], |row| {
@@ -236,7 +236,7 @@ impl Tx<'_> {
             "SELECT {COLUMNS} FROM messages WHERE receiver = ?1 AND {OPEN} AND status <> 'held' ORDER BY seq LIMIT 1"
         );
         Ok(self
-            .prepare_cached(&sql)?
+            .statement(&sql)?
             .query_row([receiver.as_str()], message)
             .optional()?)
     }
@@ -245,7 +245,7 @@ impl Tx<'_> {
     pub fn open_messages(&self, receiver: &TerminalId) -> Result<Vec<Message>, Error> {
         let sql =
             format!("SELECT {COLUMNS} FROM messages WHERE receiver = ?1 AND {OPEN} ORDER BY seq");
-        let mut statement = self.prepare_cached(&sql)?;
+        let mut statement = self.statement(&sql)?;
         let rows = statement.query_map([receiver.as_str()], message)?;
         Ok(rows.collect::<Result<_, _>>()?)
     }
@@ -253,7 +253,7 @@ impl Tx<'_> {
     /// Number of messages that wait at `receiver`, or at all living terminals.
     pub fn open_count(&self, receiver: Option<&TerminalId>) -> Result<i64, Error> {
         Ok(self
-            .prepare_cached(
+            .statement(
                 "SELECT count(*) FROM messages WHERE status IN ('held', 'queued', 'claimed', 'placed') AND final = 0 AND (?1 IS NULL OR receiver = ?1)",
             )?
             .query_row([receiver.map(TerminalId::as_str)], |row| row.get(0))?)
@@ -261,7 +261,7 @@ impl Tx<'_> {
 
     /// Numbers of waiting messages by receiver.
     pub fn open_counts(&self) -> Result<std::collections::HashMap<String, i64>, Error> {
-        let mut statement = self.prepare_cached(
+        let mut statement = self.statement(
             "SELECT receiver, count(*) FROM messages WHERE status IN ('held', 'queued', 'claimed', 'placed') AND final = 0 GROUP BY receiver",
         )?;
         let rows = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?;
@@ -523,7 +523,7 @@ impl Tx<'_> {
     /// its old number was burnt in the server.
     pub fn renumber_head(&self, message: &Message) -> Result<i64, Error> {
         let open: Vec<(i64, i64)> = {
-            let mut statement = self.prepare_cached(
+            let mut statement = self.statement(
                 &format!("SELECT id, seq FROM messages WHERE receiver = ?1 AND {OPEN} AND status IN ('held', 'queued') ORDER BY seq"),
             )?;
             let rows = statement.query_map([message.receiver.as_str()], |row| {
@@ -572,7 +572,7 @@ impl Tx<'_> {
              WHERE outcome = 'claimed' AND message IN (SELECT id FROM messages WHERE receiver = ?1 AND status = 'claimed')",
             params![receiver.as_str(), reason],
         )?;
-        let mut statement = self.prepare_cached(
+        let mut statement = self.statement(
             "UPDATE messages SET status = 'dead', last_error = ?2, again = max(again, status = 'claimed'), lease_pid = NULL, lease_start = NULL
              WHERE receiver = ?1 AND status IN ('held', 'queued', 'claimed', 'placed') AND final = 0 RETURNING id",
         )?;
@@ -584,7 +584,7 @@ impl Tx<'_> {
 
     /// Expires what was not begun in time; returns the ids.
     pub fn expire_messages(&self, now: Timestamp) -> Result<Vec<MessageId>, Error> {
-        let mut statement = self.prepare_cached(
+        let mut statement = self.statement(
             "UPDATE messages SET status = 'expired', last_error = 'its time to live ran out'
              WHERE status IN ('held', 'queued') AND expires_at IS NOT NULL AND expires_at <= ?1 RETURNING id",
         )?;

@@ -23,8 +23,8 @@ impl Tx<'_> {
 
     /// What was remembered of this server.
     pub fn remembered(&self, server: &str) -> Result<Vec<(String, String)>, Error> {
-        let mut statement = self
-            .prepare_cached("SELECT name, value FROM remembered WHERE server = ?1 ORDER BY name")?;
+        let mut statement =
+            self.statement("SELECT name, value FROM remembered WHERE server = ?1 ORDER BY name")?;
         let rows = statement.query_map([server], |row| Ok((row.get(0)?, row.get(1)?)))?;
         Ok(rows.collect::<Result<_, _>>()?)
     }
@@ -38,7 +38,7 @@ impl Tx<'_> {
     /// A small value by its key.
     pub fn meta(&self, key: &str) -> Result<Option<String>, Error> {
         Ok(self
-            .prepare_cached("SELECT value FROM meta WHERE key = ?1")?
+            .statement("SELECT value FROM meta WHERE key = ?1")?
             .query_row([key], |row| row.get(0))
             .optional()?)
     }
@@ -59,7 +59,7 @@ impl Tx<'_> {
 
     /// Since when terminals had the state that a person has seen last, in milliseconds, by their ids.
     pub fn seen_terminals(&self) -> Result<HashMap<String, i64>, Error> {
-        let mut statement = self.prepare_cached(
+        let mut statement = self.statement(
             "SELECT substr(key, 6), CAST(value AS INTEGER) FROM meta WHERE key >= ?1 AND key < ?2",
         )?;
         let rows = statement.query_map([SEEN, SEEN_END], |row| Ok((row.get(0)?, row.get(1)?)))?;

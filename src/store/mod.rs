@@ -26,6 +26,7 @@ mod retention;
 mod room;
 mod runs;
 mod spool;
+mod statement;
 mod terminals;
 mod traffic;
 mod trust;

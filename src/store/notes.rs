@@ -99,10 +99,7 @@ impl Tx<'_> {
     /// The note with this id.
     pub fn note(&self, id: NoteId) -> Result<Option<Note>, Error> {
         let sql = format!("SELECT {COLUMNS} FROM notes WHERE id = ?1");
-        Ok(self
-            .prepare_cached(&sql)?
-            .query_row([id.0], note)
-            .optional()?)
+        Ok(self.statement(&sql)?.query_row([id.0], note).optional()?)
     }
 
     /// The note that `terminal` wrote with this key.
@@ -118,7 +115,7 @@ impl Tx<'_> {
         let sql = format!(
             "SELECT {COLUMNS} FROM notes INDEXED BY notes_open WHERE terminal = ?1 AND {OPEN} ORDER BY id"
         );
-        let mut statement = self.prepare_cached(&sql)?;
+        let mut statement = self.statement(&sql)?;
         let rows = statement.query_map([terminal.as_str()], note)?;
         Ok(rows.collect::<Result<_, _>>()?)
     }
@@ -128,7 +125,7 @@ impl Tx<'_> {
         let sql = format!(
             "SELECT {COLUMNS} FROM notes WHERE ?1 IS NULL OR status = ?1 ORDER BY id DESC LIMIT ?2"
         );
-        let mut statement = self.prepare_cached(&sql)?;
+        let mut statement = self.statement(&sql)?;
         let rows = statement.query_map(params![status.map(NoteStatus::as_str), limit], note)?;
         Ok(rows.collect::<Result<_, _>>()?)
     }
@@ -139,7 +136,7 @@ impl Tx<'_> {
             "SELECT {COLUMNS} FROM notes INDEXED BY notes_open WHERE {OPEN} AND {WAITS}
                AND (?1 IS NULL OR terminal IN (SELECT id FROM terminals WHERE server_socket = ?1)) ORDER BY id LIMIT ?2"
         );
-        let mut statement = self.prepare_cached(&sql)?;
+        let mut statement = self.statement(&sql)?;
         let rows = statement.query_map(params![socket, limit], note)?;
         Ok(rows.collect::<Result<_, _>>()?)
     }
@@ -151,7 +148,7 @@ impl Tx<'_> {
                AND (?1 IS NULL OR (SELECT server_socket FROM terminals t WHERE t.id = terminal) = ?1)"
         );
         let count: i64 = self
-            .prepare_cached(&sql)?
+            .statement(&sql)?
             .query_row([socket], |row| row.get(0))?;
         Ok(u64::try_from(count).unwrap_or(0))
     }
@@ -159,7 +156,7 @@ impl Tx<'_> {
     /// How many notes `terminal` has written since `since`.
     pub fn notes_since(&self, terminal: &TerminalId, since: Timestamp) -> Result<i64, Error> {
         Ok(self
-            .prepare_cached("SELECT count(*) FROM notes WHERE terminal = ?1 AND written_at >= ?2")?
+            .statement("SELECT count(*) FROM notes WHERE terminal = ?1 AND written_at >= ?2")?
             .query_row(params![terminal.as_str(), since.as_millisecond()], |row| {
                 row.get(0)
             })?)
@@ -171,7 +168,7 @@ impl Tx<'_> {
             "SELECT count(*), coalesce(sum(octet_length(body)), 0) FROM notes INDEXED BY notes_open WHERE terminal = ?1 AND {OPEN}"
         );
         Ok(self
-            .prepare_cached(&sql)?
+            .statement(&sql)?
             .query_row([terminal.as_str()], |row| Ok((row.get(0)?, row.get(1)?)))?)
     }
 
@@ -206,7 +203,7 @@ impl Tx<'_> {
             "UPDATE notes INDEXED BY notes_open SET status = 'withdrawn', withdrawn_at = ?2 WHERE terminal = ?1 AND {OPEN} AND question = 1"
         );
         Ok(self
-            .prepare_cached(&sql)?
+            .statement(&sql)?
             .execute(params![terminal.as_str(), at.as_millisecond()])?)
     }
 
@@ -246,7 +243,7 @@ impl Tx<'_> {
     pub fn owed_notes(&self) -> Result<Vec<Note>, Error> {
         let sql =
             format!("SELECT {COLUMNS} FROM notes WHERE status = 'answered' AND given IS NULL");
-        let mut statement = self.prepare_cached(&sql)?;
+        let mut statement = self.statement(&sql)?;
         let rows = statement.query_map([], note)?;
         Ok(rows.collect::<Result<_, _>>()?)
     }

@@ -42,7 +42,7 @@ impl Tx<'_> {
              WHERE m.placed_at IS NOT NULL AND m.transport IS NOT NULL
              ORDER BY 1, 2, 5"
         );
-        let mut statement = self.prepare_cached(&sql)?;
+        let mut statement = self.statement(&sql)?;
         let mut rows = statement.query(params![receiver.map(TerminalId::as_str)])?;
         let mut found: Vec<(ProofRate, Vec<u64>)> = Vec::new();
         while let Some(row) = rows.next()? {

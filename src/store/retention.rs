@@ -155,7 +155,7 @@ impl Tx<'_> {
 
     /// The terminals that ended before `before` and are kept whole, oldest first.
     pub fn old_terminals(&self, before: Timestamp) -> Result<Vec<OldTerminal>, Error> {
-        let mut statement = self.prepare_cached(
+        let mut statement = self.statement(
             "SELECT id, ended_at,
                (SELECT count(*) FROM messages m WHERE m.receiver = t.id AND m.status IN ('held', 'queued', 'claimed', 'placed') AND m.final = 0),
                lost IS NOT NULL,
@@ -203,7 +203,7 @@ impl Tx<'_> {
 
     /// When each ended terminal ended, and which live (`None`).
     pub fn terminal_ends(&self) -> Result<Vec<(TerminalId, Option<Timestamp>)>, Error> {
-        let mut statement = self.prepare_cached("SELECT id, ended_at FROM terminals")?;
+        let mut statement = self.statement("SELECT id, ended_at FROM terminals")?;
         let rows = statement.query_map([], |row| {
             Ok((row.get::<_, String>(0)?, row.get::<_, Option<i64>>(1)?))
         })?;

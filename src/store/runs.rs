@@ -64,7 +64,7 @@ impl Tx<'_> {
         now: Timestamp,
     ) -> Result<bool, Error> {
         let entered = self
-            .prepare_cached(
+            .statement(
                 "INSERT OR IGNORE INTO runs (flow, due_at, ended_at, outcome, reason) VALUES (?1, ?2, ?3, ?4, ?5)",
             )?
             .execute(params![
@@ -85,7 +85,7 @@ impl Tx<'_> {
         reason: Option<&str>,
     ) -> Result<Option<i64>, Error> {
         let entered = self
-            .prepare_cached(
+            .statement(
                 "INSERT OR IGNORE INTO runs (flow, due_at, outcome, reason) VALUES (?1, ?2, 'running', ?3)",
             )?
             .execute(params![flow, due_at.as_millisecond(), reason])?;
@@ -101,7 +101,7 @@ impl Tx<'_> {
         deadline: &Moment,
     ) -> Result<bool, Error> {
         let claimed = self
-            .prepare_cached(
+            .statement(
                 "UPDATE runs SET started_at = ?2, lease_pid = ?3, lease_start = ?4, reason = NULL, deadline_at = ?5, deadline_boot = ?6,
                    deadline_awake = ?7
                  WHERE id = ?1 AND outcome = 'running' AND started_at IS NULL",
@@ -120,21 +120,21 @@ impl Tx<'_> {
 
     /// The script of a run has been started: the leader of its process group.
     pub fn note_script(&self, id: i64, leader: Root) -> Result<(), Error> {
-        self.prepare_cached("UPDATE runs SET script_pid = ?2, script_start = ?3 WHERE id = ?1")?
+        self.statement("UPDATE runs SET script_pid = ?2, script_start = ?3 WHERE id = ?1")?
             .execute(params![id, leader.pid, leader.start])?;
         Ok(())
     }
 
     /// Notes the terminal that was launched for a run by a helper that could not.
     pub fn note_terminal(&self, id: i64, terminal: &TerminalId) -> Result<(), Error> {
-        self.prepare_cached("UPDATE runs SET terminal = ?2 WHERE id = ?1 AND terminal IS NULL")?
+        self.statement("UPDATE runs SET terminal = ?2 WHERE id = ?1 AND terminal IS NULL")?
             .execute(params![id, terminal.as_str()])?;
         Ok(())
     }
 
     /// Notes whether the terminal of a run that is over is still to be closed.
     pub fn set_closing(&self, id: i64, closing: bool) -> Result<(), Error> {
-        self.prepare_cached("UPDATE runs SET closing = ?2 WHERE id = ?1")?
+        self.statement("UPDATE runs SET closing = ?2 WHERE id = ?1")?
             .execute(params![id, closing])?;
         Ok(())
     }
@@ -142,7 +142,7 @@ impl Tx<'_> {
     /// Runs of a flow that are over and whose terminals are still to be closed.
     pub fn closing_runs(&self, flow: &str) -> Result<Vec<Run>, Error> {
         let sql = format!("SELECT {COLUMNS} FROM runs WHERE flow = ?1 AND closing = 1");
-        let mut statement = self.prepare_cached(&sql)?;
+        let mut statement = self.statement(&sql)?;
         let rows = statement.query_map([flow], run)?;
         Ok(rows.collect::<Result<_, _>>()?)
     }
@@ -156,7 +156,7 @@ impl Tx<'_> {
         deadline: &Moment,
     ) -> Result<bool, Error> {
         let begun = self
-            .prepare_cached(
+            .statement(
                 "UPDATE runs SET terminal = ?2, message = ?3, deadline_at = ?4, deadline_boot = ?5, deadline_awake = ?6
                  WHERE id = ?1 AND outcome = 'running'",
             )?
@@ -173,7 +173,7 @@ impl Tx<'_> {
 
     /// A turn of the run's agent has ended, well or with an error.
     pub fn note_turn_end(&self, id: i64, failed: Option<&str>, at: Timestamp) -> Result<(), Error> {
-        self.prepare_cached("UPDATE runs SET turn_ended_at = ?2, turn_failed = ?3 WHERE id = ?1")?
+        self.statement("UPDATE runs SET turn_ended_at = ?2, turn_failed = ?3 WHERE id = ?1")?
             .execute(params![id, at.as_millisecond(), failed])?;
         Ok(())
     }
@@ -187,7 +187,7 @@ impl Tx<'_> {
         at: Timestamp,
     ) -> Result<bool, Error> {
         let settled = self
-            .prepare_cached(
+            .statement(
                 "UPDATE runs SET outcome = ?2, reason = ?3, ended_at = ?4 WHERE id = ?1 AND outcome = 'running'",
             )?
             .execute(params![
@@ -202,7 +202,7 @@ impl Tx<'_> {
     /// The run with this id.
     pub fn run(&self, id: i64) -> Result<Option<Run>, Error> {
         let sql = format!("SELECT {COLUMNS} FROM runs WHERE id = ?1");
-        Ok(self.prepare_cached(&sql)?.query_row([id], run).optional()?)
+        Ok(self.statement(&sql)?.query_row([id], run).optional()?)
     }
 
     /// Runs of a flow that are not over, the one that was due first in front.
@@ -210,7 +210,7 @@ impl Tx<'_> {
         let sql = format!(
             "SELECT {COLUMNS} FROM runs WHERE flow = ?1 AND outcome = 'running' ORDER BY started_at IS NULL, due_at"
         );
-        let mut statement = self.prepare_cached(&sql)?;
+        let mut statement = self.statement(&sql)?;
         let rows = statement.query_map([flow], run)?;
         Ok(rows.collect::<Result<_, _>>()?)
     }
@@ -219,7 +219,7 @@ impl Tx<'_> {
     pub fn run_of_terminal(&self, terminal: &TerminalId) -> Result<Option<Run>, Error> {
         let sql = format!("SELECT {COLUMNS} FROM runs WHERE terminal = ?1 AND outcome = 'running'");
         Ok(self
-            .prepare_cached(&sql)?
+            .statement(&sql)?
             .query_row([terminal.as_str()], run)
             .optional()?)
     }
@@ -230,7 +230,7 @@ impl Tx<'_> {
             "SELECT {COLUMNS} FROM runs WHERE flow = ?1 AND outcome <> 'running' AND terminal IN
                (SELECT id FROM terminals WHERE status <> 'exited')"
         );
-        let mut statement = self.prepare_cached(&sql)?;
+        let mut statement = self.statement(&sql)?;
         let rows = statement.query_map([flow], run)?;
         Ok(rows.collect::<Result<_, _>>()?)
     }
@@ -240,14 +240,14 @@ impl Tx<'_> {
         let sql = format!(
             "SELECT {COLUMNS} FROM runs WHERE ?1 IS NULL OR flow = ?1 ORDER BY due_at DESC, id DESC LIMIT ?2"
         );
-        let mut statement = self.prepare_cached(&sql)?;
+        let mut statement = self.statement(&sql)?;
         let rows = statement.query_map(params![flow, limit], run)?;
         Ok(rows.collect::<Result<_, _>>()?)
     }
 
     /// How many due times of the ledger ended how, by flow.
     pub fn run_counts(&self) -> Result<Vec<(String, Outcome, i64)>, Error> {
-        let mut statement = self.prepare_cached(
+        let mut statement = self.statement(
             "SELECT flow, outcome, count(*) FROM runs GROUP BY flow, outcome ORDER BY flow, outcome",
         )?;
         let rows = statement.query_map([], |row| {
@@ -269,7 +269,7 @@ impl Tx<'_> {
 
     /// Forgets the oldest times of a flow that has very many.
     pub fn trim_runs(&self, flow: &str) -> Result<(), Error> {
-        self.prepare_cached(
+        self.statement(
             "DELETE FROM runs WHERE flow = ?1 AND outcome <> 'running' AND closing = 0 AND due_at <
                (SELECT due_at FROM runs WHERE flow = ?1 ORDER BY due_at DESC LIMIT 1 OFFSET ?2)",
         )?

@@ -2,6 +2,7 @@
 
 use super::db::Tx;
 use super::error::Error;
+use super::{approvals, messages};
 use crate::domain::ids::TerminalId;
 use crate::domain::loss::{Loss, Spot};
 use crate::domain::terminal::{Change, Role, Root, Server, Source, State, Status, Terminal};
@@ -209,7 +210,7 @@ impl Tx<'_> {
     pub fn terminal(&self, id: &TerminalId) -> Result<Option<Terminal>, Error> {
         let sql = format!("SELECT {COLUMNS} FROM terminals WHERE id = ?1");
         Ok(self
-            .prepare_cached(&sql)?
+            .statement(&sql)?
             .query_row([id.as_str()], terminal)
             .optional()?)
     }
@@ -219,14 +220,14 @@ impl Tx<'_> {
         let sql = format!(
             "SELECT {COLUMNS} FROM terminals WHERE status <> 'exited' ORDER BY created_at, id"
         );
-        let mut statement = self.prepare_cached(&sql)?;
+        let mut statement = self.statement(&sql)?;
         let rows = statement.query_map([], terminal)?;
         Ok(rows.collect::<Result<_, _>>()?)
     }
 
     /// The processes of all living terminals, oldest first: each hook asks, so this reads no more than who they are.
     pub fn living(&self) -> Result<Vec<Living>, Error> {
-        let mut statement = self.prepare_cached(
+        let mut statement = self.statement(
             "SELECT id, root_pid, root_start, tty, server_pid FROM terminals WHERE status <> 'exited' ORDER BY created_at, id",
         )?;
         let rows = statement.query_map([], living)?;
@@ -241,7 +242,17 @@ impl Tx<'_> {
             "SELECT {COLUMNS} FROM terminals WHERE status <> 'exited'
              UNION ALL SELECT {COLUMNS} FROM terminals WHERE status = 'exited' AND ended_at >= ?1 ORDER BY created_at, id"
         );
-        let mut statement = self.prepare_cached(&sql)?;
+        let mut statement = self.statement(&sql)?;
+        let rows = statement.query_map([since.as_millisecond()], terminal)?;
+        Ok(rows.collect::<Result<_, _>>()?)
+    }
+
+    /// Terminals that ended after `since`, oldest first.
+    pub fn ended_terminals(&self, since: Timestamp) -> Result<Vec<Terminal>, Error> {
+        let sql = format!(
+            "SELECT {COLUMNS} FROM terminals WHERE status = 'exited' AND ended_at >= ?1 ORDER BY created_at, id"
+        );
+        let mut statement = self.statement(&sql)?;
         let rows = statement.query_map([since.as_millisecond()], terminal)?;
         Ok(rows.collect::<Result<_, _>>()?)
     }
@@ -251,7 +262,7 @@ impl Tx<'_> {
         let sql = format!(
             "SELECT {COLUMNS} FROM terminals WHERE id >= ?1 AND id < ?2 ORDER BY status = 'exited', created_at LIMIT 10"
         );
-        let mut statement = self.prepare_cached(&sql)?;
+        let mut statement = self.statement(&sql)?;
         let rows = statement.query_map([prefix, &format!("{prefix}g")], terminal)?;
         Ok(rows.collect::<Result<_, _>>()?)
     }
@@ -322,17 +333,35 @@ impl Tx<'_> {
     ) -> Result<bool, Error> {
         let at = at.as_millisecond();
         let moved = self
-            .prepare_cached(
+            .statement(
                 "UPDATE terminals SET status = ?2, status_reason = ?3, status_source = ?4, status_since = ?5,
                    ended_at = CASE WHEN ?2 = 'exited' THEN ?5 ELSE NULL END
                  WHERE id = ?1 AND status <> 'exited' AND status <> ?2",
             )?
             .execute(params![id.as_str(), change.status.as_str(), change.reason, source.as_str(), at])?;
         if moved == 0 {
-            self.prepare_cached("UPDATE terminals SET status_reason = ?2, status_source = ?3 WHERE id = ?1 AND status <> 'exited'")?
-                .execute(params![id.as_str(), change.reason, source.as_str()])?;
+            self.set_reason(id, &change.reason, source)?;
         }
         Ok(moved == 1)
+    }
+
+    /// Sets why a living terminal's status is believed.
+    pub fn set_reason(&self, id: &TerminalId, reason: &str, source: Source) -> Result<(), Error> {
+        self.statement("UPDATE terminals SET status_reason = ?2, status_source = ?3 WHERE id = ?1 AND status <> 'exited'")?
+            .execute(params![id.as_str(), reason, source.as_str()])?;
+        Ok(())
+    }
+
+    /// Whether a message to terminal `id` or a request of it is open.
+    pub fn has_open(&self, id: &TerminalId) -> Result<bool, Error> {
+        let sql = format!(
+            "SELECT EXISTS (SELECT 1 FROM messages WHERE receiver = ?1 AND {}) OR EXISTS (SELECT 1 FROM approvals WHERE terminal = ?1 AND {})",
+            messages::OPEN,
+            approvals::OPEN
+        );
+        Ok(self
+            .statement(&sql)?
+            .query_row([id.as_str()], |row| row.get(0))?)
     }
 
     /// Notes that the agent was heard from, and what it said about itself.
@@ -343,7 +372,7 @@ impl Tx<'_> {
         agent_session: Option<&str>,
         answer: Option<&str>,
     ) -> Result<(), Error> {
-        self.prepare_cached(
+        self.statement(
             "UPDATE terminals SET last_event_at = ?2, agent_session = coalesce(?3, agent_session),
                last_answer = coalesce(?4, last_answer) WHERE id = ?1",
         )?

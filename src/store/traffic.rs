@@ -16,7 +16,7 @@ impl Tx<'_> {
         since: Timestamp,
     ) -> Result<i64, Error> {
         Ok(self
-            .prepare_cached(
+            .statement(
                 "SELECT count(*) FROM messages WHERE sender = ?1 AND receiver = ?2 AND queued_at >= ?3",
             )?
             .query_row(
@@ -45,7 +45,7 @@ impl Tx<'_> {
     pub fn waiting_bytes(&self, session: &str) -> Result<i64, Error> {
         // octet_length reads no text; each terminal's open messages have their index.
         Ok(self
-            .prepare_cached(
+            .statement(
                 "SELECT coalesce(sum(octet_length(m.body)), 0) FROM terminals t JOIN messages m ON m.receiver = t.id
                  WHERE t.session = ?1 AND t.status <> 'exited' AND m.status IN ('held', 'queued', 'claimed', 'placed') AND m.final = 0",
             )?
@@ -55,7 +55,7 @@ impl Tx<'_> {
     /// How many messages agents of this session sent since `since`.
     pub fn session_sent_since(&self, session: &str, since: Timestamp) -> Result<i64, Error> {
         Ok(self
-            .prepare_cached(
+            .statement(
                 "SELECT count(*) FROM messages m JOIN terminals t ON t.id = m.sender WHERE m.queued_at >= ?2 AND t.session = ?1",
             )?
             .query_row(params![session, since.as_millisecond()], |row| row.get(0))?)

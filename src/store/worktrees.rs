@@ -60,14 +60,14 @@ impl Tx<'_> {
         let sql = format!(
             "SELECT {COLUMNS} FROM terminals WHERE worktree IS NOT NULL OR branch IS NOT NULL ORDER BY created_at, id"
         );
-        let mut statement = self.prepare_cached(&sql)?;
+        let mut statement = self.statement(&sql)?;
         let rows = statement.query_map([], terminal)?;
         Ok(rows.collect::<Result<_, _>>()?)
     }
 
     /// The repositories in which terminals have had worktrees.
     pub fn repositories(&self) -> Result<Vec<PathBuf>, Error> {
-        let mut statement = self.prepare_cached(
+        let mut statement = self.statement(
             "SELECT DISTINCT repository FROM terminals WHERE repository IS NOT NULL ORDER BY repository",
         )?;
         let rows = statement.query_map([], |row| row.get::<_, String>(0))?;

@@ -185,7 +185,8 @@ pub(super) fn store_event(
         )?;
         return Ok(contexts);
     }
-    let mut proven = settle_handed(tx, terminal, &incoming.event, at)?;
+    let open = tx.has_open(id)?;
+    let mut proven = open && settle_handed(tx, terminal, &incoming.event, at)?;
     if let (AgentEvent::PromptSubmitted { text }, Some(manners)) = (&incoming.event, manners) {
         for (message, placement) in carried(tx, id, text, manners)? {
             match placement {
@@ -219,9 +220,14 @@ pub(super) fn store_event(
     if let AgentEvent::MailRefused { ids, taken } = &incoming.event {
         refused_mail(tx, terminal, ids, *taken, at)?;
     }
-    settle_approvals(tx, terminal, &incoming.event, at, aftermath)?;
-    if let Some(change) = next_state(terminal.state.status, &incoming.event)
-        && !terminal.state.is(&change, Source::Event)
+    settle_approvals(tx, terminal, &incoming.event, open, at, aftermath)?;
+    let change = next_state(terminal.state.status, &incoming.event)
+        .filter(|change| !terminal.state.is(change, Source::Event));
+    if let Some(change) = &change
+        && change.status == terminal.state.status
+    {
+        tx.set_reason(id, &change.reason, Source::Event)?;
+    } else if let Some(change) = change
         && tx.set_state(id, &change, Source::Event, at)?
     {
         aftermath.show(terminal, change.status);
@@ -270,7 +276,7 @@ pub(super) fn store_event(
         }
         _ => {}
     }
-    if rests(&incoming.event) && tx.head_message(id)?.is_some() {
+    if open && rests(&incoming.event) && tx.head_message(id)?.is_some() {
         let quiet = manners.map_or(QUIET_MS, |manners| i64::from(manners.quiet_ms));
         tx.set_due(
             DueKind::Deliver,
@@ -312,12 +318,13 @@ fn refused_mail(
     Ok(())
 }
 
-/// What an event says about the gate and about what was asked for: a call that ran was approved, here or by a key in the pane; an agent at
+/// What an event says about the gate and, where something is `open`, about what was asked for: a call that ran was approved, here or by a key in the pane; an agent at
 /// its prompt waits for no decision.
 fn settle_approvals(
     tx: &Tx<'_>,
     terminal: &Terminal,
     event: &AgentEvent,
+    open: bool,
     at: jiff::Timestamp,
     aftermath: &mut Aftermath,
 ) -> Result<(), Error> {
@@ -329,6 +336,9 @@ fn settle_approvals(
         AgentEvent::ToolFinished(call, end) => {
             if *end == ToolEnd::Ran && terminal.gate_seen_at.is_none() {
                 tx.note_gate_seen(id, true, at)?;
+            }
+            if !open {
+                return Ok(());
             }
             let asked = tx.open_approvals(id)?.into_iter().find(|a| {
                 a.tool.as_deref() == Some(call.tool.as_str())
@@ -373,7 +383,7 @@ fn settle_approvals(
             }
             tx.note_approval_ran(asked.id, at)?;
         }
-        event if rests(event) => {
+        event if open && rests(event) => {
             approve::withdraw_all(tx, id, "the turn is over", false, at, aftermath)?;
         }
         _ => {}
