@@ -55,8 +55,6 @@ pub enum Entry {
     },
     /// Words that cannot be chosen; any text.
     Words(String),
-    /// A line between groups.
-    Line,
 }
 
 impl Entry {
@@ -142,7 +140,6 @@ fn menu(viewer: &Viewer, title: &str, entries: &[Entry]) -> CommandList {
             rest.unwrap_or(shown)
         };
         let part = match entry {
-            Entry::Line => vec![String::new()],
             Entry::Words(text) => vec![
                 format!("-{}", words(text, widest)),
                 String::new(),
@@ -342,7 +339,6 @@ mod tests {
         assert!(words(&"日".repeat(90), 70).chars().count() < 40);
         let entries = [
             Entry::new("-dim", "note 1").with_key('1'),
-            Entry::Line,
             Entry::Words("in; home;".to_owned()),
         ];
         let list = menu(&viewer("3.4"), "t", &entries);

@@ -224,7 +224,7 @@ mod tests {
             let entries = pages(&acts(agent, calls, pending), 0, 20, "agents");
             let key = |entry: &Entry| match entry {
                 Entry::Run { key, .. } => *key,
-                _ => None,
+                Entry::Words(_) => None,
             };
             entries.iter().filter_map(key).collect::<String>()
         };
