@@ -344,7 +344,7 @@ mod tests {
         let list = menu(&viewer("3.4"), "t", &entries);
         let words = &list.argv()[6..];
         assert_eq!((&*words[0], &*words[1]), ("−dim", "1"));
-        assert_eq!(&words[3..], ["", "-in; home\\;", "", ""]);
+        assert_eq!(&words[3..], ["-in; home\\;", "", ""]);
         let many = vec![Entry::new(&"#".repeat(70), "note 1"); 99];
         let list = menu(&viewer("3.4"), &"#".repeat(70), &many);
         assert!(list.bytes() <= CommandList::MAX_BYTES);
