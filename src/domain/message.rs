@@ -85,8 +85,9 @@ impl MessageStatus {
         )
     }
 
-    /// Whether a message may go from here to `next`.
-    pub const fn may_become(self, next: Self) -> bool {
+    /// Whether a message may go from here to `next`: the model that the store is held to.
+    #[cfg(test)]
+    pub(crate) const fn may_become(self, next: Self) -> bool {
         match self {
             Self::Held => matches!(
                 next,
