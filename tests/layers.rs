@@ -9,6 +9,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 
 const GROUND: [&str; 9] = [
     "clock",
@@ -209,9 +210,9 @@ fn uses(code: &str, depth: usize) -> BTreeSet<String> {
     found
 }
 
-/// What of `code` is against the arrows.
+/// What of `code`, which is shipped, is against the arrows.
 fn against(room: &str, code: &str, depth: usize) -> Vec<String> {
-    uses(&shipped(code).0, depth)
+    uses(code, depth)
         .into_iter()
         .filter(|used| {
             let (first, _) = used.split_once("::").unwrap_or((used, ""));
@@ -257,14 +258,32 @@ fn sources() -> Vec<(PathBuf, String, usize)> {
     found.collect()
 }
 
-/// The sources that are shipped: path, room, code and source without what is for tests.
-fn shipped_sources() -> Vec<(PathBuf, String, String, String)> {
-    let kept = sources().into_iter().filter(|(path, _, _)| !is_test(path));
-    let read = kept.map(|(path, room, _)| {
-        let (code, source) = shipped(&fs::read_to_string(&path).unwrap());
-        (path, room, code, source)
-    });
-    read.collect()
+/// A source that is shipped, without what is for tests.
+struct Shipped {
+    path: PathBuf,
+    room: String,
+    depth: usize,
+    code: String,
+    source: String,
+}
+
+/// The sources that are shipped; they are read once.
+fn shipped_sources() -> &'static [Shipped] {
+    static READ: OnceLock<Vec<Shipped>> = OnceLock::new();
+    READ.get_or_init(|| {
+        let kept = sources().into_iter().filter(|(path, _, _)| !is_test(path));
+        let read = kept.map(|(path, room, depth)| {
+            let (code, source) = shipped(&fs::read_to_string(&path).unwrap());
+            Shipped {
+                path,
+                room,
+                depth,
+                code,
+                source,
+            }
+        });
+        read.collect()
+    })
 }
 
 fn is_test(path: &Path) -> bool {
@@ -276,13 +295,9 @@ fn is_test(path: &Path) -> bool {
 #[test]
 fn arrows_only_point_down() {
     let mut wrong = Vec::new();
-    for (path, room, depth) in sources() {
-        if is_test(&path) {
-            continue;
-        }
-        let code = fs::read_to_string(&path).unwrap();
-        for used in against(&room, &code, depth) {
-            wrong.push(format!("{} uses {used}", path.display()));
+    for one in shipped_sources() {
+        for used in against(&one.room, &one.code, one.depth) {
+            wrong.push(format!("{} uses {used}", one.path.display()));
         }
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
@@ -318,9 +333,9 @@ fn waits(code: &str) -> Vec<String> {
 
 #[test]
 fn the_server_waits_for_no_process_of_ours() {
-    for (path, _, _, source) in shipped_sources() {
-        let found = waits(&source);
-        assert!(found.is_empty(), "{}: {found:?}", path.display());
+    for one in shipped_sources() {
+        let found = waits(&one.source);
+        assert!(found.is_empty(), "{}: {found:?}", one.path.display());
     }
     assert_eq!(
         waits("list.then([\n    \"run-shell\",\n    \"-d\"])").len(),
@@ -397,13 +412,13 @@ fn published(code: &str) -> Vec<&str> {
 #[test]
 fn nothing_is_public_for_tests_alone() {
     let all = shipped_sources();
-    let code: String = all.iter().map(|(_, _, code, _)| code.as_str()).collect();
+    let code: String = all.iter().map(|one| one.code.as_str()).collect();
     let uses = words(&code);
     let mut alone = Vec::new();
-    for (path, _, code, _) in &all {
-        for name in published(code) {
+    for one in all {
+        for name in published(&one.code) {
             if uses[name] == 1 && !FOR_TESTS.contains(&name) {
-                alone.push(format!("{}: {name}", path.display()));
+                alone.push(format!("{}: {name}", one.path.display()));
             }
         }
     }
@@ -424,10 +439,10 @@ const OWNED: [(&str, &[&str]); 5] = [
 #[test]
 fn clock_and_environment_have_one_owner_each() {
     let mut wrong = Vec::new();
-    for (path, room, code, _) in shipped_sources() {
+    for one in shipped_sources() {
         for (word, owners) in OWNED {
-            if code.contains(word) && !owners.contains(&&*room) {
-                wrong.push(format!("{} has {word}", path.display()));
+            if one.code.contains(word) && !owners.contains(&&*one.room) {
+                wrong.push(format!("{} has {word}", one.path.display()));
             }
         }
     }
@@ -471,7 +486,7 @@ fn every_dependency_is_used() {
     let read = |dirs: &[&str]| -> String {
         let files = dirs.iter().flat_map(|dir| files(dir));
         files
-            .map(|path| bare(&fs::read_to_string(path).unwrap()))
+            .map(|path| fs::read_to_string(path).unwrap())
             .collect()
     };
     let (src, all) = (read(&["src"]), read(&["src", "tests", "benches"]));
@@ -574,6 +589,7 @@ fn a_forbidden_arrow_is_found_and_only_that() {
         ),
     ];
     for (room, code, depth, wanted) in cases {
-        assert_eq!(against(room, code, depth), wanted, "{room}: {code}");
+        let (shipped, _) = shipped(code);
+        assert_eq!(against(room, &shipped, depth), wanted, "{room}: {code}");
     }
 }

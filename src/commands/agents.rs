@@ -421,10 +421,12 @@ pub(super) fn attach_there(door: &Door<'_>, target: &str) -> Result<()> {
         )));
     };
     if !terminal.alive() {
-        return Err(Failure::refused(format!(
-            "terminal {} has ended",
-            terminal.id
-        )));
+        let id = &terminal.id;
+        return Err(
+            Failure::refused(format!("terminal {id} has ended")).hint(format!(
+                "`conductor-hook resume {id}` takes up its conversation"
+            )),
+        );
     }
     attachable()?;
     let mut command = proc::command("tmux");
@@ -463,6 +465,7 @@ fn attach_to(door: &Door<'_>, name: &str) -> Result<()> {
     attachable()?;
     let id = door.cx.tmux.session_id(name)?.ok_or_else(|| {
         Failure::not_found(format!("there is no tmux session {:?}", one_line(name)))
+            .hint("`conductor-hook sessions` lists those with agents")
     })?;
     let mut command = proc::command("tmux");
     command.arg("-S").arg(door.cx.tmux.socket());

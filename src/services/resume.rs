@@ -428,9 +428,10 @@ fn prepare_here(
 ) -> Result<std::process::Command> {
     ended(terminal)?;
     if !matches!(super::identity::whoami(store)?, Caller::Person { .. }) {
-        return Err(Failure::refused(
-            "only a person turns the own pane into an agent's",
-        ));
+        return Err(
+            Failure::refused("only a person turns the own pane into an agent's")
+                .hint("call it in a shell that no agent started"),
+        );
     }
     let outside =
         || Failure::refused("`resume --here` is for a pane of the tmux server that it is about");

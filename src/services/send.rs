@@ -5,6 +5,7 @@ use super::approve;
 use super::brakes;
 use super::context::Context;
 use super::deliver::{self, Ready};
+use super::find;
 use super::identity::{self, Caller};
 use crate::clock;
 use crate::domain::approval::ApprovalStatus;
@@ -90,7 +91,7 @@ pub fn send(
         (None, _) => caller.sender(),
         (Some(from), Caller::Person { terminal: true }) => {
             if store.read(|tx| tx.terminal(from))?.is_none() {
-                return Err(Failure::not_found(format!("there is no terminal {from}")));
+                return Err(find::unknown(from));
             }
             Sender::Terminal(from.clone())
         }
@@ -195,7 +196,7 @@ pub fn accept(
     let now = clock::now();
     let receiver = tx
         .terminal(&order.receiver)?
-        .ok_or_else(|| Failure::not_found(format!("there is no terminal {}", order.receiver)))?;
+        .ok_or_else(|| find::unknown(&order.receiver))?;
     if !receiver.alive() {
         let hint = if receiver.lost() {
             "nothing was stored; `conductor-hook recover --resume` starts it again"
@@ -347,7 +348,7 @@ pub fn cancel(cx: &Context, store: &mut Store, id: MessageId) -> Result<Message>
     })?;
     if !done {
         return Err(Failure::refused(format!(
-            "message {id} is {} and cannot be withdrawn",
+            "message {id} is {} and cannot be cancelled",
             message.status.as_str()
         )));
     }
@@ -381,9 +382,10 @@ pub fn retry(cx: &Context, store: &mut Store, id: MessageId) -> Result<Message> 
         .hint("`conductor-hook approve` lets it go"));
     }
     if held && !matches!(identity::whoami(store)?, Caller::Person { .. }) {
-        return Err(Failure::refused(format!(
-            "message {id} is held, and a person lets it go"
-        )));
+        return Err(
+            Failure::refused(format!("message {id} is held, and a person lets it go"))
+                .hint("call it in a shell that no agent started"),
+        );
     }
     let queued = message.status == MessageStatus::Queued
         || store.write(Durability::Power, Budget::Call, |tx| {
