@@ -238,15 +238,12 @@ impl Gates {
 
 /// Opens existing state and compares it with the tmux servers; `None` where there is no state.
 pub(super) fn reading(door: &Door<'_>) -> Result<Option<Store>> {
-    match Store::open(&door.cx.home) {
-        Ok(mut store) => {
-            recover::all(&door.cx, &mut store)?;
-            recover::rearm(&door.cx, &mut store)?;
-            Ok(Some(store))
-        }
-        Err(crate::store::Error::Missing(_)) => Ok(None),
-        Err(error) => Err(error.into()),
-    }
+    let Some(mut store) = super::plugin::existing(door)? else {
+        return Ok(None);
+    };
+    recover::all(&door.cx, &mut store)?;
+    recover::rearm(&door.cx, &mut store)?;
+    Ok(Some(store))
 }
 
 /// As [`reading`], where something must be there to be found.

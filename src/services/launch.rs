@@ -6,7 +6,7 @@ mod files;
 use super::after::Aftermath;
 use super::context::Context;
 use super::find;
-use super::identity::{self, Caller};
+use super::identity;
 use super::worktree::{self, Prospect};
 use crate::clock::{self, Deadline};
 use crate::domain::ids::{Name, TerminalId};
@@ -116,14 +116,7 @@ pub fn plan(
     if let Some(prompt) = wish.prompt.as_ref().or(profile.prompt.as_ref()) {
         super::send::body(prompt.clone().into_bytes())?;
     }
-    let author = match identity::whoami(store)? {
-        Caller::Mismatch(claimed) => {
-            return Err(Failure::refused(format!(
-                "this process claims to be terminal {claimed} and does not descend from it"
-            )));
-        }
-        caller => caller.sender(),
-    };
+    let author = identity::honest(store, "launch")?.sender();
     let warnings = warnings(cx, &manifest, &profile)?;
     let worktree = wish
         .worktree

@@ -144,14 +144,7 @@ fn plan(cx: &Context, store: &mut Store, terminal: &Terminal) -> Result<Plan> {
         ))
         .hint("make it again, or start a new agent elsewhere"));
     }
-    let author = match super::identity::whoami(store)? {
-        Caller::Mismatch(claimed) => {
-            return Err(Failure::refused(format!(
-                "this process claims to be terminal {claimed} and does not descend from it"
-            )));
-        }
-        caller => caller.sender(),
-    };
+    let author = super::identity::whoami(store)?.sender();
     let profile = if terminal.profile == super::adopt::PROFILE {
         without_profile()?
     } else {
@@ -279,6 +272,7 @@ pub fn resume(
     place: Where,
 ) -> Result<Terminal> {
     ended(terminal)?;
+    super::identity::honest(store, "resume")?;
     able(cx, terminal)?;
     let mut terminal = terminal.clone();
     // Until the row says that it lives again, nobody removes its worktree.

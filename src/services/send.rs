@@ -79,14 +79,7 @@ pub fn send(
     order: &Order,
     from: Option<&TerminalId>,
 ) -> Result<Message> {
-    let caller = identity::whoami(store)?;
-    if let Caller::Mismatch(claimed) = &caller {
-        refuse_identity(store, &caller, claimed)?;
-        return Err(Failure::refused(format!(
-            "this process claims to be terminal {claimed} and does not descend from it"
-        ))
-        .hint("the attempt is in the audit log"));
-    }
+    let caller = identity::honest(store, "send")?;
     let sender = match (from, &caller) {
         (None, _) => caller.sender(),
         (Some(from), Caller::Person { terminal: true }) => {
@@ -96,7 +89,7 @@ pub fn send(
             Sender::Terminal(from.clone())
         }
         (Some(from), _) => {
-            refuse_identity(store, &caller, from.as_str())?;
+            identity::refused(store, &caller, from.as_str(), "send")?;
             return Err(
                 Failure::refused("only a person at a terminal may send in another's name")
                     .hint("leave --from away; the attempt is in the audit log"),
@@ -104,21 +97,6 @@ pub fn send(
         }
     };
     send_as(cx, store, sender, order)
-}
-
-/// Puts into the audit log that a process claimed to be somebody that it is not.
-pub fn refuse_identity(store: &mut Store, caller: &Caller, claimed: &str) -> Result<()> {
-    let detail = serde_json::json!({"claimed": claimed});
-    Ok(store.write(Durability::Power, Budget::Call, |tx| {
-        tx.audit(
-            clock::now(),
-            "terminal.identity_refused",
-            claimed,
-            &caller.word(),
-            "send",
-            detail,
-        )
-    })?)
 }
 
 /// Sends `order` from a sender that has been established.
