@@ -10,7 +10,7 @@
 //! | [`commands`], [`mcp`], [`demo`] | front doors: for people and tmux, for agents, and the demo agent |
 //! | [`services`] | what the product does, one verb a file |
 //! | [`store`], [`tmux`], [`providers`], [`profiles`], [`git`] | adapters: `SQLite`, tmux, agent programs, files people write, git |
-//! | [`ui`] | everything printed; imports [`domain`] alone |
+//! | [`ui`] | everything printed; imports [`domain`] and [`error`] alone |
 //! | [`domain`] | what things are: pure, no IO, no clock, no SQL, no tmux |
 //! | the ground: [`clock`], [`error`], [`failpoint`], [`fsx`], [`log`], [`paths`], [`proc`], [`progress`], [`term`] | one owner each for time, errors, crashes on cue, disk, logging, environment, processes, progress, the terminal |
 

@@ -7,6 +7,7 @@ mod group;
 
 pub use group::{End, Said, end_left_group, exec_bound, run_group};
 
+use crate::clock::{self, Deadline};
 use crate::error::{Failure, Kind, Result};
 use std::ffi::OsStr;
 use std::fs;
@@ -16,7 +17,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::OnceLock;
 use std::sync::mpsc::{self, Receiver};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// A process that can be told from every later one with the same pid.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -231,15 +232,15 @@ pub fn end(processes: &[Identity], grace: Duration) {
 
 /// Waits up to `limit` until none of `processes` runs; says whether that happened.
 pub fn wait_gone(processes: &[Identity], limit: Duration) -> bool {
-    let start = Instant::now();
+    let deadline = Deadline::after(limit);
     loop {
         if processes.iter().all(|process| !process.alive()) {
             return true;
         }
-        if start.elapsed() >= limit {
+        if deadline.passed() {
             return false;
         }
-        std::thread::sleep(Duration::from_millis(10));
+        clock::sleep(Duration::from_millis(10), &deadline);
     }
 }
 
@@ -272,11 +273,11 @@ pub fn run_limited(mut command: Command, limit: Duration) -> Result<String> {
         .map_err(|e| failed(e.to_string()))?;
     let out = child.stdout.take().map(read_beside);
     let words = child.stderr.take().map(read_beside);
-    let begun = Instant::now();
+    let deadline = Deadline::after(limit);
     let status = loop {
         match child.try_wait() {
             Ok(Some(status)) => break status,
-            Ok(None) if begun.elapsed() < limit => std::thread::sleep(Duration::from_millis(3)),
+            Ok(None) if !deadline.passed() => clock::sleep(Duration::from_millis(3), &deadline),
             Ok(None) => {
                 let _ = child.kill();
                 let _ = child.wait();

@@ -1,13 +1,15 @@
-//! Arrows between rooms only point down (docs/architecture; the picture is in src/lib.rs): this holds them, and how large a file may be.
+//! Arrows between rooms only point down (docs/architecture; the picture is in src/lib.rs): this holds them, how large a file may be, who reads
+//! the clock and the environment, and that nothing shipped is there for tests alone.
 
 #![expect(
     clippy::unwrap_used,
     reason = "a source file that cannot be read is a failure of the test"
 )]
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 
 const GROUND: [&str; 9] = [
     "clock",
@@ -22,8 +24,12 @@ const GROUND: [&str; 9] = [
 ];
 const ADAPTERS: [&str; 5] = ["store", "tmux", "providers", "profiles", "git"];
 
-/// The longest file.
+/// The longest source file, and the longest of tests and benchmarks.
 const MOST_LINES: usize = 600;
+const MOST_TEST_LINES: usize = 800;
+
+/// What is public for the campaigns and fuzzers, which are crates of their own.
+const FOR_TESTS: [&str; 1] = ["with_path"];
 
 /// Whether `room` may use what is in `other`.
 fn may_use(room: &str, other: &str) -> bool {
@@ -51,11 +57,19 @@ fn may_use(room: &str, other: &str) -> bool {
     }
 }
 
-/// The code without comments, and with empty strings.
+/// The code, as long as `source`: comments and texts are blanks.
 fn bare(source: &str) -> String {
     let bytes: Vec<char> = source.chars().collect();
     let mut code = String::with_capacity(source.len());
     let mut at = 0;
+    let blank = |code: &mut String, from: usize, to: usize| {
+        for c in &bytes[from..to.min(bytes.len())] {
+            match c {
+                '\n' => code.push('\n'),
+                c => code.extend(std::iter::repeat_n(' ', c.len_utf8())),
+            }
+        }
+    };
     let skip_to = |from: usize, end: &str| {
         let end: Vec<char> = end.chars().collect();
         (from..bytes.len())
@@ -63,7 +77,7 @@ fn bare(source: &str) -> String {
             .map_or(bytes.len(), |found| found + end.len())
     };
     while at < bytes.len() {
-        let rest = &bytes[at..];
+        let (rest, from) = (&bytes[at..], at);
         let identifier_before = at > 0 && (bytes[at - 1].is_alphanumeric() || bytes[at - 1] == '_');
         if rest.starts_with(&['/', '/']) {
             at = skip_to(at, "\n") - 1;
@@ -76,6 +90,7 @@ fn bare(source: &str) -> String {
             } else {
                 code.push('r');
                 at += 1;
+                continue;
             }
         } else if rest[0] == '"' {
             at += 1;
@@ -90,14 +105,16 @@ fn bare(source: &str) -> String {
         } else {
             code.push(rest[0]);
             at += 1;
+            continue;
         }
+        blank(&mut code, from, at);
     }
     code
 }
 
-/// The code that is built when it is not for tests.
-fn shipped(source: &str) -> String {
-    let mut code = bare(source);
+/// What is built when it is not for tests: the code as in [`bare`], and the source with its texts.
+fn shipped(source: &str) -> (String, String) {
+    let (mut code, mut source) = (bare(source), source.to_owned());
     while let Some(start) = code.find("#[cfg(test)]") {
         let mut depth = 0;
         let mut end = code.len();
@@ -113,8 +130,9 @@ fn shipped(source: &str) -> String {
             }
         }
         code.replace_range(start..end, "");
+        source.replace_range(start..end, "");
     }
-    code
+    (code, source)
 }
 
 /// The first two words of each path in `text` up to the end of its group: `a::b`, `{a, b::{c, d}}`.
@@ -137,7 +155,12 @@ fn heads(text: &str) -> Vec<String> {
         }
     };
     let Some(group) = text.strip_prefix('{') else {
-        return vec![path(text)];
+        // All of a room's neighbours at once.
+        return vec![if text.starts_with('*') {
+            "*".to_owned()
+        } else {
+            path(text)
+        }];
     };
     let mut found = Vec::new();
     let (mut depth, mut start) = (0, 0);
@@ -146,7 +169,7 @@ fn heads(text: &str) -> Vec<String> {
             '{' => depth += 1,
             '}' if depth > 0 => depth -= 1,
             ',' | '}' if depth == 0 => {
-                found.push(path(group[start..at].trim()));
+                found.extend(heads(group[start..at].trim()));
                 start = at + 1;
                 if c == '}' {
                     break;
@@ -165,20 +188,31 @@ fn uses(code: &str, depth: usize) -> BTreeSet<String> {
     for (at, _) in code.match_indices("crate::") {
         found.extend(heads(&code[at + "crate::".len()..]));
     }
-    let up = "super::".repeat(depth);
-    for (at, _) in code.match_indices(&up) {
-        let before = code[..at].ends_with("::");
-        let rest = &code[at + up.len()..];
-        if depth > 0 && !before && !rest.starts_with("super::") {
+    let up = "super::";
+    for (at, _) in code.match_indices(up) {
+        if code[..at].ends_with("::") {
+            continue;
+        }
+        // Those of a module inside the file count one more.
+        let rest = code[at..].trim_start_matches(up);
+        let ups = (code[at..].len() - rest.len()) / up.len();
+        if ups >= depth {
             found.extend(heads(rest));
         }
+        // Nobody writes so, and it would not be followed.
+        if rest.starts_with('{') && rest[..rest.find(';').unwrap_or(rest.len())].contains(up) {
+            found.insert("super inside of a group".to_owned());
+        }
+    }
+    if code.contains("use crate as") || code.contains("use crate::{self") {
+        found.insert("crate under another name".to_owned());
     }
     found
 }
 
-/// What of `code` is against the arrows.
+/// What of `code`, which is shipped, is against the arrows.
 fn against(room: &str, code: &str, depth: usize) -> Vec<String> {
-    uses(&shipped(code), depth)
+    uses(code, depth)
         .into_iter()
         .filter(|used| {
             let (first, _) = used.split_once("::").unwrap_or((used, ""));
@@ -187,35 +221,69 @@ fn against(room: &str, code: &str, depth: usize) -> Vec<String> {
         .collect()
 }
 
-/// Every source file that is shipped, with its room and the number of modules that it stands in.
-fn sources() -> Vec<(PathBuf, String, usize)> {
-    let src = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+/// The Rust files below `dir` of the package.
+fn files(dir: &str) -> Vec<PathBuf> {
     let mut found = Vec::new();
-    let mut rest = vec![src.clone()];
+    let mut rest = vec![Path::new(env!("CARGO_MANIFEST_DIR")).join(dir)];
     while let Some(dir) = rest.pop() {
         for entry in fs::read_dir(dir).unwrap() {
             let path = entry.unwrap().path();
             if path.is_dir() {
                 rest.push(path);
-                continue;
+            } else if path.extension().is_some_and(|extension| extension == "rs") {
+                found.push(path);
             }
-            if path.extension().is_none_or(|extension| extension != "rs") {
-                continue;
-            }
-            let parts: Vec<String> = path
-                .strip_prefix(&src)
-                .unwrap()
-                .with_extension("")
-                .iter()
-                .map(|part| part.to_string_lossy().into_owned())
-                .filter(|part| part != "mod")
-                .collect();
-            found.push((path, parts[0].clone(), parts.len()));
         }
     }
     found.sort();
-    assert!(found.len() > 50, "the sources were not found");
+    assert!(!found.is_empty(), "nothing was found in {dir}");
     found
+}
+
+/// Every source file, with its room and the number of modules that it stands in.
+fn sources() -> Vec<(PathBuf, String, usize)> {
+    let src = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let found = files("src").into_iter().map(|path| {
+        let parts: Vec<String> = path
+            .strip_prefix(&src)
+            .unwrap()
+            .with_extension("")
+            .iter()
+            .map(|part| part.to_string_lossy().into_owned())
+            .filter(|part| part != "mod")
+            .collect();
+        let room = parts[0].clone();
+        (path, room, parts.len())
+    });
+    found.collect()
+}
+
+/// A source that is shipped, without what is for tests.
+struct Shipped {
+    path: PathBuf,
+    room: String,
+    depth: usize,
+    code: String,
+    source: String,
+}
+
+/// The sources that are shipped; they are read once.
+fn shipped_sources() -> &'static [Shipped] {
+    static READ: OnceLock<Vec<Shipped>> = OnceLock::new();
+    READ.get_or_init(|| {
+        let kept = sources().into_iter().filter(|(path, _, _)| !is_test(path));
+        let read = kept.map(|(path, room, depth)| {
+            let (code, source) = shipped(&fs::read_to_string(&path).unwrap());
+            Shipped {
+                path,
+                room,
+                depth,
+                code,
+                source,
+            }
+        });
+        read.collect()
+    })
 }
 
 fn is_test(path: &Path) -> bool {
@@ -227,13 +295,9 @@ fn is_test(path: &Path) -> bool {
 #[test]
 fn arrows_only_point_down() {
     let mut wrong = Vec::new();
-    for (path, room, depth) in sources() {
-        if is_test(&path) {
-            continue;
-        }
-        let code = fs::read_to_string(&path).unwrap();
-        for used in against(&room, &code, depth) {
-            wrong.push(format!("{} uses {used}", path.display()));
+    for one in shipped_sources() {
+        for used in against(&one.room, &one.code, one.depth) {
+            wrong.push(format!("{} uses {used}", one.path.display()));
         }
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
@@ -269,14 +333,9 @@ fn waits(code: &str) -> Vec<String> {
 
 #[test]
 fn the_server_waits_for_no_process_of_ours() {
-    for (path, _, _) in sources() {
-        let code = fs::read_to_string(&path).unwrap();
-        if is_test(&path) {
-            continue;
-        }
-        let shipped = code.split("#[cfg(test)]").next().unwrap();
-        let found = waits(shipped);
-        assert!(found.is_empty(), "{}: {found:?}", path.display());
+    for one in shipped_sources() {
+        let found = waits(&one.source);
+        assert!(found.is_empty(), "{}: {found:?}", one.path.display());
     }
     assert_eq!(
         waits("list.then([\n    \"run-shell\",\n    \"-d\"])").len(),
@@ -288,18 +347,25 @@ fn the_server_waits_for_no_process_of_ours() {
 
 #[test]
 fn files_are_rooms_not_halls() {
-    let long: Vec<String> = sources()
-        .into_iter()
-        .map(|(path, _, _)| (fs::read_to_string(&path).unwrap().lines().count(), path))
-        .filter(|(lines, _)| *lines > MOST_LINES)
-        .map(|(lines, path)| format!("{} has {lines} lines", path.display()))
-        .collect();
+    let mut long = Vec::new();
+    for (dir, most) in [
+        ("src", MOST_LINES),
+        ("tests", MOST_TEST_LINES),
+        ("benches", MOST_TEST_LINES),
+    ] {
+        for path in files(dir) {
+            let lines = fs::read_to_string(&path).unwrap().lines().count();
+            if lines > most {
+                long.push(format!("{} has {lines} lines", path.display()));
+            }
+        }
+    }
     assert!(long.is_empty(), "{}", long.join("\n"));
 }
 
 #[test]
 fn every_file_says_what_it_is_for() {
-    for (path, _, _) in sources() {
+    for path in ["src", "tests", "benches"].into_iter().flat_map(files) {
         let code = fs::read_to_string(&path).unwrap();
         assert!(
             code.starts_with("//! "),
@@ -309,9 +375,135 @@ fn every_file_says_what_it_is_for() {
     }
 }
 
+/// How often each word stands in `code`.
+fn words(code: &str) -> BTreeMap<&str, usize> {
+    let mut found = BTreeMap::new();
+    for word in code.split(|c: char| !c.is_alphanumeric() && c != '_') {
+        *found.entry(word).or_default() += 1;
+    }
+    found
+}
+
+/// What `code` makes public by name.
+fn published(code: &str) -> Vec<&str> {
+    let mut found = Vec::new();
+    for (at, _) in code.match_indices("pub") {
+        let mut rest = code[at + "pub".len()..].trim_start();
+        if let Some(scope) = rest.strip_prefix('(') {
+            rest = scope.split_once(')').map_or("", |(_, rest)| rest);
+        }
+        let mut parts = rest.split_whitespace().skip_while(|word| *word == "const");
+        let first = parts.next().unwrap_or_default();
+        let constant = rest.trim_start().starts_with("const ") && first.ends_with(':');
+        let kinds = ["fn", "struct", "enum", "static", "type", "trait"];
+        let name = if constant {
+            first
+        } else if kinds.contains(&first) {
+            parts.next().unwrap_or_default()
+        } else {
+            continue;
+        };
+        let end = name.find(|c: char| !c.is_alphanumeric() && c != '_');
+        found.push(&name[..end.unwrap_or(name.len())]);
+    }
+    found
+}
+
+#[test]
+fn nothing_is_public_for_tests_alone() {
+    let all = shipped_sources();
+    let code: String = all.iter().map(|one| one.code.as_str()).collect();
+    let uses = words(&code);
+    let mut alone = Vec::new();
+    for one in all {
+        for name in published(&one.code) {
+            if uses[name] == 1 && !FOR_TESTS.contains(&name) {
+                alone.push(format!("{}: {name}", one.path.display()));
+            }
+        }
+    }
+    assert!(alone.is_empty(), "no code uses {}", alone.join("\n"));
+    let code = "pub fn a() {} pub(super) const fn b() {} pub const C: u8 = 1; pub struct D<T>(T); pub mod e;";
+    assert_eq!(published(code), ["a", "b", "C", "D"]);
+}
+
+/// What only one room does; the lints of .clippy.toml hold the rest, for tests too.
+const OWNED: [(&str, &[&str]); 5] = [
+    ("Instant::now", &["clock"]),
+    ("current_dir()", &["paths"]),
+    ("current_exe()", &["paths"]),
+    ("temp_dir()", &["paths"]),
+    ("env::args", &["main", "commands"]),
+];
+
+#[test]
+fn clock_and_environment_have_one_owner_each() {
+    let mut wrong = Vec::new();
+    for one in shipped_sources() {
+        for (word, owners) in OWNED {
+            if one.code.contains(word) && !owners.contains(&&*one.room) {
+                wrong.push(format!("{} has {word}", one.path.display()));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn a_file_for_tests_says_so_in_its_name() {
+    let mut wrong = Vec::new();
+    for (path, _, _) in sources() {
+        let source = fs::read_to_string(&path).unwrap();
+        let code = bare(&source);
+        for (at, mark) in code.match_indices("#[cfg(test)]") {
+            let end = code[at..]
+                .find(['{', ';'])
+                .map_or(code.len(), |end| at + end);
+            let item = &code[at + mark.len()..end];
+            let file = source[at..end]
+                .split_once("path = \"")
+                .map(|(_, rest)| rest);
+            let Some((_, name)) = item.split_once("mod ") else {
+                continue;
+            };
+            let named = match file {
+                Some(file) => file.split('"').next().unwrap().trim_end_matches(".rs"),
+                None => name.trim(),
+            };
+            let inside = code[end..].starts_with('{');
+            if !inside && named != "tests" && !named.ends_with("_tests") {
+                wrong.push(format!("{}: {named}", path.display()));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn every_dependency_is_used() {
+    let manifest = Path::new(env!("CARGO_MANIFEST_DIR")).join("Cargo.toml");
+    let manifest = fs::read_to_string(manifest).unwrap();
+    let read = |dirs: &[&str]| -> String {
+        let files = dirs.iter().flat_map(|dir| files(dir));
+        files
+            .map(|path| fs::read_to_string(path).unwrap())
+            .collect()
+    };
+    let (src, all) = (read(&["src"]), read(&["src", "tests", "benches"]));
+    for (table, code) in [("\n[dependencies]\n", src), ("\n[dev-dependencies]\n", all)] {
+        let table = manifest.split_once(table).unwrap().1;
+        let table = table.split("\n[").next().unwrap();
+        let uses = words(&code);
+        for (name, _) in table.lines().filter_map(|line| line.split_once(" = ")) {
+            let name = name.replace('-', "_");
+            assert!(uses.contains_key(&*name), "nothing uses {name}");
+        }
+    }
+}
+
 #[test]
 fn a_forbidden_arrow_is_found_and_only_that() {
-    let cases: [(&str, &str, usize, &[&str]); 14] = [
+    let cases: [(&str, &str, usize, &[&str]); 18] = [
         (
             "domain",
             "use crate::error::Failure;",
@@ -376,8 +568,28 @@ fn a_forbidden_arrow_is_found_and_only_that() {
             2,
             &["mcp::Call"],
         ),
+        ("services", "use crate::*;", 2, &["*"]),
+        (
+            "services",
+            "mod inside { use super::super::super::mcp; }",
+            2,
+            &["mcp"],
+        ),
+        (
+            "services",
+            "use super::{send, super::mcp};",
+            2,
+            &["super inside of a group"],
+        ),
+        (
+            "domain",
+            "use crate as all;",
+            2,
+            &["crate under another name"],
+        ),
     ];
     for (room, code, depth, wanted) in cases {
-        assert_eq!(against(room, code, depth), wanted, "{room}: {code}");
+        let (shipped, _) = shipped(code);
+        assert_eq!(against(room, &shipped, depth), wanted, "{room}: {code}");
     }
 }

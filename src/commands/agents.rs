@@ -237,15 +237,12 @@ impl Gates {
 
 /// Opens existing state and compares it with the tmux servers; `None` where there is no state.
 pub(super) fn reading(door: &Door<'_>) -> Result<Option<Store>> {
-    match Store::open(&door.cx.home) {
-        Ok(mut store) => {
-            recover::all(&door.cx, &mut store)?;
-            recover::rearm(&door.cx, &mut store)?;
-            Ok(Some(store))
-        }
-        Err(crate::store::Error::Missing(_)) => Ok(None),
-        Err(error) => Err(error.into()),
-    }
+    let Some(mut store) = super::plugin::existing(door)? else {
+        return Ok(None);
+    };
+    recover::all(&door.cx, &mut store)?;
+    recover::rearm(&door.cx, &mut store)?;
+    Ok(Some(store))
 }
 
 /// As [`reading`], where something must be there to be found.
@@ -420,10 +417,12 @@ pub(super) fn attach_there(door: &Door<'_>, target: &str) -> Result<()> {
         )));
     };
     if !terminal.alive() {
-        return Err(Failure::refused(format!(
-            "terminal {} has ended",
-            terminal.id
-        )));
+        let id = &terminal.id;
+        return Err(
+            Failure::refused(format!("terminal {id} has ended")).hint(format!(
+                "`conductor-hook resume {id}` takes up its conversation"
+            )),
+        );
     }
     attachable()?;
     let mut command = proc::command("tmux");
@@ -462,6 +461,7 @@ fn attach_to(door: &Door<'_>, name: &str) -> Result<()> {
     attachable()?;
     let id = door.cx.tmux.session_id(name)?.ok_or_else(|| {
         Failure::not_found(format!("there is no tmux session {:?}", one_line(name)))
+            .hint("`conductor-hook sessions` lists those with agents")
     })?;
     let mut command = proc::command("tmux");
     command.arg("-S").arg(door.cx.tmux.socket());

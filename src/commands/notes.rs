@@ -11,7 +11,6 @@ use crate::domain::text::{one_line, sanitise};
 use crate::error::{Failure, Result};
 use crate::services::identity::{self, Caller};
 use crate::services::note::{self, Draft};
-use crate::services::send;
 use crate::ui::json::NoteView;
 use crate::ui::table::{self, Table};
 
@@ -150,14 +149,9 @@ pub(super) fn send(door: &mut Door<'_>, arguments: &cli::Send) -> Result<()> {
     }
     let text = body(arguments.file.as_deref(), arguments.message.as_deref())?;
     let mut store = door.cx.existing_store()?;
-    let caller = identity::whoami(&mut store)?;
-    let writer = match &caller {
-        Caller::Agent(id) => store.read(|tx| tx.terminal(id))?,
-        Caller::Mismatch(claimed) => {
-            send::refuse_identity(&mut store, &caller, claimed)?;
-            None
-        }
-        Caller::Orphan | Caller::Person { .. } => None,
+    let writer = match identity::honest(&mut store, "send")? {
+        Caller::Agent(id) => store.read(|tx| tx.terminal(&id))?,
+        Caller::Orphan | Caller::Mismatch(_) | Caller::Person { .. } => None,
     };
     let writer = writer.ok_or_else(|| {
         Failure::refused("only an agent writes to `human`, and this process belongs to none").hint(

@@ -131,6 +131,7 @@ fn lines(value: &impl Serialize) -> String {
         .collect()
 }
 
+/// Opens existing state as it stands; `None` where there is none.
 pub(super) fn existing(door: &Door<'_>) -> Result<Option<Store>> {
     match Store::open(&door.cx.home) {
         Ok(store) => Ok(Some(store)),

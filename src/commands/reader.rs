@@ -5,6 +5,7 @@ use super::plugin::existing;
 use super::stage::{self, Go, View};
 use crate::domain::ids::TerminalId;
 use crate::error::{Failure, Result};
+use crate::services::find;
 use crate::services::output::{self, Mode};
 use crate::term::{Key, MouseAct, Move};
 use crate::ui::sheet::{self, Row, Style};
@@ -102,7 +103,7 @@ impl View for Reader {
 pub(super) fn run(door: &Door<'_>, words: &[String]) -> Result<()> {
     let word = |at: usize| words.get(at).map_or("", String::as_str);
     let id = TerminalId::parse(word(0)).map_err(|e| Failure::usage(e.to_string()))?;
-    let gone = || Failure::not_found(format!("there is no agent {id}"));
+    let gone = || find::unknown(&id);
     let mut store = existing(door)?.ok_or_else(gone)?;
     let agent = store.read(|tx| tx.terminal(&id))?.ok_or_else(gone)?;
     let name = agent.display_name();

@@ -49,7 +49,7 @@ impl Drop for Screen {
 pub(super) fn run(view: &mut impl View) -> Result<()> {
     let failed = |e| Failure::failed(format!("use the terminal: {e}"));
     let signals = Signals::take().map_err(failed)?;
-    term::full_screen_with_mouse().map_err(failed)?;
+    term::full_screen().map_err(failed)?;
     let _screen = Screen;
     term::drain();
     let mut parser = Parser::new();

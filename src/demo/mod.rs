@@ -83,7 +83,7 @@ fn start(options: Options) -> Result<Host> {
     }
     let session = match options.resume.as_ref().or(options.session_id.as_ref()) {
         Some(id) => id.clone(),
-        None => random_uuid().map_err(|e| Failure::failed(format!("make a session id: {e}")))?,
+        None => fsx::uuid().map_err(|e| Failure::failed(format!("make a session id: {e}")))?,
     };
     let cwd = paths::working_directory()?.display().to_string();
     let failed = |e: io::Error| Failure::new(Kind::Failed, format!("use standard input: {e}"));
@@ -177,22 +177,6 @@ fn finish(host: &mut Host, ending: Ending) -> u8 {
         job.kill_if_dying();
     }
     ending.code
-}
-
-/// A random (version 4) UUID.
-fn random_uuid() -> io::Result<String> {
-    let mut bytes = fsx::random_bytes::<16>()?;
-    bytes[6] = bytes[6] & 0x0f | 0x40;
-    bytes[8] = bytes[8] & 0x3f | 0x80;
-    let hex = fsx::hex(&bytes);
-    Ok(format!(
-        "{}-{}-{}-{}-{}",
-        &hex[..8],
-        &hex[8..12],
-        &hex[12..16],
-        &hex[16..20],
-        &hex[20..]
-    ))
 }
 
 #[cfg(test)]

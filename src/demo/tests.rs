@@ -333,9 +333,3 @@ fn esc_interrupts_and_what_is_typed_meanwhile_is_queued() {
     let working = screen.rfind("* working").unwrap();
     assert!(screen[working..].contains("demo> "));
 }
-
-#[test]
-fn a_uuid_has_its_shape() {
-    let id = random_uuid().unwrap();
-    assert_eq!((id.len(), &id[14..15]), (36, "4"));
-}

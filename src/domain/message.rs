@@ -85,8 +85,9 @@ impl MessageStatus {
         )
     }
 
-    /// Whether a message may go from here to `next`.
-    pub const fn may_become(self, next: Self) -> bool {
+    /// Whether a message may go from here to `next`: the model that the store is held to.
+    #[cfg(test)]
+    pub(crate) const fn may_become(self, next: Self) -> bool {
         match self {
             Self::Held => matches!(
                 next,
@@ -207,6 +208,8 @@ pub enum GateReason {
     CopyMode,
     /// A dialog is open.
     Dialog,
+    /// A call of the agent is held until a person decides.
+    Approval,
     /// The agent is not up yet.
     Starting,
     /// The agent is in a turn.
@@ -229,12 +232,13 @@ pub enum GateReason {
 
 impl GateReason {
     /// Every reason.
-    const ALL: [Self; 14] = [
+    const ALL: [Self; 15] = [
         Self::Dead,
         Self::Shell,
         Self::Reused,
         Self::CopyMode,
         Self::Dialog,
+        Self::Approval,
         Self::Starting,
         Self::Working,
         Self::Draft,
@@ -259,6 +263,7 @@ impl GateReason {
             Self::Reused => "REUSED",
             Self::CopyMode => "COPY_MODE",
             Self::Dialog => "DIALOG",
+            Self::Approval => "APPROVAL",
             Self::Starting => "STARTING",
             Self::Working => "WORKING",
             Self::Draft => "DRAFT",
@@ -271,6 +276,14 @@ impl GateReason {
         }
     }
 
+    /// Whether a person's doing in the pane stands in the way.
+    pub const fn by_person(self) -> bool {
+        matches!(
+            self,
+            Self::Draft | Self::UserTyping | Self::CopyMode | Self::Synced
+        )
+    }
+
     /// What removes the reason, and so retries the delivery.
     pub const fn retried_by(self) -> &'static str {
         match self {
@@ -278,6 +291,7 @@ impl GateReason {
             Self::Shell => "the agent coming back to the foreground",
             Self::CopyMode => "leaving the mode",
             Self::Dialog => "answering the dialog",
+            Self::Approval => "the decision on its approval",
             Self::Starting => "the agent's start event",
             Self::Working => "the end of the turn",
             Self::Draft => "the input box being empty",

@@ -29,7 +29,6 @@ pub(super) struct Flight {
     name: String,
     waits: bool,
     state: Mutex<FlightState>,
-    changed: Condvar,
 }
 
 #[derive(Default)]
@@ -50,7 +49,6 @@ impl Flight {
             name: name.to_owned(),
             waits,
             state: Mutex::default(),
-            changed: Condvar::new(),
         })
     }
 
@@ -70,18 +68,7 @@ impl Flight {
         let mut state = lock(&self.state);
         if !state.claimed {
             state.cancelled.get_or_insert(why);
-            self.changed.notify_all();
         }
-    }
-
-    /// Sleeps for at most `span`; `true` when the call is cancelled.
-    pub(super) fn wait(&self, span: Duration) -> bool {
-        let state = lock(&self.state);
-        let (state, _) = self
-            .changed
-            .wait_timeout_while(state, span, |state| state.cancelled.is_none())
-            .unwrap_or_else(PoisonError::into_inner);
-        state.cancelled.is_some()
     }
 
     /// Keeps the result until its answer was written.

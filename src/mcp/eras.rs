@@ -15,7 +15,6 @@ const META_VERSION: &str = "io.modelcontextprotocol/protocolVersion";
 /// Where a request says what its client can do; required with the revision.
 const META_CAPABILITIES: &str = "io.modelcontextprotocol/clientCapabilities";
 /// Where a request says who its client is.
-const META_CLIENT: &str = "io.modelcontextprotocol/clientInfo";
 /// Where a result says who the server is.
 const META_SERVER: &str = "io.modelcontextprotocol/serverInfo";
 /// Where a notification says which subscription it belongs to.
@@ -212,51 +211,35 @@ pub(super) fn subscription_accepted(id: &Id) -> Value {
     json!({"_meta": {META_SUBSCRIPTION: id.to_value()}, "notifications": {}})
 }
 
-/// Who asks, in a request that stands alone.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) struct Standalone {
-    /// The client's own name for itself.
-    pub(super) client_name: Option<String>,
+/// Whether a request carries a revision of its own; else it belongs to an earlier `initialize`.
+pub(super) fn stands_alone(params: &Map<String, Value>) -> Result<bool, RpcError> {
+    let Some(meta) = params.get("_meta").and_then(Value::as_object) else {
+        return Ok(false);
+    };
+    let Some(version) = meta.get(META_VERSION) else {
+        return Ok(false);
+    };
+    let Some(version) = version.as_str() else {
+        return Err(RpcError::invalid_params(format!(
+            "_meta {META_VERSION} must be a string"
+        )));
+    };
+    if !PER_REQUEST.contains(&version) {
+        return Err(RpcError::unsupported_version(version, &PER_REQUEST));
+    }
+    if !meta.get(META_CAPABILITIES).is_some_and(Value::is_object) {
+        return Err(RpcError::invalid_params(format!(
+            "_meta {META_CAPABILITIES} is required and must be an object"
+        )));
+    }
+    Ok(true)
 }
 
-impl Standalone {
-    /// Reads the request's own revision; `None` when it carries none and so belongs to an earlier `initialize`.
-    pub(super) fn of(params: &Map<String, Value>) -> Result<Option<Self>, RpcError> {
-        let Some(meta) = params.get("_meta").and_then(Value::as_object) else {
-            return Ok(None);
-        };
-        let Some(version) = meta.get(META_VERSION) else {
-            return Ok(None);
-        };
-        let Some(version) = version.as_str() else {
-            return Err(RpcError::invalid_params(format!(
-                "_meta {META_VERSION} must be a string"
-            )));
-        };
-        if !PER_REQUEST.contains(&version) {
-            return Err(RpcError::unsupported_version(version, &PER_REQUEST));
-        }
-        if !meta.get(META_CAPABILITIES).is_some_and(Value::is_object) {
-            return Err(RpcError::invalid_params(format!(
-                "_meta {META_CAPABILITIES} is required and must be an object"
-            )));
-        }
-        Ok(Some(Self {
-            client_name: client_name(meta.get(META_CLIENT)),
-        }))
-    }
-
-    /// The error for a request that carries no revision when none was settled by `initialize`.
-    pub(super) fn missing() -> RpcError {
-        RpcError::invalid_params(format!(
-            "no protocol version: send initialize first, or carry _meta {META_VERSION}"
-        ))
-    }
-}
-
-/// The name in a `clientInfo`.
-pub(super) fn client_name(info: Option<&Value>) -> Option<String> {
-    Some(info?.get("name")?.as_str()?.to_owned())
+/// The error for a request that carries no revision when none was settled by `initialize`.
+pub(super) fn no_revision() -> RpcError {
+    RpcError::invalid_params(format!(
+        "no protocol version: send initialize first, or carry _meta {META_VERSION}"
+    ))
 }
 
 fn capabilities(note: Option<&str>) -> Value {

@@ -13,6 +13,7 @@
 //! | `server` | the loop: reads, dispatches, ends |
 //! | `tool` | the interface to the tools |
 //! | `definitions`, `host`, `pages` | the tools: what agents see, the services behind, results that fit |
+//! | `approvals`, `notes` | those that ask a person |
 //!
 //! Only `host` knows what a tool does, and nothing but JSON lines reaches the output.
 

@@ -5,7 +5,7 @@
 
 use super::arguments;
 use super::calls::{Answer, Flight, MAX_WAITING, Outlet, Refused};
-use super::eras::{Era, Standalone, client_name, subscription_accepted};
+use super::eras::{Era, no_revision, stands_alone, subscription_accepted};
 use super::lines::{Line, Lines, MAX_LINE};
 use super::protocol::{self, Frame, Id, MAX_BATCH, Message, RpcError, notification, parse, short};
 use super::tool::{Call, Progress, ToolHost, ToolResult};
@@ -35,7 +35,6 @@ pub fn serve(
         outlet: outlet.clone(),
         version: server_version.into(),
         legacy: None,
-        client_name: None,
     };
     let mut lines = Lines::new(input);
     let code = loop {
@@ -58,8 +57,6 @@ struct Server {
     version: Arc<str>,
     /// The revision that `initialize` settled on.
     legacy: Option<Era>,
-    /// Who `initialize` said it is.
-    client_name: Option<String>,
 }
 
 /// Where the answer to one message goes.
@@ -94,12 +91,6 @@ impl Sink {
             }
         }
     }
-}
-
-/// In which revision a request is served, and for whom.
-struct Context {
-    era: Era,
-    client_name: Option<String>,
 }
 
 impl Server {
@@ -173,8 +164,8 @@ impl Server {
         let result = if method == "initialize" {
             self.initialize(&params, sink).map(Some)
         } else {
-            self.context(method, &params, sink)
-                .and_then(|context| self.dispatch(id, method, params, context, sink))
+            self.era(method, &params, sink)
+                .and_then(|era| self.dispatch(id, method, params, era, sink))
         };
         match result {
             Ok(Some(result)) => {
@@ -200,38 +191,24 @@ impl Server {
         };
         let era = Era::negotiate(requested);
         self.legacy = Some(era);
-        self.client_name = client_name(params.get("clientInfo"));
         Ok(era.initialize(&self.version, self.host.instructions(), self.host.note()))
     }
 
-    fn context(
-        &self,
-        method: &str,
-        params: &Map<String, Value>,
-        sink: &Sink,
-    ) -> Result<Context, RpcError> {
-        if let Some(standalone) = Standalone::of(params)? {
+    /// In which revision a request is served.
+    fn era(&self, method: &str, params: &Map<String, Value>, sink: &Sink) -> Result<Era, RpcError> {
+        if stands_alone(params)? {
             if matches!(sink, Sink::Batch(_)) {
                 return Err(RpcError::invalid_request(
                     "a request with a revision of its own cannot be part of a batch",
                 ));
             }
-            return Ok(Context {
-                era: Era::V2026_07_28,
-                client_name: standalone.client_name,
-            });
+            return Ok(Era::V2026_07_28);
         }
-        let era = match (self.legacy, method) {
-            (_, "server/discover") | (None, "tools/list" | "tools/call") => {
-                return Err(Standalone::missing());
-            }
-            (Some(era), _) => era,
-            (None, _) => Era::V2025_11_25,
-        };
-        Ok(Context {
-            era,
-            client_name: self.client_name.clone(),
-        })
+        match (self.legacy, method) {
+            (_, "server/discover") | (None, "tools/list" | "tools/call") => Err(no_revision()),
+            (Some(era), _) => Ok(era),
+            (None, _) => Ok(Era::V2025_11_25),
+        }
     }
 
     /// Serves one request; `None` when its answer comes later, or never.
@@ -240,12 +217,12 @@ impl Server {
         id: &Id,
         method: &str,
         params: Map<String, Value>,
-        context: Context,
+        era: Era,
         sink: &Sink,
     ) -> Result<Option<Map<String, Value>>, RpcError> {
-        let (era, version) = (context.era, &*self.version);
+        let version = &*self.version;
         match method {
-            "tools/call" => self.call(id, params, context, sink),
+            "tools/call" => self.call(id, params, era, sink),
             "tools/list" if params.get("cursor").is_some_and(|c| !c.is_null()) => Err(
                 RpcError::invalid_params("unknown cursor: the list has one page"),
             ),
@@ -278,7 +255,7 @@ impl Server {
         &self,
         id: &Id,
         mut params: Map<String, Value>,
-        context: Context,
+        era: Era,
         sink: &Sink,
     ) -> Result<Option<Map<String, Value>>, RpcError> {
         let Some(name) = params.get("name").and_then(Value::as_str) else {
@@ -299,7 +276,6 @@ impl Server {
             Some(Value::Object(arguments)) => arguments,
             Some(_) => return Err(RpcError::invalid_params("arguments must be an object")),
         };
-        let era = context.era;
         let failed = |message: String, hint: Option<String>| {
             let result = ToolResult::Error { message, hint };
             Ok(Some(era.tool_result(&result, &self.version)))
@@ -337,7 +313,7 @@ impl Server {
             era,
             name: tool.name,
             arguments,
-            call: Call::new(context.client_name, flight.clone(), progress),
+            call: Call::new(flight.clone(), progress),
             flight: flight.clone(),
             sink: sink.clone(),
         };

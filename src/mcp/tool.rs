@@ -6,7 +6,6 @@ use super::protocol::{Id, notification};
 use serde_json::{Map, Value};
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
 
 /// The definition of one tool; does not change while the server runs.
 #[derive(Debug, Clone)]
@@ -87,7 +86,6 @@ pub enum Cancelled {
 
 /// One call under way, as the tool sees it.
 pub struct Call {
-    client_name: Option<String>,
     flight: Arc<Flight>,
     progress: Option<Progress>,
 }
@@ -114,33 +112,20 @@ impl Progress {
 
 impl Call {
     /// A call that belongs to `flight`.
-    pub(super) fn new(
-        client_name: Option<String>,
-        flight: Arc<Flight>,
-        progress: Option<Progress>,
-    ) -> Self {
-        Self {
-            client_name,
-            flight,
-            progress,
-        }
+    pub(super) fn new(flight: Arc<Flight>, progress: Option<Progress>) -> Self {
+        Self { flight, progress }
     }
 
     /// A call with no client behind it, for tests of tools.
     #[cfg(test)]
-    pub(crate) fn unattached(client_name: Option<&str>) -> Self {
-        Self::new(client_name.map(str::to_owned), Flight::unattached(), None)
+    pub(crate) fn unattached() -> Self {
+        Self::new(Flight::unattached(), None)
     }
 
     /// Cancels the call, for tests of tools.
     #[cfg(test)]
     pub(crate) fn cancel(&self, why: Cancelled) {
         self.flight.cancel(why);
-    }
-
-    /// The name that the client gave for itself. Not verified: for choosing waits, never for permission.
-    pub fn client_name(&self) -> Option<String> {
-        self.client_name.clone()
     }
 
     /// Whether nobody waits for the answer any more.
@@ -151,16 +136,6 @@ impl Call {
     /// Why nobody waits for the answer any more; `None` while somebody does.
     pub fn why_cancelled(&self) -> Option<Cancelled> {
         self.flight.cancelled()
-    }
-
-    /// Sleeps for at most `span`; returns early, and `true`, when the call is cancelled.
-    pub fn wait(&self, span: Duration) -> bool {
-        self.flight.wait(span)
-    }
-
-    /// Whether the client asked for progress.
-    pub fn has_progress_token(&self) -> bool {
-        self.progress.is_some()
     }
 
     /// Tells the client how far the call is. Nothing is sent without a token, after a cancellation, or when `elapsed_seconds`
@@ -187,7 +162,6 @@ impl Call {
 impl fmt::Debug for Call {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Call")
-            .field("client_name", &self.client_name)
             .field("cancelled", &self.cancelled())
             .finish_non_exhaustive()
     }
@@ -198,14 +172,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_cancelled_call_wakes_its_tool() {
-        let call = Call::unattached(Some("tester"));
-        assert_eq!(call.client_name().as_deref(), Some("tester"));
-        assert!(!call.has_progress_token());
-        assert!(!call.wait(Duration::ZERO));
+    fn a_call_is_cancelled_once() {
+        let call = Call::unattached();
+        assert!(!call.cancelled());
         call.cancel(Cancelled::ClientGone);
         call.cancel(Cancelled::ByClient);
-        assert!(call.wait(Duration::MAX));
         assert_eq!(
             call.why_cancelled(),
             Some(Cancelled::ClientGone),

@@ -1,6 +1,7 @@
 //! A child in a process group of its own, with a limit for its time and for what it says: nothing of it is left when this returns.
 
 use super::{Identity, Process};
+use crate::clock::{self, Deadline};
 use crate::error::Failure;
 use nix::sys::signal::{Signal, killpg};
 use nix::unistd::Pid;
@@ -10,7 +11,7 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{self, Receiver};
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// How a child ended.
 #[derive(Debug)]
@@ -66,12 +67,12 @@ pub fn run_group(
         .stderr
         .take()
         .map(|pipe| Reader::start(pipe, MAX_ERR, Arc::default()));
-    let begun = Instant::now();
+    let deadline = Deadline::after(limit);
     let ended = loop {
         match child.try_wait() {
             Ok(Some(status)) => break Ok(End::Exited(status)),
             Ok(None) if too_much.load(Ordering::Relaxed) => break Ok(End::TooMuch),
-            Ok(None) if begun.elapsed() >= limit => break Ok(End::TooSlow),
+            Ok(None) if deadline.passed() => break Ok(End::TooSlow),
             Ok(None) => std::thread::sleep(Duration::from_millis(5)),
             Err(error) => break Err(error),
         }
@@ -93,9 +94,9 @@ fn end_group(child: &mut Child, gone: bool) {
     };
     if !gone {
         let _ = killpg(group, Signal::SIGTERM);
-        let begun = Instant::now();
-        while begun.elapsed() < GRACE && matches!(child.try_wait(), Ok(None)) {
-            std::thread::sleep(Duration::from_millis(5));
+        let grace = Deadline::after(GRACE);
+        while !grace.passed() && matches!(child.try_wait(), Ok(None)) {
+            clock::sleep(Duration::from_millis(5), &grace);
         }
     }
     let _ = killpg(group, Signal::SIGKILL);
@@ -189,6 +190,7 @@ impl Reader {
 mod tests {
     use super::super::command;
     use super::*;
+    use std::time::Instant;
 
     fn sh(script: &str, ms: u64, most: usize) -> Said {
         let mut child = command("/bin/sh");

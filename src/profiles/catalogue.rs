@@ -84,11 +84,6 @@ impl<'a> Catalogue<'a> {
         }
     }
 
-    /// The project that the working directory lies in.
-    pub fn project(&self) -> Option<&Project> {
-        self.sources.project.as_ref()
-    }
-
     /// Every profile, by name, the winning one first.
     pub fn list(&self) -> Vec<Entry> {
         let all = self.read_all().into_iter();

@@ -8,7 +8,7 @@ use crate::paths::Home;
 use serde::Deserialize;
 use std::path::Path;
 
-pub use super::config_reference::{default_text, reference, reference_markdown};
+pub use super::config_reference::{default_text, reference_markdown};
 
 /// The largest file, in bytes.
 pub const MAX_BYTES: usize = 256 * 1024;

@@ -26,24 +26,6 @@ pub fn default_text() -> String {
     text
 }
 
-/// Key, type, default and meaning of each key.
-pub fn reference() -> Vec<(String, String, String, String)> {
-    let rows = KEYS.iter().map(|key| {
-        let default = if key.default.is_empty() {
-            "none"
-        } else {
-            key.default
-        };
-        (
-            key.path(),
-            key.kind.words(),
-            default.to_owned(),
-            key.doc.to_owned(),
-        )
-    });
-    rows.collect()
-}
-
 /// The reference as Markdown, for docs/configuration.md.
 pub fn reference_markdown() -> String {
     let mut text = String::from(

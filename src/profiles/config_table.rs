@@ -280,17 +280,6 @@ pub const TABLES: [(&str, &str); 5] = [
     ("opencode", "The opencode provider."),
 ];
 
-impl Key {
-    /// `table.name`, or the name alone at the top.
-    pub fn path(&self) -> String {
-        if self.table.is_empty() {
-            self.name.to_owned()
-        } else {
-            format!("{}.{}", self.table, self.name)
-        }
-    }
-}
-
 impl Kind {
     /// The kind in words.
     pub fn words(self) -> String {

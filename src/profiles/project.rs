@@ -115,11 +115,6 @@ impl Project {
         self.dir().join(PROFILES)
     }
 
-    /// Its flows.
-    pub fn flows(&self) -> PathBuf {
-        self.dir().join(FLOWS)
-    }
-
     /// Its policy.
     pub fn policy(&self) -> PathBuf {
         self.dir().join(POLICY)
@@ -214,12 +209,6 @@ pub fn contents(project: &Project) -> Result<Contents> {
     }
     contents.files.sort_by(|a, b| a.relative.cmp(&b.relative));
     Ok(contents)
-}
-
-/// Path below `.conductor/` and SHA-256 of each file that takes effect once the project is trusted.
-pub fn hashes(project: &Project) -> Result<Vec<(PathBuf, String)>> {
-    let files = contents(project)?.files.into_iter();
-    Ok(files.map(|held| (held.relative, held.sha256)).collect())
 }
 
 impl Contents {

@@ -132,10 +132,11 @@ fn hashes_cover_what_can_take_effect_and_nothing_else() {
     write(&dir.join("other"), "");
     symlink("/etc/passwd", dir.join("agent-context/link.md")).unwrap();
     let project = Project::at(&root).unwrap();
-    let hashes = hashes(&project).unwrap();
-    let paths: Vec<_> = hashes
+    let held = contents(&project).unwrap();
+    let paths: Vec<_> = held
+        .files
         .iter()
-        .map(|(path, _)| path.to_str().unwrap())
+        .map(|file| file.relative.to_str().unwrap())
         .collect();
     assert_eq!(
         paths,
@@ -146,8 +147,8 @@ fn hashes_cover_what_can_take_effect_and_nothing_else() {
             "policy.toml"
         ]
     );
-    assert_eq!(hashes[2].1, sha256(b"#!/bin/sh\n"));
-    let shown = contents(&project).unwrap().show();
+    assert_eq!(held.files[2].sha256, sha256(b"#!/bin/sh\n"));
+    let shown = held.show();
     for part in [
         "starts the MCP server x: {\"command\":\"rm\"}",
         "sets: A=b",
@@ -161,7 +162,7 @@ fn hashes_cover_what_can_take_effect_and_nothing_else() {
     std::fs::remove_dir_all(dir.join("flows")).unwrap();
     symlink("/etc", dir.join("flows")).unwrap();
     assert!(
-        super::hashes(&project).is_err(),
+        contents(&project).is_err(),
         "a directory that is a link is not read"
     );
 }
@@ -174,7 +175,7 @@ fn a_project_that_is_too_large_is_refused() {
     write(&flows.join("big"), &"x".repeat(MAX_FILE_BYTES + 1));
     let project = Project::at(&root).unwrap();
     assert!(
-        hashes(&project)
+        contents(&project)
             .unwrap_err()
             .message()
             .contains("larger than")
@@ -189,7 +190,7 @@ fn a_project_that_is_too_large_is_refused() {
         .unwrap();
     }
     assert!(
-        hashes(&project)
+        contents(&project)
             .unwrap_err()
             .message()
             .contains("more than 500")

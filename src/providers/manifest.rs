@@ -391,14 +391,6 @@ impl Manifest {
         })
     }
 
-    /// Whether a launch says under which id the conversation is kept; else the agent does.
-    pub fn names_session(&self) -> bool {
-        self.launch
-            .args
-            .iter()
-            .any(|argument| argument.contains("{agent_session}"))
-    }
-
     /// What its prompt takes.
     pub fn limits(&self) -> Limits {
         Limits {

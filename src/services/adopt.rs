@@ -20,6 +20,9 @@ use std::path::PathBuf;
 /// The profile's name of an agent that was not started with one.
 pub const PROFILE: &str = "adopted";
 
+/// The hint that shows a person which panes there are.
+const LIST_PANES: &str = "`tmux list-panes -a -F '#{pane_id} #{pane_current_command}'` lists them";
+
 /// What became of the row.
 enum Stored {
     Done,
@@ -39,20 +42,22 @@ pub fn adopt(
     // Whoever sits where an agent was a moment ago is a person again.
     super::recover::all(cx, store)?;
     if !matches!(identity::whoami(store)?, Caller::Person { .. }) {
-        return Err(Failure::refused(
-            "only a person takes in an agent that a person started",
-        ));
+        return Err(
+            Failure::refused("only a person takes in an agent that a person started")
+                .hint("call it in a shell that no agent started"),
+        );
     }
     let manifest = Catalogue::of(&cx.home).get(provider)?;
     let id = PaneId::parse(pane).ok_or_else(|| {
-        Failure::usage(format!("{:?} is no pane id", one_line(pane)))
-            .hint("`tmux list-panes -a -F '#{pane_id} #{pane_current_command}'` lists them")
+        Failure::usage(format!("{:?} is no pane id", one_line(pane))).hint(LIST_PANES)
     })?;
     let (server, panes) = cx.tmux.panes()?;
     let pane = panes
         .into_iter()
         .find(|pane| pane.id == id && !pane.dead)
-        .ok_or_else(|| Failure::not_found(format!("there is no living pane {id}")))?;
+        .ok_or_else(|| {
+            Failure::not_found(format!("there is no living pane {id}")).hint(LIST_PANES)
+        })?;
     let agent = foreground(&manifest, &pane)?;
     let row = row(cx, &manifest, &pane, &agent, role)?;
     let registration = Registration {

@@ -69,10 +69,12 @@ pub fn request(
 
 /// The request with this id.
 pub fn known(store: &mut Store, id: ApprovalId) -> Result<Approval> {
-    store.read(|tx| tx.approval(id))?.ok_or_else(|| {
-        Failure::not_found(format!("there is no approval {id}"))
-            .hint("`conductor-hook approvals` lists them")
-    })
+    store.read(|tx| tx.approval(id))?.ok_or_else(|| unknown(id))
+}
+
+fn unknown(id: ApprovalId) -> Failure {
+    Failure::not_found(format!("there is no approval {id}"))
+        .hint("`conductor-hook approvals` lists them")
 }
 
 /// Refuses everybody who is not a person, and says so in the audit log.
@@ -121,7 +123,7 @@ pub fn decide(
     let decided = store.write(Durability::Power, Budget::Call, |tx| {
         let now = clock::now();
         let Some(approval) = tx.approval(id)? else {
-            return Err(Failure::not_found(format!("there is no approval {id}")));
+            return Err(unknown(id));
         };
         if approval.status == ApprovalStatus::Pending && approval.expires_at <= now {
             expire_in(tx, &approval, now, &mut aftermath)?;

@@ -24,7 +24,7 @@ use crate::failpoint;
 use crate::fsx;
 use crate::proc::Identity;
 use crate::providers::{self, Catalogue, Channel, Manifest, Seen, When};
-use crate::store::{Budget, DueKind, Durability, Store, TerminalLock};
+use crate::store::{Budget, DueKind, Durability, Store, TerminalLock, Tx};
 use crate::tmux::fence::{Outcome, Target};
 use crate::tmux::{PaneId, Tmux};
 use std::time::Duration;
@@ -173,6 +173,7 @@ fn attempt(cx: &Context, store: &mut Store, terminal: &Terminal, head: &Message)
         Status::Starting | Status::Working | Status::Waiting | Status::Unknown => {
             let reason = match terminal.state.status {
                 Status::Starting => GateReason::Starting,
+                Status::Waiting if store.read(|tx| held(tx, &terminal))? => GateReason::Approval,
                 Status::Waiting => GateReason::Dialog,
                 _ => GateReason::Working,
             };
@@ -237,6 +238,11 @@ fn attempt(cx: &Context, store: &mut Store, terminal: &Terminal, head: &Message)
         }
     }
     claim(cx, store, &terminal, head, &manifest, (&tmux, pane))
+}
+
+/// Whether a call of the agent is held where no key in its pane decides.
+fn held(tx: &Tx<'_>, terminal: &Terminal) -> std::result::Result<bool, crate::store::Error> {
+    Ok(tx.open_approvals(&terminal.id)?.iter().any(Approval::holds))
 }
 
 /// What the screen shows now; `None` where there is none.
@@ -310,14 +316,6 @@ fn claim(
 /// How long what a person does in the pane may hold a message up before it goes by the agent's own channel, in milliseconds.
 const BLOCKED_MS: i64 = 3_000;
 
-/// Whether a person's doing stands in the way of a paste.
-const fn by_person(reason: GateReason) -> bool {
-    matches!(
-        reason,
-        GateReason::Draft | GateReason::UserTyping | GateReason::CopyMode | GateReason::Synced
-    )
-}
-
 /// Puts a message that this process has claimed into the pane.
 fn paste(
     cx: &Context,
@@ -366,7 +364,7 @@ fn paste(
                 when: When::Blocked,
             }) = &manifest.channel
                 && terminal.hooked
-                && by_person(reason)
+                && reason.by_person()
                 && clock::elapsed_ms(head.queued_at, clock::now()) >= BLOCKED_MS
                 && let Some(step) = channel::queue(cx, store, terminal, head, manifest, args)?
             {
@@ -425,7 +423,7 @@ pub fn socket(terminal: &Terminal) -> Option<String> {
 
 /// The head of a terminal's queue is looked at again at `at`, or before, if that is due already.
 pub fn due_at(
-    tx: &crate::store::Tx<'_>,
+    tx: &Tx<'_>,
     terminal: &Terminal,
     at: jiff::Timestamp,
 ) -> std::result::Result<(), crate::store::Error> {
@@ -459,7 +457,9 @@ fn wait_for(
             // Right after an event the agent may still draw its prompt, however long the message has waited before.
             GateReason::Draft => (age.min(quiet_ms(terminal)) / 4).clamp(100, 30_000),
             GateReason::Unentered => PROOF_MS,
-            GateReason::Working | GateReason::Dialog => (age / 2).clamp(5_100, 60_000),
+            GateReason::Working | GateReason::Dialog | GateReason::Approval => {
+                (age / 2).clamp(5_100, 60_000)
+            }
             _ => (age / 2).clamp(2_000, 60_000),
         };
         // The end of a pause is due by itself.
@@ -526,8 +526,7 @@ pub fn confirm_idle(
         let heard = tx
             .terminal(&terminal.id)?
             .is_none_or(|now| now.last_event_at != terminal.last_event_at);
-        let held = change.status == Status::Working
-            && tx.open_approvals(&terminal.id)?.iter().any(Approval::holds);
+        let held = change.status == Status::Working && held(tx, terminal)?;
         let looked = !heard && !held;
         let moved = looked && tx.set_state(&terminal.id, &change, Source::Screen, clock::now())?;
         if moved {

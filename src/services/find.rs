@@ -6,10 +6,17 @@ use crate::domain::terminal::Terminal;
 use crate::domain::text::one_line;
 use crate::error::{Failure, Result};
 use crate::store::{Store, Tx};
+use std::fmt::Display;
 
 /// The terminal that `text` names: an id, an unambiguous prefix of one, a pane id of the server at hand, or a unique window name.
 pub fn terminal(cx: &Context, store: &mut Store, text: &str) -> Result<Terminal> {
     store.read(|tx| in_transaction(tx, &cx.tmux.socket_text(), text))
+}
+
+/// There is no terminal of that id or name.
+pub fn unknown(name: impl Display) -> Failure {
+    Failure::not_found(format!("there is no terminal {name}"))
+        .hint("`conductor-hook sessions` lists them; name one by id, prefix of an id, pane id, or window name")
 }
 
 fn in_transaction(tx: &Tx<'_>, socket: &str, text: &str) -> Result<Terminal> {
@@ -48,13 +55,25 @@ fn in_transaction(tx: &Tx<'_>, socket: &str, text: &str) -> Result<Terminal> {
     }
     match &mut found[..] {
         [one] => Ok(one.clone()),
-        [] => Err(Failure::not_found(format!("there is no terminal {:?}", one_line(text)))
-            .hint("`conductor-hook sessions` lists them; name one by id, prefix of an id, pane id, or window name")),
+        [] => Err(unknown(format_args!("{:?}", one_line(text)))),
         several => {
-            let list: Vec<String> =
-                several.iter().map(|t| format!("{} ({} in {})", t.id, one_line(&t.window), one_line(&t.session))).collect();
-            Err(Failure::usage(format!("{:?} is ambiguous: {}", one_line(text), list.join(", ")))
-                .hint("name one of them by its id"))
+            let list: Vec<String> = several
+                .iter()
+                .map(|t| {
+                    format!(
+                        "{} ({} in {})",
+                        t.id,
+                        one_line(&t.window),
+                        one_line(&t.session)
+                    )
+                })
+                .collect();
+            Err(Failure::usage(format!(
+                "{:?} is ambiguous: {}",
+                one_line(text),
+                list.join(", ")
+            ))
+            .hint("name one of them by its id"))
         }
     }
 }

@@ -8,7 +8,7 @@ use crate::clock;
 use crate::domain::ids::TerminalId;
 use crate::domain::message::Sender;
 use crate::domain::terminal::Terminal;
-use crate::error::Result;
+use crate::error::{Failure, Result};
 use crate::paths;
 use crate::proc::Process;
 use crate::store::{Budget, Durability, Living, Store, Tx};
@@ -155,6 +155,35 @@ pub fn person(
 /// Who calls this process.
 pub fn whoami(store: &mut Store) -> Result<Caller> {
     Ok(store.read(caller)?)
+}
+
+/// Who calls this process and may speak under its own name: one that claims to be somebody that it is not is refused, and stands in the audit
+/// log with the door `via`.
+pub fn honest(store: &mut Store, via: &str) -> Result<Caller> {
+    let caller = whoami(store)?;
+    let Caller::Mismatch(claimed) = &caller else {
+        return Ok(caller);
+    };
+    refused(store, &caller, claimed, via)?;
+    Err(Failure::refused(format!(
+        "this process claims to be terminal {claimed} and does not descend from it"
+    ))
+    .hint("the attempt is in the audit log"))
+}
+
+/// Puts into the audit log that a process claimed to be somebody that it is not.
+pub(super) fn refused(store: &mut Store, caller: &Caller, claimed: &str, via: &str) -> Result<()> {
+    let detail = serde_json::json!({"claimed": claimed});
+    Ok(store.write(Durability::Power, Budget::Call, |tx| {
+        tx.audit(
+            clock::now(),
+            "terminal.identity_refused",
+            claimed,
+            &caller.word(),
+            via,
+            detail,
+        )
+    })?)
 }
 
 /// Who calls this process, inside a transaction.

@@ -6,7 +6,7 @@ mod files;
 use super::after::Aftermath;
 use super::context::Context;
 use super::find;
-use super::identity::{self, Caller};
+use super::identity;
 use super::worktree::{self, Prospect};
 use crate::clock::{self, Deadline};
 use crate::domain::ids::{Name, TerminalId};
@@ -116,14 +116,7 @@ pub fn plan(
     if let Some(prompt) = wish.prompt.as_ref().or(profile.prompt.as_ref()) {
         super::send::body(prompt.clone().into_bytes())?;
     }
-    let author = match identity::whoami(store)? {
-        Caller::Mismatch(claimed) => {
-            return Err(Failure::refused(format!(
-                "this process claims to be terminal {claimed} and does not descend from it"
-            )));
-        }
-        caller => caller.sender(),
-    };
+    let author = identity::honest(store, "launch")?.sender();
     let warnings = warnings(cx, &manifest, &profile)?;
     let worktree = wish
         .worktree
@@ -539,28 +532,5 @@ fn random<const N: usize>() -> Result<[u8; N]> {
 
 /// A random UUID (RFC 9562, version 4).
 pub(super) fn uuid() -> Result<String> {
-    let mut bytes = random::<16>()?;
-    bytes[6] = (bytes[6] & 0x0f) | 0x40;
-    bytes[8] = (bytes[8] & 0x3f) | 0x80;
-    let hex = fsx::hex(&bytes);
-    Ok(format!(
-        "{}-{}-{}-{}-{}",
-        &hex[..8],
-        &hex[8..12],
-        &hex[12..16],
-        &hex[16..20],
-        &hex[20..]
-    ))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn uuids_have_their_version() {
-        let id = uuid().unwrap();
-        assert_eq!((id.len(), &id[14..15]), (36, "4"));
-        assert_ne!(uuid().unwrap(), id);
-    }
+    fsx::uuid().map_err(|e| Failure::failed(format!("read random bytes: {e}")))
 }

@@ -98,9 +98,10 @@ pub fn at_client(cx: &Context, store: &mut Store, client: &str) -> Result<()> {
     };
     let detail = serde_json::json!({"reason": "not a person's key"});
     store.write(Durability::Power, Budget::Call, |tx| {
-        tx.audit(clock::now(), "note.refused", client, &who, "menu", detail)
+        tx.audit(clock::now(), "menu.refused", client, &who, "menu", detail)
     })?;
-    Err(Failure::refused(format!(
-        "only a person's key speaks for a person ({who})"
-    )))
+    Err(
+        Failure::refused(format!("only a person's key speaks for a person ({who})"))
+            .hint("the attempt is in the audit log"),
+    )
 }

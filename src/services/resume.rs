@@ -144,14 +144,7 @@ fn plan(cx: &Context, store: &mut Store, terminal: &Terminal) -> Result<Plan> {
         ))
         .hint("make it again, or start a new agent elsewhere"));
     }
-    let author = match super::identity::whoami(store)? {
-        Caller::Mismatch(claimed) => {
-            return Err(Failure::refused(format!(
-                "this process claims to be terminal {claimed} and does not descend from it"
-            )));
-        }
-        caller => caller.sender(),
-    };
+    let author = super::identity::whoami(store)?.sender();
     let profile = if terminal.profile == super::adopt::PROFILE {
         without_profile()?
     } else {
@@ -279,6 +272,7 @@ pub fn resume(
     place: Where,
 ) -> Result<Terminal> {
     ended(terminal)?;
+    super::identity::honest(store, "resume")?;
     able(cx, terminal)?;
     let mut terminal = terminal.clone();
     // Until the row says that it lives again, nobody removes its worktree.
@@ -428,9 +422,10 @@ fn prepare_here(
 ) -> Result<std::process::Command> {
     ended(terminal)?;
     if !matches!(super::identity::whoami(store)?, Caller::Person { .. }) {
-        return Err(Failure::refused(
-            "only a person turns the own pane into an agent's",
-        ));
+        return Err(
+            Failure::refused("only a person turns the own pane into an agent's")
+                .hint("call it in a shell that no agent started"),
+        );
     }
     let outside =
         || Failure::refused("`resume --here` is for a pane of the tmux server that it is about");

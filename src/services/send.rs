@@ -5,6 +5,7 @@ use super::approve;
 use super::brakes;
 use super::context::Context;
 use super::deliver::{self, Ready};
+use super::find;
 use super::identity::{self, Caller};
 use crate::clock;
 use crate::domain::approval::ApprovalStatus;
@@ -78,24 +79,17 @@ pub fn send(
     order: &Order,
     from: Option<&TerminalId>,
 ) -> Result<Message> {
-    let caller = identity::whoami(store)?;
-    if let Caller::Mismatch(claimed) = &caller {
-        refuse_identity(store, &caller, claimed)?;
-        return Err(Failure::refused(format!(
-            "this process claims to be terminal {claimed} and does not descend from it"
-        ))
-        .hint("the attempt is in the audit log"));
-    }
+    let caller = identity::honest(store, "send")?;
     let sender = match (from, &caller) {
         (None, _) => caller.sender(),
         (Some(from), Caller::Person { terminal: true }) => {
             if store.read(|tx| tx.terminal(from))?.is_none() {
-                return Err(Failure::not_found(format!("there is no terminal {from}")));
+                return Err(find::unknown(from));
             }
             Sender::Terminal(from.clone())
         }
         (Some(from), _) => {
-            refuse_identity(store, &caller, from.as_str())?;
+            identity::refused(store, &caller, from.as_str(), "send")?;
             return Err(
                 Failure::refused("only a person at a terminal may send in another's name")
                     .hint("leave --from away; the attempt is in the audit log"),
@@ -103,21 +97,6 @@ pub fn send(
         }
     };
     send_as(cx, store, sender, order)
-}
-
-/// Puts into the audit log that a process claimed to be somebody that it is not.
-pub fn refuse_identity(store: &mut Store, caller: &Caller, claimed: &str) -> Result<()> {
-    let detail = serde_json::json!({"claimed": claimed});
-    Ok(store.write(Durability::Power, Budget::Call, |tx| {
-        tx.audit(
-            clock::now(),
-            "terminal.identity_refused",
-            claimed,
-            &caller.word(),
-            "send",
-            detail,
-        )
-    })?)
 }
 
 /// Sends `order` from a sender that has been established.
@@ -195,7 +174,7 @@ pub fn accept(
     let now = clock::now();
     let receiver = tx
         .terminal(&order.receiver)?
-        .ok_or_else(|| Failure::not_found(format!("there is no terminal {}", order.receiver)))?;
+        .ok_or_else(|| find::unknown(&order.receiver))?;
     if !receiver.alive() {
         let hint = if receiver.lost() {
             "nothing was stored; `conductor-hook recover --resume` starts it again"
@@ -347,7 +326,7 @@ pub fn cancel(cx: &Context, store: &mut Store, id: MessageId) -> Result<Message>
     })?;
     if !done {
         return Err(Failure::refused(format!(
-            "message {id} is {} and cannot be withdrawn",
+            "message {id} is {} and cannot be cancelled",
             message.status.as_str()
         )));
     }
@@ -381,9 +360,10 @@ pub fn retry(cx: &Context, store: &mut Store, id: MessageId) -> Result<Message> 
         .hint("`conductor-hook approve` lets it go"));
     }
     if held && !matches!(identity::whoami(store)?, Caller::Person { .. }) {
-        return Err(Failure::refused(format!(
-            "message {id} is held, and a person lets it go"
-        )));
+        return Err(
+            Failure::refused(format!("message {id} is held, and a person lets it go"))
+                .hint("call it in a shell that no agent started"),
+        );
     }
     let queued = message.status == MessageStatus::Queued
         || store.write(Durability::Power, Budget::Call, |tx| {

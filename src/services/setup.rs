@@ -77,9 +77,10 @@ pub fn apply(cx: &Context, planned: &Planned) -> Result<()> {
         Err(error) => return Err(error.into()),
     };
     if !matches!(caller, Caller::Person { .. }) {
-        return Err(Failure::refused(
-            "only a person changes the settings of an agent",
-        ));
+        return Err(
+            Failure::refused("only a person changes the settings of an agent")
+                .hint("call it in a shell that no agent started"),
+        );
     }
     let name = &planned.manifest.name;
     if planned.undo {

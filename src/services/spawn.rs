@@ -29,7 +29,7 @@ pub struct Program {
     pub title: String,
     /// Whether it is taken where none is named.
     pub usual: bool,
-    /// Why it cannot be started.
+    /// Why it cannot be started, in a sentence that names it.
     pub problem: Option<String>,
 }
 

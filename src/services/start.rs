@@ -3,6 +3,7 @@
 
 use super::after::Aftermath;
 use super::context::Context;
+use super::find;
 use crate::domain::ids::TerminalId;
 use crate::domain::terminal::Root;
 use crate::error::{Failure, Result};
@@ -62,7 +63,7 @@ pub(super) fn prepare(cx: &Context, id: &str) -> Result<std::process::Command> {
             .hint("start a new one with `conductor-hook worker SESSION`")
     };
     match known {
-        None => return Err(Failure::not_found(format!("there is no terminal {id}"))),
+        None => return Err(find::unknown(&id)),
         Some(t) if t.root.is_some() || !t.alive() => return Err(again()),
         Some(_) => {}
     }

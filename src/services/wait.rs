@@ -3,6 +3,7 @@
 
 use super::context::Context;
 use super::deliver::{self, place};
+use super::find;
 use crate::clock::{self, Deadline};
 use crate::domain::ids::TerminalId;
 use crate::domain::terminal::{Status, Terminal};
@@ -143,10 +144,7 @@ pub fn for_states(
 fn read(store: &mut Store, ids: &[TerminalId]) -> Result<Vec<Terminal>> {
     store.read(|tx| {
         ids.iter()
-            .map(|id| {
-                tx.terminal(id)?
-                    .ok_or_else(|| Failure::not_found(format!("there is no terminal {id}")))
-            })
+            .map(|id| tx.terminal(id)?.ok_or_else(|| find::unknown(id)))
             .collect()
     })
 }

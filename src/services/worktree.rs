@@ -5,7 +5,6 @@
 //! | [`prospect`] | finds out whether a directory can have worktrees; makes nothing |
 //! | [`remove_if_safe`] | removes the worktree and branch of an ended terminal, or says why they stay |
 //! | [`settle`] | the same where a failure must not stop what goes on |
-//! | [`kept`] | the terminals whose worktrees stay |
 //! | [`findings`] | what `doctor` says about them |
 
 mod look;
@@ -13,7 +12,7 @@ mod removal;
 mod report;
 
 pub use removal::{Fate, due, remove_if_safe, settle, settle_ended};
-pub use report::{findings, kept};
+pub use report::findings;
 
 use super::context::Context;
 use crate::domain::terminal::Terminal;

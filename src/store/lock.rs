@@ -2,28 +2,28 @@
 //! first, then the log's, then the writers'.
 
 use super::error::Error;
+use crate::clock::{self, Deadline};
 use crate::fsx::{self, Held};
 use crate::paths::Home;
 use std::fs::File;
 use std::io;
 use std::path::Path;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// Locks `file`, trying again with pauses of 0.2 to 2 ms until `budget` has passed (fs2 has no lock with a deadline).
 fn lock_within(file: File, budget: Duration) -> io::Result<Option<Held>> {
     let mut file = file;
-    let start = Instant::now();
+    let deadline = Deadline::after(budget);
     let mut pause = Duration::from_micros(200);
     loop {
         file = match fsx::try_hold(file)? {
             Ok(held) => return Ok(Some(held)),
             Err(file) => file,
         };
-        let left = budget.saturating_sub(start.elapsed());
-        if left.is_zero() {
+        if deadline.passed() {
             return Ok(None);
         }
-        std::thread::sleep(pause.min(left));
+        clock::sleep(pause, &deadline);
         pause = (pause * 2).min(Duration::from_millis(2));
     }
 }
@@ -53,11 +53,11 @@ impl TerminalLock {
     pub fn acquire(home: &Home, id: &str, budget: Duration) -> Result<Option<Self>, Error> {
         let path = home.terminal_lock(id);
         fsx::create_private_dir(&home.locks()).map_err(Error::io("create the locks' directory"))?;
-        let start = Instant::now();
+        let deadline = Deadline::after(budget);
         loop {
             let file = open(&path)?;
-            let left = budget.saturating_sub(start.elapsed());
-            let Some(held) = lock_within(file, left).map_err(Error::io("lock the terminal"))?
+            let Some(held) =
+                lock_within(file, deadline.left()).map_err(Error::io("lock the terminal"))?
             else {
                 return Ok(None);
             };

@@ -5,7 +5,7 @@
 
 mod approvals;
 #[cfg(test)]
-mod approvals_race;
+mod approvals_race_tests;
 mod audit;
 mod audit_file;
 mod db;
@@ -17,7 +17,7 @@ mod lock;
 mod lost;
 mod messages;
 #[cfg(test)]
-mod messages_model;
+mod messages_model_tests;
 mod meta;
 mod migrations;
 mod notes;

@@ -28,14 +28,6 @@ impl Tx<'_> {
         Ok(self.execute("DELETE FROM trust WHERE project = ?1", [project])?)
     }
 
-    /// The accepted files of `project`.
-    pub fn trusted_files(&self, project: &str) -> Result<Vec<(String, String)>, Error> {
-        let mut statement =
-            self.statement("SELECT file, sha256 FROM trust WHERE project = ?1 ORDER BY file")?;
-        let rows = statement.query_map([project], |row| Ok((row.get(0)?, row.get(1)?)))?;
-        Ok(rows.collect::<Result<_, _>>()?)
-    }
-
     /// Every accepted hash, whatever project it is of.
     pub fn trusted_hashes(&self) -> Result<Vec<(String, String, String)>, Error> {
         let mut statement = self.statement("SELECT project, file, sha256 FROM trust")?;

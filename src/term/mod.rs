@@ -18,10 +18,8 @@ static BEFORE: Mutex<Option<(Termios, Use)>> = Mutex::new(None);
 enum Use {
     /// Lines on the screen that is there.
     Lines,
-    /// A screen of its own.
-    Screen,
     /// A screen of its own, the mouse, and word of the person's attention.
-    Pointer,
+    Screen,
 }
 
 impl Use {
@@ -29,8 +27,7 @@ impl Use {
     const fn begin(self) -> &'static [u8] {
         match self {
             Self::Lines => b"",
-            Self::Screen => b"\x1b[?1049h\x1b[?25l",
-            Self::Pointer => b"\x1b[?1049h\x1b[?25l\x1b[?1000h\x1b[?1006h\x1b[?1004h",
+            Self::Screen => b"\x1b[?1049h\x1b[?25l\x1b[?1000h\x1b[?1006h\x1b[?1004h",
         }
     }
 
@@ -38,8 +35,7 @@ impl Use {
     const fn end(self) -> &'static [u8] {
         match self {
             Self::Lines => b"",
-            Self::Screen => b"\x1b[?25h\x1b[?1049l",
-            Self::Pointer => b"\x1b[?1004l\x1b[?1006l\x1b[?1000l\x1b[0m\x1b[?25h\x1b[?1049l",
+            Self::Screen => b"\x1b[?1004l\x1b[?1006l\x1b[?1000l\x1b[0m\x1b[?25h\x1b[?1049l",
         }
     }
 }
@@ -49,14 +45,10 @@ pub fn raw_mode() -> nix::Result<()> {
     enter(Use::Lines)
 }
 
-/// As [`raw_mode`], on a screen of its own without a cursor: what was there before comes back at the end.
+/// As [`raw_mode`], on a screen of its own without a cursor (what was there before comes back at the end), with clicks and the wheel of the
+/// mouse, and word of the person's attention ([`Key::Focus`]).
 pub fn full_screen() -> nix::Result<()> {
     enter(Use::Screen)
-}
-
-/// As [`full_screen`], with clicks and the wheel of the mouse, and word of the person's attention ([`Key::Focus`]).
-pub fn full_screen_with_mouse() -> nix::Result<()> {
-    enter(Use::Pointer)
 }
 
 fn enter(how: Use) -> nix::Result<()> {

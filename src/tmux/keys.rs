@@ -7,7 +7,6 @@ use super::command::{CommandList, quoted};
 use super::error::Error;
 use super::hooks::is_ours;
 use super::timer::helper;
-use std::fmt::Write as _;
 
 /// The key table behind the prefix key.
 pub const TABLE: &str = "conductor";
@@ -116,8 +115,10 @@ impl Key {
     }
 }
 
-/// The table of keys for the documentation.
+/// The table of keys, as the documentation has it.
+#[cfg(test)]
 pub fn keys_markdown() -> String {
+    use std::fmt::Write as _;
     let mut text =
         "| key | what it does | in tmux's prompt | in any terminal |\n|---|---|---|---|\n"
             .to_owned();

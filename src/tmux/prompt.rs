@@ -55,8 +55,6 @@ pub enum Entry {
     },
     /// Words that cannot be chosen; any text.
     Words(String),
-    /// A line between groups.
-    Line,
 }
 
 impl Entry {
@@ -142,7 +140,6 @@ fn menu(viewer: &Viewer, title: &str, entries: &[Entry]) -> CommandList {
             rest.unwrap_or(shown)
         };
         let part = match entry {
-            Entry::Line => vec![String::new()],
             Entry::Words(text) => vec![
                 format!("-{}", words(text, widest)),
                 String::new(),
@@ -342,13 +339,12 @@ mod tests {
         assert!(words(&"日".repeat(90), 70).chars().count() < 40);
         let entries = [
             Entry::new("-dim", "note 1").with_key('1'),
-            Entry::Line,
             Entry::Words("in; home;".to_owned()),
         ];
         let list = menu(&viewer("3.4"), "t", &entries);
         let words = &list.argv()[6..];
         assert_eq!((&*words[0], &*words[1]), ("−dim", "1"));
-        assert_eq!(&words[3..], ["", "-in; home\\;", "", ""]);
+        assert_eq!(&words[3..], ["-in; home\\;", "", ""]);
         let many = vec![Entry::new(&"#".repeat(70), "note 1"); 99];
         let list = menu(&viewer("3.4"), &"#".repeat(70), &many);
         assert!(list.bytes() <= CommandList::MAX_BYTES);

@@ -15,12 +15,14 @@
 
 mod frame;
 #[cfg(test)]
-mod liars;
+mod liars_tests;
 mod streams;
 #[cfg(test)]
 mod tests;
 
+use crate::clock::{self, Deadline};
 use crate::failpoint;
+use crate::paths;
 use frame::kind;
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
@@ -31,7 +33,7 @@ use std::io;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use streams::Streams;
 
 /// The client flag that says: do not replace what is not ASCII in the output.
@@ -174,7 +176,7 @@ fn greeting(argv: &[String]) -> Result<(Vec<u8>, Vec<u8>), WireError> {
     ) {
         return Err(WireError::TooLong(packed.len()));
     }
-    let cwd = std::env::current_dir().unwrap_or_else(|_| "/".into());
+    let cwd = paths::working_directory().unwrap_or_else(|_| "/".into());
     let identity: [(u32, &[&[u8]]); 7] = [
         (kind::IDENTIFY_LONGFLAGS, &[&CLIENT_UTF8.to_ne_bytes()]),
         (kind::IDENTIFY_TERM, &[b"dumb\0"]),
@@ -217,35 +219,15 @@ fn open(path: &Path, deadline: Deadline) -> Result<OwnedFd, WireError> {
                 };
             }
             Err(Errno::EINTR) => {}
-            Err(Errno::EAGAIN) => match deadline.left() {
-                Some(left) => std::thread::sleep(left.min(BACKLOG_PAUSE)),
-                None => {
-                    return Err(WireError::TimedOut {
-                        sent: false,
-                        stdout: Vec::new(),
-                    });
-                }
-            },
+            Err(Errno::EAGAIN) if deadline.passed() => {
+                return Err(WireError::TimedOut {
+                    sent: false,
+                    stdout: Vec::new(),
+                });
+            }
+            Err(Errno::EAGAIN) => clock::sleep(BACKLOG_PAUSE, &deadline),
             Err(errno) => return Err(no_server(errno)),
         }
-    }
-}
-
-/// A point in time, or none if it is too far away to be one.
-#[derive(Clone, Copy)]
-struct Deadline(Option<Instant>);
-
-impl Deadline {
-    fn after(timeout: Duration) -> Self {
-        Self(Instant::now().checked_add(timeout))
-    }
-
-    /// What is left, `None` if nothing is.
-    fn left(self) -> Option<Duration> {
-        self.0.map_or(Some(Duration::MAX), |end| {
-            end.checked_duration_since(Instant::now())
-                .filter(|left| !left.is_zero())
-        })
     }
 }
 
@@ -306,7 +288,7 @@ impl Client<'_> {
 
     /// Sends as much as the server takes now, but not past the deadline however fast it takes.
     fn speak(&mut self) -> Result<(), WireError> {
-        while !self.deaf && self.deadline.left().is_some() {
+        while !self.deaf && !self.deadline.passed() {
             if self.written == self.out.len() {
                 self.out.clear();
                 self.written = 0;
@@ -332,12 +314,13 @@ impl Client<'_> {
 
     /// Waits until the server says something, or takes what is waiting.
     fn wait(&self) -> Result<(), WireError> {
-        let Some(left) = self.deadline.left() else {
+        let left = self.deadline.left();
+        if left.is_zero() {
             return Err(WireError::TimedOut {
                 sent: self.unsent_command == 0,
                 stdout: self.streams.printed(),
             });
-        };
+        }
         let mut events = PollFlags::POLLIN;
         if !self.deaf && self.written < self.out.len() {
             events |= PollFlags::POLLOUT;

@@ -1,4 +1,4 @@
-//! Everything printed: JSON shapes and tables. Imports [`crate::domain`] alone.
+//! Everything printed: JSON shapes and tables. Imports [`crate::domain`] and [`crate::error`] alone.
 
 pub mod audit;
 pub mod csv;

@@ -163,7 +163,6 @@ fn manifest(bytes: &[u8], trail: &mut Trail) -> Result<(), String> {
             trail.passes((
                 manifest.proves(),
                 manifest.gates(),
-                manifest.names_session(),
                 manifest.names_no_program(),
             ));
             manifest.limits();

@@ -50,7 +50,7 @@ impl ToolHost for Tools {
             "echo" => ToolResult::Ok(json!({"given": arguments})),
             "wait" => {
                 call.progress(1.0, "half");
-                call.wait(Duration::from_millis(1));
+                std::thread::sleep(Duration::from_millis(1));
                 ToolResult::Ok(json!({"cancelled": call.cancelled()}))
             }
             _ => ToolResult::Error {

@@ -689,7 +689,8 @@ fn a_yes_for_a_call_that_was_interrupted_counts_for_no_other() {
 fn a_look_at_the_screen_takes_no_held_call_for_work() {
     let gate = Gate::with("version = 1\n[defaults]\npresence = \"challenge\"\n");
     let asked = gate.asks("touch x");
-    gate.world.send(&gate.id, "SAY later");
+    let later = gate.world.send(&gate.id, "SAY later");
+    assert_eq!(later["last_error"], "APPROVAL", "{later}");
     // The message is due again, and the pane is looked at for it.
     let later = gate.world.run(["tick"]);
     later.env("CONDUCTOR_CLOCK_SKEW", "60000").ok();

@@ -480,7 +480,7 @@ fn every_failpoint_is_in_a_table() {
         include_str!("channels.rs"),
         include_str!("clean.rs"),
         include_str!("flows.rs"),
-        include_str!("worktrees.rs"),
+        include_str!("worktrees/faults.rs"),
         include_str!("flow_faults.rs"),
         include_str!("recovery.rs"),
         include_str!("notes.rs"),

@@ -29,6 +29,12 @@ fn a_forged_id_from_outside_is_refused_and_audited() {
         world.audited(REFUSED) > before,
         "the attempt is in the audit log"
     );
+    let before = world.audited(REFUSED);
+    world
+        .run(["worker", "home", "-p", "demo"])
+        .env("CONDUCTOR_TERMINAL_ID", &team.supervisor)
+        .fails(4);
+    assert!(world.audited(REFUSED) > before, "as is that of a launch");
 }
 
 #[test]

@@ -501,7 +501,7 @@ fn a_key_of_no_person_speaks_for_nobody() {
     assert!(error.contains("no client"), "{error}");
     assert_eq!(note(world, "1")["status"], "open");
     assert!(mail(world, id).is_empty());
-    assert_eq!(world.audited("note.refused"), 10);
+    assert_eq!(world.audited("menu.refused"), 10);
     // Another prompt's line is not sent.
     world.run(["menu", "message", &client, id, "08"]).fails(1);
     seat.shows("type it again");

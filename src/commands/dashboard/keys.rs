@@ -170,18 +170,18 @@ pub(super) static KEYS: [Binding; 18] = [
         None,
     ),
     binding(
-        Act::Help,
-        &[Key::Char('?')],
-        "?",
-        "these keys",
-        Some("keys"),
-    ),
-    binding(
         Act::Quit,
         &[Key::Char('q'), Key::Esc, Key::CtrlC, Key::CtrlD],
         "q, Esc",
         "leave (Esc first drops the filter)",
         Some("leave"),
+    ),
+    binding(
+        Act::Help,
+        &[Key::Char('?')],
+        "?",
+        "these keys",
+        Some("keys"),
     ),
 ];
 

@@ -116,7 +116,7 @@ fn show(door: &Door<'_>, client: Option<&str>) -> Result<()> {
     }
     let signals = Signals::take().map_err(|e| failed(&e))?;
     let next = {
-        term::full_screen_with_mouse().map_err(|e| failed(&e))?;
+        term::full_screen().map_err(|e| failed(&e))?;
         let _raw = Raw;
         term::drain();
         let next = seat.converse(&signals);

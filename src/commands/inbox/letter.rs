@@ -58,6 +58,11 @@ impl Letter {
         }
     }
 
+    /// Whether it is a note that somebody has answered.
+    pub(super) fn is_answered(&self) -> bool {
+        matches!(self, Self::Note(note) if note.answer.is_some())
+    }
+
     /// Whether the message may be tried again.
     pub(super) fn has_failed(&self) -> bool {
         matches!(self, Self::Message(m) if matches!(m.status, MessageStatus::Dead | MessageStatus::Expired))

@@ -40,7 +40,7 @@ struct Page {
     draft: Option<Draft>,
 }
 
-/// What is being written, and what it is for: that was said when the box was opened, and stays, whatever becomes of the letter.
+/// What is being written, and what it is for: that was said when the box was opened, and stays until the person is told otherwise.
 #[derive(Debug)]
 struct Draft {
     to: To,
@@ -245,7 +245,7 @@ impl Model {
     fn write(&mut self) {
         if let Some(page) = &mut self.page {
             let to = match &page.letter {
-                Letter::Note(note) if note.answer.is_none() => To::Answer(note.id),
+                Letter::Note(note) if !page.letter.is_answered() => To::Answer(note.id),
                 letter => To::Agent(letter.partner().0),
             };
             let editor = Editor::lines();
@@ -271,6 +271,13 @@ impl Model {
                 self.say("nothing was sent");
             }
             Key::Enter if editor.text().trim().is_empty() => {}
+            Key::Enter if matches!(to, To::Answer(_)) && page.letter.is_answered() => {
+                let (id, name) = page.letter.partner();
+                *to = To::Agent(id);
+                self.say(format!(
+                    "it is answered already: Enter again sends this to {name} as a message"
+                ));
+            }
             Key::Enter => {
                 let text = editor.text().to_owned();
                 return match to {

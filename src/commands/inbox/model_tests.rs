@@ -85,18 +85,23 @@ fn what_is_refused_stays_in_the_box_and_is_for_what_it_was_begun_for() {
         screen.contains("> yes") && screen.contains("refused"),
         "{screen}"
     );
-    // Somebody else answers it meanwhile: what was begun as an answer is no new message.
+    // Somebody else answers it meanwhile: what was begun as an answer is no message before the person is told.
     let Letter::Note(mut answered) = open() else {
         unreachable!()
     };
     answered.status = NoteStatus::Answered;
     answered.answer = Some("no".into());
     model.update(vec![Letter::Note(answered)], 60_000);
-    assert_eq!(model.key(&Key::Enter), answer);
+    assert_eq!(model.key(&Key::Enter), Wish::Nothing);
+    let screen = text(&mut model, (80, 24));
+    assert!(screen.contains("answered already: Enter again"), "{screen}");
+    let agent = TerminalId::from_bytes([1; 4]);
+    let message = Wish::Send(agent.clone(), "yes".into());
+    assert_eq!(model.key(&Key::Enter), message);
     // A box that is opened now is for a message.
     model.key(&Key::Esc);
     press(&mut model, "rmore");
-    let message = Wish::Send(TerminalId::from_bytes([1; 4]), "more".into());
+    let message = Wish::Send(agent, "more".into());
     assert_eq!(model.key(&Key::Enter), message);
     // A refused option leaves the page open as well.
     model.update(vec![open()], 60_000);

@@ -11,7 +11,7 @@ use crate::error::{Failure, Result};
 use crate::proc;
 use crate::services::attention::{self, Call};
 use crate::services::plugin::own_line;
-use crate::services::{close, offer, recover, resume};
+use crate::services::{close, find, offer, recover, resume};
 use crate::store::Store;
 use crate::tmux::Viewer;
 use crate::ui::dashboard::Look;
@@ -77,7 +77,7 @@ fn items(mut living: Vec<Terminal>, lost: &[Terminal], calls: &[Call]) -> Vec<It
 pub(super) fn one(door: &mut Door<'_>, viewer: &Viewer, words: &[String]) -> Result<()> {
     let word = |at: usize| words.get(at).map_or("", String::as_str);
     let id = TerminalId::parse(word(0)).map_err(|e| Failure::usage(e.to_string()))?;
-    let gone = || Failure::not_found(format!("there is no agent {id}"));
+    let gone = || find::unknown(&id);
     let mut store = existing(door)?.ok_or_else(gone)?;
     let agent = store.read(|tx| tx.terminal(&id))?.ok_or_else(gone)?;
     match word(1) {
@@ -224,7 +224,7 @@ mod tests {
             let entries = pages(&acts(agent, calls, pending), 0, 20, "agents");
             let key = |entry: &Entry| match entry {
                 Entry::Run { key, .. } => *key,
-                _ => None,
+                Entry::Words(_) => None,
             };
             entries.iter().filter_map(key).collect::<String>()
         };

@@ -103,7 +103,7 @@ fn programs(profile: &Name, found: &[service::Program]) -> Vec<Item> {
     let of = |program: &service::Program| {
         let usual = if program.usual { " (as usual)" } else { "" };
         match &program.problem {
-            Some(problem) => Item::words(&format!("{}: {problem}", program.title)),
+            Some(problem) => Item::words(problem),
             None => Item::new(
                 &format!("{}{usual}", program.title),
                 &format!("spawn {profile} {}", program.name),
@@ -206,14 +206,14 @@ mod tests {
     fn what_is_not_installed_says_why() {
         let found = [
             program("demo", true, None),
-            program("codex", false, Some("not found")),
+            program("codex", false, Some("CODEX is not installed")),
         ];
         let items = programs(&Name::parse("developer").unwrap(), &found);
         assert_eq!(
             pages(&items, 0, 20, "spawn developer"),
             [
                 Entry::new("DEMO (as usual)", "spawn developer demo").with_key('a'),
-                Entry::Words("CODEX: not found".into()),
+                Entry::Words("CODEX is not installed".into()),
             ]
         );
     }

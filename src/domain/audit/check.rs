@@ -354,21 +354,11 @@ impl Check {
         let torn = self.file.length > 0;
         if torn && !self.is_ours(expected) {
             let line = self.file.lines + 1;
-            return match expected {
-                Some(seq) => finding(
-                    Some(line),
-                    What::Cut,
-                    format!("line {line} should be entry {seq}, and is not whole"),
-                ),
-                None => finding(
-                    Some(line),
-                    What::Added,
-                    format!(
-                        "behind the last entry stand {} bytes that are no entry",
-                        self.file.length
-                    ),
-                ),
-            };
+            if expected.is_some_and(recorded) {
+                let message = format!("line {line} should be entry {seq}, and is not whole");
+                return finding(Some(line), What::Cut, message);
+            }
+            return finding(Some(line), What::Added, self.behind());
         }
         if expected.is_some_and(recorded) {
             let message = format!(
@@ -388,6 +378,20 @@ impl Check {
             self.warn("an export was interrupted; the next one completes it".to_owned());
         }
         None
+    }
+
+    /// What stands behind the entries that are recorded, and what becomes of it.
+    fn behind(&self) -> String {
+        let bytes = self.file.length;
+        let zero = self.file.start.iter().all(|byte| *byte == 0);
+        let what = if zero && bytes <= LOOKED_AT as u64 {
+            "zero bytes, as a loss of power leaves them"
+        } else {
+            "bytes that are no entry"
+        };
+        format!(
+            "behind the entries stand {bytes} {what}; nothing is to be done: the next entry that is written takes them off, and tells of them as audit.recovered"
+        )
     }
 
     /// Whether the end of the file, which is no whole line, is the start of an entry that waits.

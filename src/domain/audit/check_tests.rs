@@ -180,6 +180,28 @@ fn an_interrupted_export_is_no_damage() {
 }
 
 #[test]
+fn what_a_loss_of_power_leaves_is_said_with_what_becomes_of_it() {
+    let rows = chain(4);
+    let whole = text(&rows);
+    for (recorded, wanted) in [(2, "7 zero bytes, as a loss of power"), (4, "7 zero bytes")] {
+        let recorded = exported(&rows, recorded);
+        let end = usize::try_from(recorded.bytes).unwrap();
+        let found = check(&rows, recorded, &[&whole[..end], &[0; 7]].concat(), 5);
+        let finding = &found.broken[0];
+        assert!(!found.ok && finding.what == What::Added, "{finding:?}");
+        assert!(finding.message.contains(wanted), "{finding:?}");
+        assert!(finding.message.contains("audit.recovered"), "{finding:?}");
+        let found = check(&rows, recorded, &[&whole[..end], b"\0x"].concat(), 5);
+        let message = &found.broken[0].message;
+        assert!(message.contains("2 bytes that are no entry"), "{message}");
+    }
+    // Where entries are lost, nothing mends it.
+    let cut = [&whole[..whole.len() - 30], &[0; 7]].concat();
+    let found = changed(&rows, &cut);
+    assert!(found.what == What::Cut && !found.message.contains("audit.recovered"));
+}
+
+#[test]
 fn a_clock_that_was_set_back_is_a_warning() {
     let mut rows = chain(2);
     let mut entry = rows[1].entry.clone();

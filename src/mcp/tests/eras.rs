@@ -127,11 +127,12 @@ fn the_modern_revision_needs_no_handshake() {
         json!({"name": "echo", "title": "A Tool", "description": "Does a thing.", "inputSchema": input_schema(),
             "outputSchema": {"type": "object"}, "annotations": hints()})
     );
-    let answer = client.ask(modern(2, "tools/call", json!({"name": "who"})));
+    let echo = json!({"name": "echo", "arguments": {"text": "x"}});
+    let answer = client.ask(modern(2, "tools/call", echo));
     assert_eq!(
         answer["result"],
-        json!({"content": [{"type": "text", "text": "{\"client\":\"modern-tester\"}"}], "isError": false,
-            "structuredContent": {"client": "modern-tester"}, "resultType": "complete", "_meta": server})
+        json!({"content": [{"type": "text", "text": "{\"text\":\"x\"}"}], "isError": false,
+            "structuredContent": {"text": "x"}, "resultType": "complete", "_meta": server})
     );
 }
 
@@ -178,14 +179,14 @@ fn one_process_serves_both_kinds() {
     );
     assert_eq!(answer["result"]["protocolVersion"], "2025-06-18");
     client.nothing_but_a_ping();
-    let old = client.ask(call(1, "who", json!({})));
-    assert_eq!(old["result"]["structuredContent"], json!({"client": "old"}));
+    let echo = json!({"text": "x"});
+    let old = client.ask(call(1, "echo", echo.clone()));
+    assert_eq!(old["result"]["structuredContent"], echo);
     assert!(old["result"].get("resultType").is_none());
-    let new = client.ask(modern(2, "tools/call", json!({"name": "who"})));
-    assert_eq!(
-        new["result"]["structuredContent"],
-        json!({"client": "modern-tester"})
-    );
+    let new = json!({"name": "echo", "arguments": echo});
+    let new = client.ask(modern(2, "tools/call", new));
+    assert_eq!(new["result"]["structuredContent"], echo);
+    assert_eq!(new["result"]["resultType"], "complete");
     let answer = client.ask(json!({"jsonrpc": "2.0", "id": 3, "method": "server/discover"}));
     assert_eq!(fault(&answer), (-32602, json!(3)));
 }

@@ -40,7 +40,6 @@ impl Stub {
                 tool("echo", json!({"text": {"type": "string"}}), json!(["text"])),
                 tool("fail", json!({}), json!([])),
                 tool("big", json!({}), json!([])),
-                tool("who", json!({}), json!([])),
                 tool(
                     "hold",
                     json!({"steps": {"type": "integer", "default": 0}}),
@@ -75,7 +74,6 @@ impl ToolHost for Stub {
     fn call(&self, name: &str, arguments: &Map<String, Value>, call: &Call) -> ToolResult {
         match name {
             "echo" => ToolResult::Ok(json!({"text": arguments["text"]})),
-            "who" => ToolResult::Ok(json!({"client": call.client_name()})),
             "big" => ToolResult::Ok(json!({"text": "x".repeat(300_000)})),
             "hold" => {
                 for step in 0..arguments["steps"].as_i64().unwrap() {
@@ -84,14 +82,17 @@ impl ToolHost for Stub {
                     call.progress(elapsed, "not again");
                     call.progress(f64::NAN, "not a number");
                 }
-                let cancelled = call.wait(Duration::from_mins(1));
+                let cancelled = slept(call, Duration::from_mins(1));
                 ToolResult::Ok(
                     json!({"cancelled": cancelled, "why": format!("{:?}", call.why_cancelled())}),
                 )
             }
             "sleep" => {
                 call.progress(1.0, "half");
-                call.wait(Duration::from_millis(arguments["ms"].as_u64().unwrap()));
+                slept(
+                    call,
+                    Duration::from_millis(arguments["ms"].as_u64().unwrap()),
+                );
                 call.progress(2.0, "whole");
                 ToolResult::Ok(json!({"slept": true}))
             }
@@ -108,6 +109,15 @@ impl ToolHost for Stub {
             .unwrap()
             .push((name.to_owned(), result));
     }
+}
+
+/// Sleeps for `span`, or until `call` is cancelled; says whether it is.
+fn slept(call: &Call, span: Duration) -> bool {
+    let deadline = crate::clock::Deadline::after(span);
+    while !call.cancelled() && !deadline.passed() {
+        crate::clock::sleep(Duration::from_millis(5), &deadline);
+    }
+    call.cancelled()
 }
 
 /// A client of a server that runs on a thread.

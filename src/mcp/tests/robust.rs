@@ -150,7 +150,6 @@ fn piece() -> impl Strategy<Value = Value> {
         "2026-07-28",
         "echo",
         "fail",
-        "who",
         "",
     ]);
     let leaf = prop_oneof![

@@ -5,7 +5,7 @@ use super::super::context::Context;
 use super::clear;
 use super::fate::{self, Fate};
 use super::{LOOK_MS, REMOVED, arm, put_off, server_text, settle, start, times};
-use crate::clock;
+use crate::clock::{self, Deadline};
 use crate::domain::flow::{CatchUp, Flow, Moment, Outcome, Overlap, Run, plan};
 use crate::error::{Failure, Result};
 use crate::failpoint;
@@ -209,9 +209,9 @@ fn replace(
 
 /// Starts the run that waits longest, if none goes on; and the one after it, if that was over at once.
 fn start_waiting(cx: &Context, store: &mut Store, flow: &Flow) -> Result<()> {
-    let begun = std::time::Instant::now();
+    let deadline = Deadline::after(MOST_STARTING);
     // What is left is due at once, in a tick of its own: other flows come in between.
-    while begun.elapsed() < MOST_STARTING {
+    while !deadline.passed() {
         let Some(run) = claim(store, flow)? else {
             return Ok(());
         };

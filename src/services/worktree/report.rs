@@ -8,13 +8,6 @@ use crate::error::Result;
 use crate::store::Store;
 use std::path::{Path, PathBuf};
 
-/// The terminals that have ended and of whose worktree something is left, oldest first; each row says why.
-pub fn kept(store: &mut Store) -> Result<Vec<Terminal>> {
-    let mut found = store.read(|tx| tx.worktree_terminals())?;
-    found.retain(|terminal| !terminal.alive());
-    Ok(found)
-}
-
 /// What `doctor` says about worktrees: nothing where nobody has had one.
 pub fn findings(store: &mut Store) -> Result<Vec<Finding>> {
     let (all, repositories) = store

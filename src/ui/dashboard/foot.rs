@@ -1,6 +1,6 @@
 //! The last rows: what the keys do, what came of something, what is asked, what is written; and the list of keys.
 
-use super::look::put;
+use super::look::{fitted, put, wrapped};
 use super::{Foot, View, paint};
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
@@ -13,9 +13,15 @@ pub(super) fn draw(view: &View<'_>, buffer: &mut Buffer, height: u16) {
     let y = screen.bottom() - height;
     let width = screen.width;
     match &view.foot {
-        Foot::Keys(text) => drop(put(buffer, 0, y, text, width, view.look.dim())),
+        Foot::Keys(text) => {
+            let text = names(text, usize::from(width));
+            put(buffer, 0, y, &text, width, view.look.dim());
+        }
         Foot::Note(text) | Foot::Question(text) => {
-            put(buffer, 0, y, text, width, view.look.warn());
+            let lines = wrapped(text, usize::from(width), usize::from(height));
+            for (y, line) in (y..).zip(lines) {
+                put(buffer, 0, y, &line, width, view.look.warn());
+            }
         }
         Foot::Text {
             title,
@@ -31,6 +37,17 @@ pub(super) fn draw(view: &View<'_>, buffer: &mut Buffer, height: u16) {
                 Rect::new(0, y + 1, width, height - 1),
             );
         }
+    }
+}
+
+/// The names of as many keys as fit; the last one, which tells the others, is always among them.
+fn names(keys: &str, width: usize) -> String {
+    match keys.rsplit_once("  ") {
+        Some((others, last)) if keys.width() > width => {
+            let room = width.saturating_sub(2 + last.width());
+            format!("{}  {last}", fitted(others, "  ", room))
+        }
+        _ => keys.to_owned(),
     }
 }
 

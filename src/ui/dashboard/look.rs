@@ -3,6 +3,7 @@
 use crate::domain::terminal::Status;
 use crate::domain::text::one_line;
 use crate::ui::sheet;
+use crate::ui::table::cut;
 use ratatui::buffer::Buffer;
 use ratatui::style::{Color, Modifier, Style};
 use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
@@ -162,6 +163,17 @@ pub(super) fn wrapped(text: &str, width: usize, most: usize) -> Vec<String> {
     lines
 }
 
+/// As many of the parts of `text`, which stand between `between`, as fit into `width` columns.
+pub(super) fn fitted(text: &str, between: &str, width: usize) -> String {
+    let line = one_line(text);
+    let ends = line.match_indices(between).map(|(at, _)| at);
+    let fits = |end: &usize| line[..*end].width() <= width;
+    match ends.chain([line.len()]).take_while(fits).last() {
+        Some(end) => line[..end].to_owned(),
+        None => cut(&line, width),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -173,6 +185,15 @@ mod tests {
         assert_eq!(wrapped("onetwothree x", 4, 9), ["onet", "woth", "ree", "x"]);
         assert_eq!(wrapped("日本語", 4, 9), ["日本", "語"]);
         assert_eq!(wrapped("a\nb\nc", 4, 2), ["a", "b"]);
+    }
+
+    #[test]
+    fn what_does_not_fit_goes_as_a_whole() {
+        let head = "4 agents, 2 need you, 1 approval, 2 in queues";
+        assert_eq!(fitted(head, ", ", 45), head);
+        assert_eq!(fitted(head, ", ", 44), "4 agents, 2 need you, 1 approval");
+        assert_eq!(fitted(head, ", ", 8), "4 agents");
+        assert_eq!(fitted(head, ", ", 7), "4 agen…");
     }
 
     #[test]
@@ -198,6 +219,7 @@ mod tests {
             for line in lines {
                 prop_assert!(line.width() <= width, "{line:?}");
             }
+            prop_assert!(fitted(&text, " ", width).width() <= width);
         }
     }
 }

@@ -16,6 +16,7 @@ use crate::domain::terminal::{Role, Status};
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 use ratatui::style::Style;
+use unicode_width::UnicodeWidthStr;
 
 /// From this width on the tree and the details stand side by side.
 const TWO_COLUMNS: u16 = 60;
@@ -181,11 +182,15 @@ pub fn parts((columns, rows): (u16, u16), foot: u16, turned: bool) -> Parts {
 }
 
 /// Rows of the foot on a screen of this size.
-pub fn foot_rows(foot: &Foot<'_>, (_, rows): (u16, u16)) -> u16 {
+pub fn foot_rows(foot: &Foot<'_>, (columns, rows): (u16, u16)) -> u16 {
     let wanted = match foot {
-        Foot::Text { text, .. } => 1 + u16::try_from(text.split('\n').count().min(8)).unwrap_or(8),
-        _ => 1,
+        Foot::Text { text, .. } => 1 + text.split('\n').count().min(8),
+        Foot::Note(text) | Foot::Question(text) => {
+            look::wrapped(text, usize::from(columns), 4).len()
+        }
+        Foot::Keys(_) => 1,
     };
+    let wanted = u16::try_from(wanted).unwrap_or(1);
     wanted.min(rows.saturating_sub(1) / 2).max(1)
 }
 
@@ -245,9 +250,10 @@ fn head(view: &View<'_>, buffer: &mut Buffer, columns: u16) {
     if unread > 0 {
         text.push_str(&format!(", {unread} in queues"));
     }
-    if let Some(filter) = view.filter {
-        text.push_str(&format!("   filter: {filter}"));
-    }
+    let filter = view.filter.map(|filter| format!("   filter: {filter}"));
+    let filter = filter.unwrap_or_default();
+    let room = usize::from(columns).saturating_sub(filter.width());
+    let text = look::fitted(&text, ", ", room) + &filter;
     let style = if waiting > 0 {
         view.look.warn()
     } else {
