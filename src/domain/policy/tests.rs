@@ -105,11 +105,21 @@ fn an_allow_may_replace_ask_rules_that_it_names() {
         overrides: vec!["rm".into()],
         ..Rule::new("mine", Decision::Allow)
     };
-    let policy = policy(vec![allow, rule("rm", Decision::Ask, "rm")]);
+    let ask = Rule {
+        presence: Some(Presence::Pin),
+        ..rule("rm", Decision::Ask, "rm")
+    };
+    let policy = policy(vec![allow, ask]);
     assert_eq!(shell(&policy, "rm x").decision, Decision::Allow);
     assert_eq!(shell(&policy, "rm y").decision, Decision::Ask);
     assert_eq!(shell(&policy, "rm x; rm y").decision, Decision::Ask);
     assert_eq!(shell(&policy, "rm x > f").decision, Decision::Ask);
+    let unclear = shell(&policy, "rm x &");
+    assert_eq!(
+        (unclear.decision, unclear.presence),
+        (Decision::Ask, Presence::Pin),
+        "in what was not understood it replaces nothing"
+    );
     let needs = shell(&policy, "rm y").needs;
     assert_eq!(needs.len(), 1);
     assert_eq!(needs[0].asked_by, ["rm"]);
