@@ -406,6 +406,8 @@ mod tests {
             "see @notes.md",
             "(@notes.md)",
             "to a.b@example.org",
+            " x",
+            "x ",
         ] {
             let placement = place(&message(body), LIMITS);
             assert!(matches!(placement, Placement::WithContext(_)), "{body}");
