@@ -293,6 +293,90 @@ fn every_link_leads_somewhere_and_every_page_is_linked() {
     assert!(wrongs.is_empty(), "\n{}", wrongs.join("\n"));
 }
 
+/// The rows of the tables whose last column is called `test`, each with that column's spans of code.
+fn tested(page: &str) -> Vec<(&str, Vec<&str>)> {
+    let mut rows = Vec::new();
+    let mut inside = false;
+    for line in page.lines() {
+        if line.ends_with("| test |") {
+            inside = true;
+        } else if !line.starts_with('|') {
+            inside = false;
+        } else if inside && !line.starts_with("|---") {
+            let cells = line.trim_end_matches([' ', '|']);
+            let last = cells.rsplit(" | ").next().unwrap_or_default();
+            rows.push((line, last.split('`').skip(1).step_by(2).collect()));
+        }
+    }
+    rows
+}
+
+fn sources(dir: &Path, found: &mut Vec<(String, String)>) {
+    for path in std::fs::read_dir(dir).unwrap().map(|e| e.unwrap().path()) {
+        if path.is_dir() {
+            sources(&path, found);
+        } else if path.extension().is_some_and(|end| end == "rs") {
+            let text = std::fs::read_to_string(&path).unwrap();
+            found.push((path.to_string_lossy().into_owned(), text));
+        }
+    }
+}
+
+/// Whether `name` (`file::function`, `dir::file::function`) is a test in one of these files.
+fn is_test(name: &str, sources: &[(String, String)]) -> bool {
+    let Some((file, function)) = name.rsplit_once("::") else {
+        return false;
+    };
+    let file = format!("/{}.rs", file.replace("::", "/"));
+    let head = format!("fn {function}(");
+    sources
+        .iter()
+        .filter(|(path, _)| path.ends_with(&file))
+        .filter_map(|(_, text)| text.split_once(&head))
+        .any(|(before, _)| {
+            let mut lines = before
+                .lines()
+                .rev()
+                .skip_while(|line| line.trim().is_empty());
+            lines.next().is_some_and(|line| line.trim() == "#[test]")
+        })
+}
+
+#[test]
+fn every_row_of_the_tables_of_defences_names_tests_that_exist() {
+    let mut all = Vec::new();
+    for dir in ["src", "tests"] {
+        sources(&root().join(dir), &mut all);
+    }
+    let pages = pages();
+    let mut wrongs = Vec::new();
+    for (name, least) in [("docs/reliability.md", 24), ("docs/security.md", 31)] {
+        let rows = tested(&pages[name]);
+        assert!(rows.len() >= least, "{name}: only {} rows", rows.len());
+        for (row, tests) in rows {
+            if tests.is_empty() {
+                wrongs.push(format!("{name}: no test: {row}"));
+            }
+            for test in tests.iter().filter(|test| !is_test(test, &all)) {
+                wrongs.push(format!("{name}: there is no test {test}"));
+            }
+        }
+    }
+    assert!(wrongs.is_empty(), "\n{}", wrongs.join("\n"));
+}
+
+#[test]
+fn a_row_without_a_test_is_seen() {
+    let page = "| a | test |\n|---|---|\n| x `y` | `b::c`, `d::e` |\n| z | |\n\n| a | b |\n|---|---|\n| x | `f::g` |\n";
+    let cells: Vec<Vec<&str>> = tested(page).into_iter().map(|row| row.1).collect();
+    assert_eq!(cells, [vec!["b::c", "d::e"], vec![]]);
+    let file = |text: &str| [("/src/domain/b.rs".to_owned(), text.to_owned())];
+    let there = file("#[test]\n    fn c() {}\n");
+    assert!(is_test("b::c", &there) && is_test("domain::b::c", &there));
+    assert!(!is_test("b::d", &there) && !is_test("bb::c", &there) && !is_test("c", &there));
+    assert!(!is_test("b::c", &file("fn c() {}\n")));
+}
+
 #[test]
 fn the_checks_see_what_is_wrong() {
     let tree = tree();

@@ -333,6 +333,41 @@ mod tests {
     }
 
     #[test]
+    fn what_acts_hides_or_reorders_is_unsafe() {
+        for c in [
+            '\0',
+            '\u{7}',
+            '\u{1b}',
+            '\u{7f}',
+            '\u{85}',
+            '\u{9b}',
+            '\u{9d}',
+            '\u{ad}',
+            '\u{61c}',
+            '\u{200b}',
+            '\u{200e}',
+            '\u{200f}',
+            '\u{2028}',
+            '\u{202a}',
+            '\u{202e}',
+            '\u{2060}',
+            '\u{2066}',
+            '\u{2069}',
+            '\u{fdd0}',
+            '\u{feff}',
+            '\u{fff9}',
+            '\u{fffe}',
+            '\u{e0041}',
+            '\u{1ffff}',
+        ] {
+            assert!(is_unsafe(c), "{c:?}");
+        }
+        for c in "a ~\u{a0}ä中\u{200d}👩\u{fffd}\u{10fffd}".chars() {
+            assert!(!is_unsafe(c), "{c:?}");
+        }
+    }
+
+    #[test]
     fn terminal_codes_are_removed_from_logs() {
         assert_eq!(
             strip_terminal_codes(
@@ -371,6 +406,8 @@ mod tests {
             "see @notes.md",
             "(@notes.md)",
             "to a.b@example.org",
+            " x",
+            "x ",
         ] {
             let placement = place(&message(body), LIMITS);
             assert!(matches!(placement, Placement::WithContext(_)), "{body}");

@@ -112,3 +112,53 @@ fn blocks(dialect: Dialect, line: &str) -> std::io::Result<bool> {
         &text(&output.stderr),
     ))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::ids::TerminalId;
+    use crate::fsx;
+    use crate::paths::Home;
+    use crate::tmux::Tmux;
+
+    #[test]
+    fn every_way_in_which_a_gate_may_let_calls_pass_is_found() {
+        let dir = tempfile::tempdir().unwrap();
+        let home = Home::at(dir.path().join("state")).unwrap();
+        let cx = Context::new(home.clone(), Tmux::at(dir.path().join("no-server"))).unwrap();
+        let gate = dir.path().join("gate");
+        fsx::write_atomic_mode(&gate, b"#!/bin/sh\nexit 2\n", 0o700).unwrap();
+        let gate = gate.to_str().unwrap();
+        let terminal = Terminal::sample(TerminalId::from_bytes([1; 4]));
+        let run_dir = home.run_of(terminal.id.as_str());
+        let found = |command: Option<&str>| {
+            if let Some(command) = command {
+                let hook = serde_json::json!([{"hooks": [{"command": command}]}]);
+                let settings = serde_json::json!({"hooks": {"PreToolUse": hook}}).to_string();
+                fsx::create_private_dir(&run_dir).unwrap();
+                fsx::write_atomic(&run_dir.join("settings.json"), settings.as_bytes()).unwrap();
+            }
+            faults(&cx, &[&terminal]).join("; ")
+        };
+        assert!(found(None).ends_with("has no settings with a hook before its tools"));
+        let blocks = " hook demo PreToolUse || exit 2";
+        for (command, fault) in [
+            (format!("{gate}{blocks}"), ""),
+            (
+                format!("/bin/true{blocks}"),
+                "lets a call pass without a state",
+            ),
+            (
+                format!("{gate} hook demo PreToolUse"),
+                "lets a call pass without the program",
+            ),
+            (format!("{gate} || exit 2"), "is not one of ours"),
+        ] {
+            let found = found(Some(&command));
+            assert!(
+                found.ends_with(fault) && found.is_empty() == fault.is_empty(),
+                "{command}: {found}"
+            );
+        }
+    }
+}

@@ -494,57 +494,5 @@ fn rearm_after(cx: &Context, store: &mut Store, pause_ms: i64) -> error::Result<
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::domain::handoff::Handoff;
-    use crate::domain::ids::{MessageId, TerminalId};
-    use crate::paths::Home;
-
-    #[test]
-    fn an_answer_whose_due_time_is_lost_is_due_again() {
-        let dir = tempfile::tempdir().unwrap();
-        let home = Home::at(dir.path().join("state")).unwrap();
-        let mut store = Store::open_or_create(&home).unwrap();
-        let cx = Context::new(home, Tmux::at(dir.path().join("no-server"))).unwrap();
-        let now = clock::now();
-        let id = |n: u8| TerminalId::from_bytes([n; 4]);
-        let handoff = |n: u8, caller: u8| Handoff {
-            id: format!("h-{n}"),
-            caller: id(caller),
-            worker: id(2),
-            message: MessageId(i64::from(n)),
-            fingerprint: String::new(),
-            status: HandoffStatus::Running,
-            answer: None,
-            created_at: now,
-            deadline_at: clock::after_ms(now, 600_000),
-            answered_at: None,
-            given: false,
-            open: false,
-            waiter: None,
-        };
-        store
-            .write(Durability::Process, Budget::Call, |tx| {
-                for n in [1, 2] {
-                    tx.insert_terminal(&Terminal::sample(id(n)))?;
-                }
-                // Answered; still running; reserved; answered for a caller that is gone.
-                for (n, caller) in [(1, 1), (2, 1), (0, 1), (4, 9)] {
-                    tx.insert_handoff(&handoff(n, caller))?;
-                }
-                tx.answer_handoff("h-1", HandoffStatus::Done, "x", now)?;
-                tx.answer_handoff("h-4", HandoffStatus::Error, "x", now)
-            })
-            .unwrap();
-        rearm(&cx, &mut store).unwrap();
-        let due: Vec<bool> = store
-            .read(|tx| {
-                ["h-1", "h-2", "h-0", "h-4"]
-                    .into_iter()
-                    .map(|id| tx.is_due(DueKind::Handoff, id))
-                    .collect::<Result<_, _>>()
-            })
-            .unwrap();
-        assert_eq!(due, [true, false, false, false]);
-    }
-}
+#[path = "recover_tests.rs"]
+mod tests;

@@ -453,3 +453,15 @@ pub fn broadcast(
     }
     Ok((sent, failed))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeSet;
+
+    #[test]
+    fn no_message_has_the_tag_of_another() {
+        let tags: BTreeSet<String> = (0..50).map(|_| tag().unwrap()).collect();
+        assert!(tags.len() > 45 && tags.iter().all(|tag| tag.len() == 6));
+    }
+}

@@ -402,8 +402,31 @@ mod tests {
             "#{==:#{pane_pid},42}",
             "#{==:#{@conductor_dialog},}",
             "#{==:#{pane_dead}#{pane_in_mode}#{pane_input_off}#{pane_synchronized},0000}",
+            "#{!=:#{m/r:^-?(sh|bash|",
+            "#{==:#{pane_current_command},claude}",
         ] {
             assert!(tests.contains(condition), "{condition} is not in {tests}");
+        }
+        let paste = target().before_paste(5, 1000);
+        for condition in [
+            "#{!=:#{C/r:^❯.?.?$},0}",
+            "#{e|<:#{@conductor_seq},5}",
+            "#{==:#{@conductor_entered},#{@conductor_seq}}",
+            &quiet(1000),
+        ] {
+            assert!(paste.contains(condition), "{condition} is not in {paste}");
+        }
+        let enter = target().before_enter(5);
+        for condition in [
+            "#{==:#{@conductor_seq},5}",
+            "#{e|<:#{@conductor_entered},5}",
+        ] {
+            assert!(enter.contains(condition), "{condition} is not in {enter}");
+        }
+        for list in [&paste, &enter] {
+            for test in target().standing() {
+                assert!(list.contains(&test), "{test} is not in {list}");
+            }
         }
     }
 
@@ -467,6 +490,10 @@ mod tests {
             .find(|argument| argument.starts_with("paste-buffer"))
             .unwrap();
         let inner = body.split("-C ").nth(1).unwrap();
+        assert!(
+            inner.contains("##{==:##{session_activity},#{session_activity}}"),
+            "no key since the paste: {inner}"
+        );
         let single = inner.replace("##", "");
         assert_eq!(
             single.matches('#').count(),

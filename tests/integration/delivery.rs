@@ -383,6 +383,9 @@ fn nothing_is_typed_into_a_dialog() {
     );
     let explained = world.run(["explain", &id]).json();
     assert_eq!(explained["queue"][0]["reason"], "DIALOG");
+    // The fence looks at a mark of the pane, for what was on its way when the dialog opened.
+    let mark = || world.tmux(["show-options", "-pqv", "-t", &pane, "@conductor_dialog"]);
+    assert_eq!(mark(), "1");
     assert!(
         explained["remedy"].is_string() && text(&explained["screen"]).contains("dialog"),
         "{explained}"
@@ -395,6 +398,7 @@ fn nothing_is_typed_into_a_dialog() {
         world.logged(&id, &["answer"]),
         ["dialog: no", "after the dialog"]
     );
+    assert_eq!(mark(), "");
 }
 
 #[test]

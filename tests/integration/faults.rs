@@ -80,13 +80,19 @@ impl<'a> Inside<'a> {
         }
     }
 
-    /// What the hook of `event` answers to a call of `command`; `before` stands before the program.
+    /// Runs the hook of `event` for a call of `command`; `before` stands before the program.
     #[track_caller]
-    fn answer(&self, before: &str, event: &str, command: &str) -> Value {
+    fn hook(&self, before: &str, event: &str, command: &str) -> Done {
         let input = json!({"tool_name": "Bash", "tool_input": {"command": command}, "tool_use_id": "t",
             "cwd": self.world.at("project")});
         self.world.write("inside/input", input.to_string());
-        let done = self.shell(&format!("{before} {BINARY} hook demo {event} <input"));
+        self.shell(&format!("{before} {BINARY} hook demo {event} <input"))
+    }
+
+    /// What that hook answers.
+    #[track_caller]
+    fn answer(&self, before: &str, event: &str, command: &str) -> Value {
+        let done = self.hook(before, event, command);
         if done.code == 2 {
             return json!("blocked");
         }
@@ -369,6 +375,25 @@ fn without_proc_nobody_is_anybody() {
     let stranger = format!("{bare} env -u CONDUCTOR_TERMINAL_ID -u TMUX_PANE");
     assert_eq!(inside.gate(&stranger, "touch never"), "silent");
     assert_eq!(world.status(&inside.id)["status"], "working");
+}
+
+#[test]
+fn a_gate_has_said_nothing_before_all_is_stored() {
+    let world = World::new();
+    let inside = Inside::new(&world);
+    let asked = inside.requested("", "touch never");
+    world.run(["approve", &asked]).ok();
+    for (point, command) in [
+        ("gate.consumed", "touch never"),
+        ("gate.requested", "mkfifo never"),
+        ("gate.before_print", "ls"),
+    ] {
+        let killed = format!("CONDUCTOR_FAILPOINT={point}");
+        let done = inside.hook(&killed, "PreToolUse", command);
+        assert_eq!((done.code, done.stdout.as_str()), (137, ""), "{point}");
+    }
+    let used = world.run(["approval", "show", &asked]).json();
+    assert_eq!(used["status"], "consumed");
 }
 
 #[test]

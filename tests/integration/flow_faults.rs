@@ -319,9 +319,11 @@ fn the_script_of_a_killed_helper_ends_with_it() {
 #[test]
 fn what_was_compared_is_what_runs() {
     let world = world();
+    // More than a shell reads at once: what stands behind it is read when the file has been replaced.
+    let unread = format!("#{}\n", "-".repeat(99)).repeat(1_000);
     let script = |word: &str| {
         format!(
-            "touch ../started\nwhile [ ! -e ../go ]; do sleep 0.05; done\nprintf '{{\"execute\": true, \"output\": {{\"what\": \"{word} %s\"}}}}' \"$CONDUCTOR_FLOW_DIR\"\n"
+            "touch ../started\nwhile [ ! -e ../go ]; do sleep 0.05; done\n{unread}printf '{{\"execute\": true, \"output\": {{\"what\": \"{word} %s\"}}}}' \"$CONDUCTOR_FLOW_DIR\"\n"
         )
     };
     for (name, words) in [("direct", "./gate.sh"), ("by-sh", "sh ../flows/gate.sh")] {
@@ -352,15 +354,17 @@ fn what_was_compared_is_what_runs() {
             fs::remove_file(world.at(file)).unwrap();
         }
     }
-    // A program that no interpreter reads is run by its open file.
-    fs::copy("/bin/echo", world.at("flows/say")).unwrap();
+    // A program that no interpreter reads is run by its open file: the kernel calls it by the number of the descriptor.
+    fs::copy("/bin/sh", world.at("flows/say")).unwrap();
     add(
         &world,
         "binary",
-        r#"script: "./say '{\"execute\": true}'""#,
-        "SAY x",
+        r#"script: './say -c ''read n </proc/self/comm; echo "{\"execute\": true, \"output\": {\"what\": \"$n\"}}"'''"#,
+        "[[what]]",
     );
-    world.run(["flow", "run", "binary", "--dry-run"]).ok();
+    let dry = world.run(["flow", "run", "binary", "--dry-run"]);
+    let name = text(&dry.json()["prompt"]);
+    assert!(name.parse::<i32>().is_ok(), "run by its path: {name}");
     // Whoever asks where it lies is told.
     world.script("flows/where.sh", "cd \"$(dirname \"$0\")\"");
     let path = write(&world, "where", "script: ./where.sh", "SAY x");

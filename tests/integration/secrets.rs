@@ -1,4 +1,4 @@
-//! What is private stays so: planted links, secrets, ports, and the tests that the pages name.
+//! What is private stays so: planted links, secrets, ports.
 
 use crate::faults::Inside;
 use crate::support::{World, eventually, text};
@@ -167,60 +167,4 @@ fn nothing_listens_on_the_network() {
     eventually("the agent still answers", || {
         (world.status(&id)["status"] == "idle").then_some(())
     });
-}
-
-/// Every test that a page's tables name.
-fn named(page: &str) -> Vec<(String, Vec<String>)> {
-    let page = fs::read_to_string(PathBuf::from(env!("CARGO_MANIFEST_DIR")).join(page)).unwrap();
-    page.lines()
-        .filter(|line| line.starts_with("| ") && line.contains("::"))
-        .map(|line| {
-            let tests = line.split('`').skip(1).step_by(2);
-            let tests = tests.filter(|word| word.contains("::"));
-            (line.to_owned(), tests.map(str::to_owned).collect())
-        })
-        .collect()
-}
-
-fn sources(dir: &Path, found: &mut Vec<(String, String)>) {
-    for entry in fs::read_dir(dir).unwrap().flatten() {
-        let path = entry.path();
-        if path.is_dir() {
-            sources(&path, found);
-        } else if path.extension().is_some_and(|end| end == "rs") {
-            found.push((
-                path.to_string_lossy().into_owned(),
-                fs::read_to_string(&path).unwrap(),
-            ));
-        }
-    }
-}
-
-#[test]
-fn the_tests_that_the_tables_name_exist() {
-    let mut all = Vec::new();
-    for dir in ["src", "tests"] {
-        sources(
-            &PathBuf::from(env!("CARGO_MANIFEST_DIR")).join(dir),
-            &mut all,
-        );
-    }
-    for (page, rows) in [("docs/reliability.md", 18), ("docs/security.md", 25)] {
-        let named = named(page);
-        assert!(
-            named.len() >= rows,
-            "{page}: {} rows name a test",
-            named.len()
-        );
-        for (row, tests) in named {
-            for test in tests {
-                let (file, name) = test.rsplit_once("::").unwrap();
-                let file = file.replace("::", "/");
-                let there = all.iter().any(|(path, source)| {
-                    path.contains(&file) && source.contains(&format!("fn {name}("))
-                });
-                assert!(there, "{page}: no test {test}: {row}");
-            }
-        }
-    }
 }

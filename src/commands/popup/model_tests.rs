@@ -6,6 +6,7 @@ use crate::domain::policy::Risk;
 use jiff::Timestamp;
 use proptest::prelude::*;
 use serde_json::json;
+use std::collections::BTreeSet;
 
 pub(in crate::commands) const CODES: [Code; 3] = [['a', 'b'], ['c', 'e'], ['f', 'g']];
 
@@ -205,10 +206,24 @@ fn a_paste_decides_nothing() {
 }
 
 #[test]
+fn the_codes_of_two_openings_differ() {
+    let codes: BTreeSet<Code> = (0..100).map(|_| super::super::code().unwrap()).collect();
+    assert!(codes.len() > 50, "{codes:?}");
+    assert!(
+        codes
+            .iter()
+            .flatten()
+            .all(|c| LETTERS.contains(&(*c as u8)))
+    );
+}
+
+#[test]
 fn keys_before_the_first_look_mean_nothing() {
     let mut model = Model::new(false, Scope::Once);
     model.open(item(approval(1, Presence::Caller, 1)), CODES.to_vec());
-    assert_eq!(model.key(&Key::Char('y')), Wish::Nothing);
+    for c in ['y', 'd', 'q'] {
+        assert_eq!(model.key(&Key::Char(c)), Wish::Nothing);
+    }
     model.rows();
     assert_eq!(
         model.key(&Key::Char('y')),

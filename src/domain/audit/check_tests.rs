@@ -163,6 +163,45 @@ fn the_database_is_checked_too() {
 }
 
 #[test]
+fn a_database_and_a_file_that_were_rewritten_alike_are_found_by_the_chain() {
+    let rows = chain(5);
+    let head = rows.last().map(Stored::head);
+    let found = |head: Option<Head>, rows: &[Stored]| {
+        let report = check_with(head, rows, exported(rows, rows.len()), &text(rows), 4096);
+        let first = report.broken.first();
+        first.map(|finding| (finding.seq, finding.place, finding.what))
+    };
+    assert_eq!(found(head.clone(), &rows), None);
+    let forge = |rows: &[Stored], at: usize| {
+        let mut rows = rows.to_vec();
+        rows[at].entry.actor = "nobody".into();
+        rows[at] = Stored::new(rows[at].entry.clone());
+        rows
+    };
+    // One entry with a hash that fits: the next one was written behind another.
+    let one = forge(&rows, 2);
+    let changed = |seq| Some((seq, Place::Database, What::Changed));
+    assert_eq!(found(head.clone(), &one), changed(4));
+    // All that follow too: the chain ended with another hash, which is anchored beside the table.
+    let mut all = one;
+    for at in 3..all.len() {
+        let prev = all[at - 1].hash.clone();
+        all[at].entry.prev = prev;
+        all[at] = Stored::new(all[at].entry.clone());
+    }
+    assert_eq!(found(head, &all), changed(5));
+    assert_eq!(found(None, &all), changed(5), "the anchor was removed");
+    let mut longer = exported(&rows, 5);
+    longer.bytes += 7;
+    let report = check(&rows, longer, &text(&rows), 4096);
+    assert_eq!(
+        (report.broken[0].place, report.broken[0].what),
+        (Place::File, What::Changed),
+        "the database says another length"
+    );
+}
+
+#[test]
 fn an_interrupted_export_is_no_damage() {
     let rows = chain(4);
     let whole = text(&rows);

@@ -42,7 +42,10 @@ fn the_strictest_rule_of_any_command_decides() {
     let rules = vec![
         rule("a", Decision::Allow, "a"),
         rule("b", Decision::Ask, "b"),
-        rule("c", Decision::Deny, "c"),
+        Rule {
+            risk: Some(Risk::Low),
+            ..rule("c", Decision::Deny, "c")
+        },
         rule("d", Decision::Defer, "d"),
         Rule {
             any_flag: vec!["-f".into()],
@@ -68,6 +71,7 @@ fn the_strictest_rule_of_any_command_decides() {
         let ruling = shell(&policy, command);
         assert_eq!(ruling.decision, decision, "{command}: {}", ruling.reason);
         assert_eq!(ruling.rule.as_deref(), id, "{command}");
+        assert!(ruling.risk == Risk::High || decision != Decision::Deny);
     }
 }
 
@@ -105,11 +109,21 @@ fn an_allow_may_replace_ask_rules_that_it_names() {
         overrides: vec!["rm".into()],
         ..Rule::new("mine", Decision::Allow)
     };
-    let policy = policy(vec![allow, rule("rm", Decision::Ask, "rm")]);
+    let ask = Rule {
+        presence: Some(Presence::Pin),
+        ..rule("rm", Decision::Ask, "rm")
+    };
+    let policy = policy(vec![allow, ask]);
     assert_eq!(shell(&policy, "rm x").decision, Decision::Allow);
     assert_eq!(shell(&policy, "rm y").decision, Decision::Ask);
     assert_eq!(shell(&policy, "rm x; rm y").decision, Decision::Ask);
     assert_eq!(shell(&policy, "rm x > f").decision, Decision::Ask);
+    let unclear = shell(&policy, "rm x &");
+    assert_eq!(
+        (unclear.decision, unclear.presence),
+        (Decision::Ask, Presence::Pin),
+        "in what was not understood it replaces nothing"
+    );
     let needs = shell(&policy, "rm y").needs;
     assert_eq!(needs.len(), 1);
     assert_eq!(needs[0].asked_by, ["rm"]);
@@ -175,6 +189,51 @@ fn reading_and_editing_here_is_the_agents_business() {
         Decision::Allow
     );
     assert_eq!(ruled(Action::Other, true), Decision::Ask);
+}
+
+/// As [`Nowhere`], with a link that leads nowhere yet.
+struct Lost;
+
+impl Sight for Lost {
+    fn real(&self, path: &Path) -> Option<PathBuf> {
+        (!path.ends_with("lost")).then(|| paths::normal(path))
+    }
+
+    fn is_file(&self, path: &Path) -> bool {
+        Nowhere.is_file(path)
+    }
+
+    fn is_dir(&self, path: &Path) -> bool {
+        Nowhere.is_dir(path)
+    }
+
+    fn names(&self, dir: &Path) -> Option<Vec<String>> {
+        Nowhere.names(dir)
+    }
+
+    fn program(&self, name: &str, cwd: &Path) -> Option<PathBuf> {
+        Nowhere.program(name, cwd)
+    }
+}
+
+#[test]
+fn what_is_written_through_a_link_that_leads_nowhere_is_asked_about() {
+    let allow = Rule {
+        paths_write: vec![paths::PathPattern::new("**/lost")],
+        ..Rule::new("all", Decision::Allow)
+    };
+    for rules in [Vec::new(), vec![allow]] {
+        let action = Action::Write {
+            paths: vec!["lost".into()],
+        };
+        let ruling = judge(&policy(rules), &call(&action), &Lost);
+        assert_eq!(
+            (ruling.decision, ruling.risk),
+            (Decision::Ask, Risk::High),
+            "{}",
+            ruling.reason
+        );
+    }
 }
 
 #[test]
@@ -304,6 +363,17 @@ fn tools_of_servers_are_matched_by_their_parts() {
         ruled(&policy(vec![allow, ask]), "conductor__evil"),
         Decision::Ask
     );
+    for (decision, found) in [
+        (Decision::Allow, Decision::Defer),
+        (Decision::Deny, Decision::Deny),
+    ] {
+        let words = Rule {
+            tool: vec!["x".into()],
+            ..Rule::new("words", decision)
+        };
+        let ruled = ruled(&policy(vec![words]), "conductor");
+        assert_eq!(ruled, found, "the agent's word for it");
+    }
 }
 
 #[test]

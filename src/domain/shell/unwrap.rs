@@ -301,7 +301,9 @@ fn wrapped(at: usize, simple: &Simple, wrapper: &Wrapper, script: &mut Script) {
         }
     }
     if wrapper.plain {
-        let front = words.get(1..next.min(words.len())).unwrap_or_default();
+        // A pattern there may become several words, and the program one of them.
+        let front = words.get(1..(next + wrapper.operands).min(words.len()));
+        let front = front.unwrap_or_default();
         if !front.iter().all(Word::is_plain) {
             known = false;
             script.doubt(format!("the options of {}", wrapper.name));

@@ -209,6 +209,34 @@ mod tests {
     }
 
     #[test]
+    fn a_program_is_handed_over_by_the_file_that_was_compared() {
+        let dir = tempfile::tempdir().unwrap();
+        let home = Home::at(dir.path().join("s")).unwrap();
+        let (program, binary) = (dir.path().join("say"), dir.path().join("binary"));
+        fsx::write_atomic(&program, b"accepted").unwrap();
+        // Stands for our binary: says its words and what it is handed.
+        fsx::write_atomic_mode(&binary, b"#!/bin/sh\necho \"$@\"; cat\n", 0o700).unwrap();
+        let file = fsx::open_regular(&program).unwrap().unwrap();
+        let accepted = Accepted {
+            prompt: String::new(),
+            program: Some((file, b"accepted".to_vec())),
+            files: Vec::new(),
+        };
+        fsx::write_atomic(&program, b"replaced").unwrap();
+        let script = Script {
+            argv: vec!["./say".to_owned(), "word".to_owned()],
+            program: program.clone(),
+            sha256: None,
+            files: Vec::new(),
+        };
+        let mut held = ready((&home, &binary), &script, dir.path(), &accepted).unwrap();
+        let said = held.command.output().unwrap().stdout;
+        let said = String::from_utf8(said).unwrap();
+        let words = format!(" --held -- {} word\naccepted", program.display());
+        assert!(said.ends_with(&words), "{said}");
+    }
+
+    #[test]
     fn copies_of_those_that_are_gone_are_removed() {
         let dir = tempfile::tempdir().unwrap();
         let home = Home::at(dir.path().join("s")).unwrap();

@@ -405,3 +405,86 @@ pub(super) const fn rests(event: &AgentEvent) -> bool {
             | AgentEvent::TurnFailed { .. }
     )
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::approval::ApprovalKind;
+    use crate::domain::event::ToolCall;
+    use crate::domain::policy::Risk;
+    use crate::paths::Home;
+    use crate::store::{AuditFilter, Budget, By, Durability, NewApproval, Store};
+    use serde_json::json;
+
+    /// A call that waits for a yes of this kind is reported as run: what became of the request, and whether the gate counts as silent.
+    fn ran_while_it_waited(presence: Presence) -> (ApprovalStatus, bool, usize) {
+        let dir = tempfile::tempdir().unwrap();
+        let home = Home::at(dir.path().join("state")).unwrap();
+        let mut store = Store::open_or_create(&home).unwrap();
+        let now = clock::now();
+        let input = json!({"command": "touch x"});
+        let mut terminal = Terminal::sample(TerminalId::from_bytes([1; 4]));
+        terminal.gate_seen_at = Some(now);
+        let new = NewApproval {
+            terminal: Some(terminal.id.clone()),
+            kind: ApprovalKind::Tool,
+            tool: Some("Bash".into()),
+            command: "touch x".into(),
+            input: input.clone(),
+            cwd: Some("/".into()),
+            digest: "d".repeat(64),
+            text_digest: None,
+            rule: None,
+            risk: Risk::High,
+            presence,
+            why: String::new(),
+            complete: true,
+            unclear: Vec::new(),
+            scripts: Vec::new(),
+            words: None,
+            message: None,
+            expires_at: clock::after_ms(now, 600_000),
+            waiter: None,
+        };
+        let call = ToolCall {
+            tool: "Bash".into(),
+            input,
+            call_id: None,
+        };
+        let event = AgentEvent::ToolFinished(call, ToolEnd::Ran);
+        store
+            .write(Durability::Process, Budget::Call, |tx| {
+                tx.insert_terminal(&terminal)?;
+                let by = By {
+                    actor: terminal.id.as_str(),
+                    via: "gate",
+                    detail: json!({}),
+                };
+                let aftermath = &mut Aftermath::default();
+                let asked = approve::request(tx, &new, &by, Some(&terminal), now, aftermath)?;
+                settle_approvals(tx, &terminal, &event, now, aftermath)?;
+                let now = tx.approval(asked.id)?.unwrap();
+                let silent = tx.terminal(&terminal.id)?.unwrap().gate_silent_at.is_some();
+                let action = Some("approval.bypassed".to_owned());
+                let filter = AuditFilter {
+                    action,
+                    ..AuditFilter::default()
+                };
+                Ok::<_, Error>((now.status, silent, tx.audit_entries(&filter)?.len()))
+            })
+            .unwrap()
+    }
+
+    #[test]
+    fn a_call_that_ran_without_the_code_it_takes_shows_the_gate_as_silent() {
+        assert_eq!(
+            ran_while_it_waited(Presence::Challenge),
+            (ApprovalStatus::Withdrawn, true, 1)
+        );
+        assert_eq!(
+            ran_while_it_waited(Presence::Caller),
+            (ApprovalStatus::Consumed, false, 0),
+            "a key in the pane"
+        );
+    }
+}
