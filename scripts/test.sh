@@ -37,9 +37,7 @@ unset TMUX TMUX_PANE CONDUCTOR_TERMINAL_ID CONDUCTOR_SESSION CONDUCTOR_HOOK COND
   CONDUCTOR_TMUX_SOCKET CONDUCTOR_LOG CONDUCTOR_DEMO_LOG CONDUCTOR_DEMO_FAIL_OPEN
 
 logs=$(mktemp -d "${TMPDIR:-/tmp}/conductor-test.XXXXXX")
-trap 'rm -rf -- "$logs"' EXIT
-trap 'exit 130' INT
-trap 'exit 143' TERM
+at_end "rm -rf -- $(quote "$logs")"
 begun=$(date +%s)
 summary='' failed=''
 
