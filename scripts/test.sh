@@ -86,6 +86,11 @@ install_claude() {
   install_agent "claude-$claude_version"
 }
 
+# --all-targets leaves out what `cargo test` does not run.
+lints() {
+  cargo clippy --all-targets --locked -- -D warnings && cargo clippy --test kit --test mcp --locked -- -D warnings
+}
+
 # --- all of it ----------------------------------------------------------------------------------------------------
 
 step 'what the tests need' install_needs
@@ -103,7 +108,7 @@ fi
 
 step 'format' cargo fmt --check
 step 'scripts' scripts/check-scripts
-step 'lints' cargo clippy --all-targets --locked -- -D warnings
+step 'lints' lints
 step 'build' cargo build --locked --examples
 step 'tests' cargo test --locked --no-fail-fast
 step 'campaign' scripts/campaign --quick
