@@ -196,7 +196,7 @@ main=$root/bin
 case $way in
   release) fetch_release "$version" ;;
   source)
-    say "Building conductor-hook $(cargo_field version) ($profile; this takes a minute or two the first time)"
+    say "Building conductor-hook $(cargo_field version) ($profile; this takes some minutes the first time)"
     build "$profile"
     say "Built $built ($linked, $(wc -c <"$built" | awk '{ printf "%.1f MB", $1 / 1e6 }'))"
     ;;
