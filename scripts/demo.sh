@@ -107,8 +107,9 @@ explain_failure() {
 # shellcheck disable=SC2329 # called by the trap
 finish() {
   status=$?
-  trap - EXIT INT TERM
-  case $status in 0 | 130 | 143) ;; *) explain_failure ;; esac
+  trap - EXIT
+  trap '' HUP INT QUIT PIPE TERM
+  case $status in 0 | 129 | 130 | 131 | 141 | 143) ;; *) explain_failure ;; esac
   if [ -n "$keep" ] && [ "$status" = 0 ]; then
     title "Left running, as asked"
     note "look:     tmux -S $(quote "$socket") attach -t demo"
@@ -129,9 +130,7 @@ finish() {
   fi
   exit "$status"
 }
-trap finish EXIT
-trap 'exit 130' INT
-trap 'exit 143' TERM
+at_end finish
 
 mkdir -p "$project"
 cd "$project"

@@ -51,10 +51,13 @@ done
 case $prefix in '' | /*) ;; *) prefix=$PWD/$prefix ;; esac
 [ -n "$version" ] || version=$(cargo_field version)
 
-temporary='' work=''
-trap 'rm -rf -- ${temporary:+"$temporary"} ${work:+"$work"}' EXIT
-trap 'exit 130' INT
-trap 'exit 143' TERM
+temporary='' work='' made=''
+# An installation that fails leaves nothing, a directory that it made neither.
+cleanup() {
+  rm -rf -- ${temporary:+"$temporary"} ${work:+"$work"}
+  [ -z "$made" ] || rmdir -- "$made" 2>/dev/null || :
+}
+at_end cleanup
 work=$(mktemp -d "${TMPDIR:-/tmp}/conductor-install.XXXXXX")
 
 # --- which way ----------------------------------------------------------------------------------------------------
@@ -180,7 +183,9 @@ forget_stale() {
 # --- the binary ---------------------------------------------------------------------------------------------------
 
 plugin_writable=''
-if mkdir -p -- "$root/bin" 2>/dev/null && [ -w "$root/bin" ]; then plugin_writable=yes; fi
+if [ -d "$root/bin" ] || { mkdir -- "$root/bin" 2>/dev/null && made=$root/bin; }; then
+  [ ! -w "$root/bin" ] || plugin_writable=yes
+fi
 if [ -z "$plugin_writable" ] && [ -z "$prefix" ]; then
   die "$root/bin cannot be written" "use --prefix DIR with a DIR/bin that is on the PATH"
 fi
@@ -191,7 +196,7 @@ main=$root/bin
 case $way in
   release) fetch_release "$version" ;;
   source)
-    say "Building conductor-hook $(cargo_field version) ($profile; this takes a minute or two the first time)"
+    say "Building conductor-hook $(cargo_field version) ($profile; this takes some minutes the first time)"
     build "$profile"
     say "Built $built ($linked, $(wc -c <"$built" | awk '{ printf "%.1f MB", $1 / 1e6 }'))"
     ;;

@@ -17,6 +17,17 @@ die() {
   exit 1
 }
 
+# at_end COMMAND: runs it when the script ends, by itself or by a signal; a plain trap on EXIT is not run after a signal.
+at_end() {
+  # shellcheck disable=SC2064 # the command as it is now
+  trap "$1" EXIT
+  trap 'exit 129' HUP
+  trap 'exit 130' INT
+  trap 'exit 131' QUIT
+  trap 'exit 141' PIPE
+  trap 'exit 143' TERM
+}
+
 have() { command -v "$1" >/dev/null 2>&1; }
 
 # The text as one word of a shell.
@@ -240,7 +251,7 @@ cargo_build() (
   cd "$root" || exit
   if ! [ -t 2 ]; then
     pulse &
-    trap 'kill $! 2>/dev/null' EXIT
+    at_end "kill $! 2>/dev/null"
   fi
   cargo build --locked --target-dir "$target_dir" "$@"
 )

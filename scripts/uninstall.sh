@@ -121,9 +121,7 @@ remove_timer() {
 
 if [ -n "$binary" ]; then
   work=$(mktemp -d "${TMPDIR:-/tmp}/conductor-uninstall.XXXXXX")
-  trap 'rm -rf -- "$work"' EXIT
-  trap 'exit 130' INT
-  trap 'exit 143' TERM
+  at_end "rm -rf -- $(quote "$work")"
   config=${XDG_CONFIG_HOME:-}
   case $config in /*) ;; *) config=$HOME/.config ;; esac
   remove_timer systemd "$config/systemd/user"

@@ -352,6 +352,7 @@ pub(super) fn explain(door: &mut Door<'_>, terminal: &str) -> Result<()> {
         );
         text.push_str(&match e.last_event_at {
             Some(at) => format!("  last event: {at}\n"),
+            None if !e.hooked => "  last event: none, it runs without hooks of ours\n".to_owned(),
             None => "  last event: none yet, its hooks have not been heard from\n".to_owned(),
         });
         if let Some(screen) = &e.screen {

@@ -200,7 +200,18 @@ fn every_command_and_option_on_our_pages_exists() {
     assert!(seen > 150, "only {seen} commands were looked at");
 }
 
-/// The anchors of a page's headings, as forges make them.
+/// A heading's anchor, as forges make it.
+fn slug(title: &str) -> String {
+    title
+        .trim()
+        .to_lowercase()
+        .chars()
+        .filter(|c| c.is_alphanumeric() || " -_".contains(*c))
+        .map(|c| if c == ' ' { '-' } else { c })
+        .collect()
+}
+
+/// The anchors of a page's headings.
 fn anchors(page: &str) -> BTreeSet<String> {
     let mut anchors = BTreeSet::new();
     let mut fenced = false;
@@ -210,13 +221,7 @@ fn anchors(page: &str) -> BTreeSet<String> {
         if fenced || title.len() == line.len() || !title.starts_with(' ') {
             continue;
         }
-        let slug: String = title
-            .trim()
-            .to_lowercase()
-            .chars()
-            .filter(|c| c.is_alphanumeric() || " -_".contains(*c))
-            .map(|c| if c == ' ' { '-' } else { c })
-            .collect();
+        let slug = slug(title);
         let same = (1..).map(|n| format!("{slug}-{n}"));
         let free = std::iter::once(slug.clone())
             .chain(same)
@@ -377,6 +382,56 @@ fn a_row_without_a_test_is_seen() {
     assert!(!is_test("b::c", &file("fn c() {}\n")));
 }
 
+/// The lines below a heading, up to the next one that is no deeper.
+fn section<'a>(page: &'a str, anchor: &str) -> Vec<&'a str> {
+    let level = |line: &str| line.len() - line.trim_start_matches('#').len();
+    let mut lines = page
+        .lines()
+        .skip_while(|line| level(line) == 0 || slug(line.trim_start_matches('#')) != anchor);
+    let depth = lines.next().map_or(0, level);
+    lines
+        .take_while(|line| level(line) == 0 || level(line) > depth)
+        .collect()
+}
+
+/// The numbers in a text: `10,502`.
+fn numbers(text: &str) -> BTreeSet<&str> {
+    text.split(|c: char| !c.is_ascii_digit() && c != ',')
+        .map(|word| word.trim_matches(','))
+        .filter(|word| !word.is_empty())
+        .collect()
+}
+
+#[test]
+fn what_the_readme_claims_stands_in_its_proof() {
+    let pages = pages();
+    let claims = section(&pages["README.md"], "what-it-does-that-others-do-not");
+    let rows: Vec<_> = claims
+        .iter()
+        .filter(|line| line.starts_with("| **"))
+        .collect();
+    assert!(rows.len() > 5, "{claims:?}");
+    for row in rows {
+        let cells: Vec<&str> = row.split(" | ").collect();
+        let [claim, proof] = cells.as_slice() else {
+            panic!("{row}")
+        };
+        let mut proofs = String::new();
+        for target in links(proof) {
+            let (path, anchor) = resolve("README.md", &target);
+            let text = std::fs::read_to_string(root().join(&path)).unwrap();
+            proofs += &anchor.map_or(text.clone(), |anchor| section(&text, &anchor).join("\n"));
+        }
+        assert!(!proofs.is_empty(), "no proof: {row}");
+        for number in numbers(claim) {
+            assert!(numbers(&proofs).contains(number), "{number}: {row}");
+        }
+        for name in code(proof).iter().filter(|name| name.contains('_')) {
+            assert!(proofs.contains(&format!("fn {name}(")), "{name}: {row}");
+        }
+    }
+}
+
 #[test]
 fn the_checks_see_what_is_wrong() {
     let tree = tree();
@@ -409,6 +464,11 @@ fn the_checks_see_what_is_wrong() {
         anchors("# A `b-c`: d_e!\n## x\n```\n# no\n```\n## x\n"),
         ["a-b-c-d_e", "x", "x-1"].map(str::to_owned).into()
     );
+    assert_eq!(
+        section("# A\n## B c\nx\n### D\ny\n## E\nz\n", "b-c"),
+        ["x", "### D", "y"]
+    );
+    assert_eq!(numbers("Of 10,502, 0%"), ["10,502", "0"].into());
     assert_eq!(links("[a](b.md#c) `[d](e)` [f](https://g)\n"), ["b.md#c"]);
     assert_eq!(
         resolve("docs/a.md", "../b.md#c"),

@@ -495,6 +495,15 @@ fn server(cx: &Context, store: Option<&mut Store>) -> Vec<Finding> {
                         ));
                     }
                     findings.extend(aliases::aliases(&status));
+                    if status.segment_hidden {
+                        findings.push(bad(
+                            Level::Warning,
+                            "status line",
+                            "status-format draws neither our segment nor the option that it stands in",
+                            "nothing in the status line tells that somebody waits for you",
+                            "write #{@conductor_segment} into status-format, or `set -g @conductor-status off`",
+                        ));
+                    }
                     for shadow in status.shadows {
                         findings.push(bad(
                             Level::Warning,

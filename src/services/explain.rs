@@ -30,6 +30,8 @@ pub struct Explanation {
     pub age_seconds: i64,
     /// When the agent was last heard from.
     pub last_event_at: Option<jiff::Timestamp>,
+    /// Whether it has hooks of ours: without them nothing but its screen tells what it does.
+    pub hooked: bool,
     /// Whether its hooks have been heard from at all.
     pub hooks_alive: bool,
     /// What the screen shows now, as a second opinion.
@@ -85,7 +87,10 @@ pub fn explain(cx: &Context, store: &mut Store, terminal: &Terminal) -> Result<E
                 Seen::Unknown => "nothing that is known".to_owned(),
             })
         });
-    if terminal.alive() && terminal.last_event_at.is_none() && terminal.state.status == Status::Idle
+    if terminal.alive()
+        && terminal.hooked
+        && terminal.last_event_at.is_none()
+        && terminal.state.status == Status::Idle
     {
         remedy.get_or_insert_with(|| {
             "its hooks have not been heard from: see that its settings do not switch them off (disableAllHooks)"
@@ -105,6 +110,7 @@ pub fn explain(cx: &Context, store: &mut Store, terminal: &Terminal) -> Result<E
         since: terminal.state.since,
         age_seconds: age(terminal.state.since),
         last_event_at: terminal.last_event_at,
+        hooked: terminal.hooked,
         hooks_alive: terminal.last_event_at.is_some(),
         screen,
         remedy,

@@ -84,6 +84,8 @@ pub struct PluginStatus {
     pub shadows: Vec<Shadow>,
     /// Whether the status line has our segment.
     pub segment: bool,
+    /// Whether it stands in an option that `status-format` does not draw.
+    pub segment_hidden: bool,
 }
 
 /// What is remembered of a server.
@@ -411,6 +413,7 @@ pub fn status(store: &mut Store, tmux: &Tmux, home: &Home) -> Result<PluginStatu
         foreign_hooks: of(&standing, Standing::Foreign),
         shadows: tmux.shadows()?,
         segment: found.line.shows(),
+        segment_hidden: found.line.shows() && !tmux.draws(&found.line)?,
     })
 }
 

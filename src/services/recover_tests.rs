@@ -37,7 +37,7 @@ fn what_a_server_says_of_a_pane_is_held_against_what_was_registered() {
         elsewhere: Vec::new(),
     };
     let judged = |server: &Server, pane: &Pane, alive: bool| {
-        let panes = Panes::There(server.clone(), vec![pane.clone()]);
+        let panes = Panes::There(server.clone(), by_id(vec![pane.clone()]));
         judge(&terminal, &panes, |_| alive, 0)
     };
     let ended = |truth| matches!(truth, Truth::Ended(_));

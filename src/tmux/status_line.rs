@@ -246,6 +246,16 @@ impl Tmux {
         }))
     }
 
+    /// Whether the global `status-format` draws the option that has our text, or the segment itself; tmux's own does.
+    pub fn draws(&self, line: &StatusLine) -> Result<bool, Error> {
+        let format = ["show-options", "-g", "status-format"].map(str::to_owned);
+        let drawn = sections(self, &[format.to_vec()])?.concat();
+        let has = |value: &str, name: &str| value.contains(SEGMENT) && drawn.contains(name);
+        Ok(drawn.contains("@conductor_segment")
+            || has(&line.left, "status-left")
+            || has(&line.right, "status-right"))
+    }
+
     /// Shows `counts`: sets the options that differ in one list, and gives `status-right` room for the segment while it shows one there.
     pub fn show_counts(&self, home: &Path, counts: &Counts) -> Result<(), Error> {
         let look = Look::of(self.globals(look::OPTIONS)?);

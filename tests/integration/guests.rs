@@ -22,7 +22,7 @@ const TWIN: &str = "twin.sock";
 const OUTER: &str = "outer.sock";
 
 /// Everything that is listed once.
-const ALL: [&[&str]; 12] = [
+pub(crate) const ALL: [&[&str]; 12] = [
     &["show-options", "-s"],
     &["show-options", "-g"],
     &["show-options", "-gw"],

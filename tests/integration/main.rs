@@ -51,6 +51,7 @@ mod storm;
 #[path = "../support/mod.rs"]
 mod support;
 mod svg;
+mod tour;
 mod waiting;
 mod walk;
 mod walks;

@@ -427,16 +427,15 @@ fn resume(bench: &mut Bench) -> Outcome {
     let ended = bench.agent.clone().filter(|(id, _)| {
         bench.world.as_ref().unwrap().json(&["status", id])["status"] == "exited"
     });
-    let (id, _) = match ended {
-        Some(ended) => ended,
-        None => {
-            let agent = bench.ready();
-            let world = agent.world();
-            let message = agent.send("SAY: remember this");
-            answered(world, &agent, &message, 40);
-            world.conductor(&["close", &agent.id]).done();
-            (agent.id.clone(), String::new())
-        }
+    let (id, _) = if let Some(ended) = ended {
+        ended
+    } else {
+        let agent = bench.ready();
+        let world = agent.world();
+        let message = agent.send("SAY: remember this");
+        answered(world, &agent, &message, 40);
+        world.conductor(&["close", &agent.id]).done();
+        (agent.id.clone(), String::new())
     };
     let world = bench.world.as_ref().unwrap();
     let before = world.heard().len();

@@ -48,7 +48,7 @@ impl Table {
 
     fn cell(&self, row: &str, agent: &str) -> String {
         match self.cells.get(&(row.to_owned(), agent.to_owned())) {
-            None => "".to_owned(),
+            None => String::new(),
             Some(Outcome::Works) => "yes".to_owned(),
             Some(Outcome::Not(why)) => (*why).to_owned(),
             Some(Outcome::Broken(_)) => "**no**".to_owned(),
@@ -95,7 +95,7 @@ impl Table {
             })
             .collect();
         let mut changes = Vec::new();
-        for ((row, agent), _) in &self.cells {
+        for (row, agent) in self.cells.keys() {
             let now = self.cell(row, agent);
             let column = rows
                 .iter()
@@ -120,8 +120,8 @@ impl Table {
     /// Puts the table into the page.
     pub(crate) fn write(&self) {
         let text = std::fs::read_to_string(page()).unwrap();
-        let (before, rest) = text.split_once(BEGIN).expect("the page's mark");
-        let (_, after) = rest.split_once(END).expect("the page's mark");
+        let (before, rest) = text.split_once(BEGIN).unwrap();
+        let (_, after) = rest.split_once(END).unwrap();
         let text = format!("{before}{BEGIN}\n\n{}\n{END}{after}", self.text());
         std::fs::write(page(), text).unwrap();
     }

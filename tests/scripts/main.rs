@@ -306,6 +306,47 @@ fn without_a_release_it_builds_and_a_failed_build_replaces_nothing() {
 }
 
 #[test]
+fn an_installation_that_ends_early_leaves_nothing() {
+    let place = Place::new();
+    place.release(VERSION);
+    let before = place.everything();
+    place.write("build-fails", "");
+    place.run("install.sh", &["--source"]).refused();
+    std::fs::remove_file(place.path("build-fails")).unwrap();
+    assert_eq!(place.everything(), before, "a first one that fails");
+
+    // One that is ended by a signal in the middle of its work.
+    let archiver = place.path("path/tar");
+    for (signal, code) in [
+        ("HUP", 129),
+        ("INT", 130),
+        ("QUIT", 131),
+        ("PIPE", 141),
+        ("TERM", 143),
+    ] {
+        place.program("path/tar", &format!("#!/bin/sh\nkill -{signal} $PPID\n"));
+        let said = place.run("install.sh", &["--release"]);
+        assert_eq!(said.code(), Some(code), "{signal}");
+        std::fs::remove_file(&archiver).unwrap();
+        assert_eq!(place.everything(), before, "{signal}");
+    }
+
+    place.write("build-is-stopped", "");
+    let stopped = place.path("stopped");
+    let script = place.path("plugin/scripts/install.sh");
+    place.program(
+        "plugin/scripts/quietly",
+        &format!("#!/bin/sh\nexec '{script}' --source >'{stopped}' 2>&1\n"),
+    );
+    place.run("quietly", &[]).refused();
+    assert_eq!(
+        place.left_running(),
+        [""; 0],
+        "what tells of the build ends"
+    );
+}
+
+#[test]
 fn purging_removes_the_state_and_never_under_living_agents() {
     let place = Place::new();
     place.release(VERSION);

@@ -28,6 +28,11 @@ impl Said {
         self.text()
     }
 
+    /// Its exit code; 128 and a signal's number after that signal.
+    pub(crate) fn code(&self) -> Option<i32> {
+        self.0.status.code()
+    }
+
     /// All that it said, when it failed by its own decision.
     pub(crate) fn refused(&self) -> String {
         assert_eq!(self.0.status.code(), Some(1), "{}", self.text());
@@ -75,6 +80,7 @@ impl Place {
             .map(|line| format!("{line}\n"))
             .collect();
         place.write("plugin/Cargo.toml", &manifest);
+        std::fs::create_dir(place.path("tmp")).unwrap();
         for key in ["key", "stranger"] {
             output(
                 "ssh-keygen",
@@ -129,7 +135,7 @@ impl Place {
         std::fs::set_permissions(self.path(to), mode).unwrap();
     }
 
-    fn program(&self, name: &str, text: &str) {
+    pub(crate) fn program(&self, name: &str, text: &str) {
         self.write(name, text);
         std::fs::set_permissions(self.path(name), std::fs::Permissions::from_mode(0o755)).unwrap();
     }
@@ -153,6 +159,18 @@ impl Place {
         }
         let mut found = Vec::new();
         walk(self.dir.path(), self.dir.path().join(below), &mut found);
+        found.sort();
+        found
+    }
+
+    /// All there is, directories too, but for what builds leave.
+    pub(crate) fn everything(&self) -> Vec<String> {
+        let found = output("find", &[&self.path("")]);
+        let mut found: Vec<_> = found
+            .lines()
+            .filter(|path| !path.contains("/plugin/target"))
+            .map(str::to_owned)
+            .collect();
         found.sort();
         found
     }
@@ -194,6 +212,7 @@ esac
         format!(
             r#"#!/bin/sh
 [ ! -e "{dir}/build-fails" ] || exit 101
+[ ! -e "{dir}/build-is-stopped" ] || kill -TERM "$PPID"
 while [ "$1" != --target-dir ]; do shift; done
 mkdir -p "$2/release"
 cat >"$2/release/conductor-hook" <<'FAKE'
@@ -274,6 +293,14 @@ chmod 755 "$2/release/conductor-hook"
         said.trim().rsplit(' ').next().unwrap().to_owned()
     }
 
+    /// Command lines of processes that run a script of this place.
+    pub(crate) fn left_running(&self) -> Vec<String> {
+        let scripts = self.path("plugin/scripts/");
+        let all = output("ps", &["-axww", "-o", "command="]);
+        let ours = all.lines().filter(|line| line.contains(&scripts));
+        ours.map(str::to_owned).collect()
+    }
+
     pub(crate) fn run(&self, script: &str, arguments: &[&str]) -> Said {
         self.run_with(script, arguments, &[])
     }
@@ -286,6 +313,7 @@ chmod 755 "$2/release/conductor-hook"
             .env_clear()
             .env("PATH", format!("{}:{path}", self.path("path")))
             .env("HOME", self.path("home"))
+            .env("TMPDIR", self.path("tmp"))
             .env("CONDUCTOR_RELEASES", &self.releases)
             .env("CONDUCTOR_TMUX_SOCKET", self.path("no-server"))
             .envs(more.iter().copied())

@@ -2,6 +2,8 @@
 
 use std::path::Path;
 
+const MANIFEST: &str = include_str!("../../Cargo.toml");
+
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
@@ -43,6 +45,26 @@ fn every_workflow_can_be_read_and_runs_what_exists() {
                 "{name}: {job:?} has a time limit and a machine"
             );
         }
+        // What a matrix fills into `scripts/…`.
+        let campaigns = text.lines().filter_map(|line| {
+            let names = line.trim().strip_prefix("campaign: [")?;
+            Some(names.trim_end_matches(']'))
+        });
+        for campaign in campaigns.flat_map(|names| names.split(", ")) {
+            let script = campaign.split(' ').next().unwrap();
+            assert!(
+                root().join("scripts").join(script).exists(),
+                "{name}: {script}"
+            );
+        }
+        let words: Vec<&str> = text.split_whitespace().collect();
+        for test in words.iter().zip(words.iter().skip(1)) {
+            let known = format!("[[test]]\nname = \"{}\"\n", test.1);
+            assert!(
+                *test.0 != "--test" || MANIFEST.contains(&known),
+                "{name}: {test:?}"
+            );
+        }
         for line in text.lines().map(str::trim) {
             for word in line.split([' ', '"', '$', '(', ')']) {
                 if let Some(script) = word.strip_prefix("scripts/") {
@@ -81,8 +103,7 @@ fn templates_and_helpers_can_be_read() {
 /// What is packaged is where the manifest says.
 #[test]
 fn packages_name_files_that_exist_or_are_made() {
-    let manifest = std::fs::read_to_string(root().join("Cargo.toml")).unwrap();
-    let manifest: toml::Table = manifest.parse().unwrap();
+    let manifest: toml::Table = MANIFEST.parse().unwrap();
     let metadata = &manifest["package"]["metadata"];
     for asset in metadata["deb"]["assets"].as_array().unwrap() {
         let source = asset[0].as_str().unwrap();

@@ -462,7 +462,7 @@ mod tests {
                 };
                 let aftermath = &mut Aftermath::default();
                 let asked = approve::request(tx, &new, &by, Some(&terminal), now, aftermath)?;
-                settle_approvals(tx, &terminal, &event, now, aftermath)?;
+                settle_approvals(tx, &terminal, &event, true, now, aftermath)?;
                 let now = tx.approval(asked.id)?.unwrap();
                 let silent = tx.terminal(&terminal.id)?.unwrap().gate_silent_at.is_some();
                 let action = Some("approval.bypassed".to_owned());

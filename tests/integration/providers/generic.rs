@@ -69,6 +69,8 @@ fn a_quiet_program_is_idle_and_what_it_got_is_placed() {
     );
     let told = world.run(["explain", &id]).ok();
     assert!(told.contains("no message waits"), "{told}");
+    assert!(told.contains("without hooks of ours"), "{told}");
+    assert!(!told.contains("heard from"), "{told}");
     assert_eq!(
         world.message(&text(&first["id"]))["status"],
         "placed",

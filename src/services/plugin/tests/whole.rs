@@ -296,6 +296,21 @@ fn sessions_that_hide_ours_are_named() {
     lab.say(&["set-option", "-t", "it's mine; ok", "status-right", "x"]);
     lab.identity();
     lab.load();
+    assert!(!lab.status().segment_hidden);
+    lab.say(&[
+        "set-option",
+        "-g",
+        "status-format[0]",
+        "#{status-left} mine",
+    ]);
+    assert!(lab.status().segment_hidden);
+    lab.say(&[
+        "set-option",
+        "-g",
+        "status-format[1]",
+        "#{@conductor_segment}",
+    ]);
+    assert!(!lab.status().segment_hidden);
     let mut names: Vec<_> = lab.status().shadows.into_iter().map(|s| s.name).collect();
     names.sort();
     assert_eq!(names, ["client-attached", "pane-exited", "status-right"]);
