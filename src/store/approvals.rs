@@ -18,7 +18,8 @@ const COLUMNS: &str = "id, terminal, kind, tool, command, input, cwd, digest, te
     consumed_at, ran_at";
 
 /// A request that is not settled yet; the index of these has the same words.
-pub(super) const OPEN: &str = "status IN ('pending', 'approved', 'consumed') AND ran_at IS NULL";
+pub(super) const OPEN: &str =
+    "(status = 'pending' OR status = 'approved' OR status = 'consumed') AND ran_at IS NULL";
 
 /// What a new request is made of.
 #[derive(Debug, Clone)]

@@ -15,10 +15,10 @@ const COLUMNS: &str = "id, sender, sender_name, is_order, receiver, body, status
 
 /// What has to be done with; the index of open messages has the same words, and `SQLite` uses it only where they stand as they are.
 /// A final one was placed for good: nothing can prove it.
-pub(super) const OPEN: &str = "status IN ('held', 'queued', 'claimed', 'placed') AND final = 0";
+pub(super) const OPEN: &str = "(status = 'held' OR status = 'queued' OR status = 'claimed' OR status = 'placed') AND final = 0";
 
 /// What failed, in the words of its index.
-const FAILED: &str = "status IN ('expired', 'dead', 'cancelled')";
+const FAILED: &str = "(status = 'expired' OR status = 'dead' OR status = 'cancelled')";
 
 /// A message to be accepted.
 #[derive(Debug, Clone)]
@@ -254,7 +254,7 @@ impl Tx<'_> {
     pub fn open_count(&self, receiver: Option<&TerminalId>) -> Result<i64, Error> {
         Ok(self
             .statement(
-                "SELECT count(*) FROM messages WHERE status IN ('held', 'queued', 'claimed', 'placed') AND final = 0 AND (?1 IS NULL OR receiver = ?1)",
+                "SELECT count(*) FROM messages WHERE (status = 'held' OR status = 'queued' OR status = 'claimed' OR status = 'placed') AND final = 0 AND (?1 IS NULL OR receiver = ?1)",
             )?
             .query_row([receiver.map(TerminalId::as_str)], |row| row.get(0))?)
     }
@@ -262,7 +262,7 @@ impl Tx<'_> {
     /// Numbers of waiting messages by receiver.
     pub fn open_counts(&self) -> Result<std::collections::HashMap<String, i64>, Error> {
         let mut statement = self.statement(
-            "SELECT receiver, count(*) FROM messages WHERE status IN ('held', 'queued', 'claimed', 'placed') AND final = 0 GROUP BY receiver",
+            "SELECT receiver, count(*) FROM messages WHERE (status = 'held' OR status = 'queued' OR status = 'claimed' OR status = 'placed') AND final = 0 GROUP BY receiver",
         )?;
         let rows = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?;
         Ok(rows.collect::<Result<_, _>>()?)
@@ -574,7 +574,7 @@ impl Tx<'_> {
         )?;
         let mut statement = self.statement(
             "UPDATE messages SET status = 'dead', last_error = ?2, again = max(again, status = 'claimed'), lease_pid = NULL, lease_start = NULL
-             WHERE receiver = ?1 AND status IN ('held', 'queued', 'claimed', 'placed') AND final = 0 RETURNING id",
+             WHERE receiver = ?1 AND (status = 'held' OR status = 'queued' OR status = 'claimed' OR status = 'placed') AND final = 0 RETURNING id",
         )?;
         let rows = statement.query_map(params![receiver.as_str(), reason], |row| {
             Ok(MessageId(row.get(0)?))

@@ -14,6 +14,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("migrations/0007_flow_runs.sql"),
     include_str!("migrations/0008_recovery.sql"),
     include_str!("migrations/0009_notes.sql"),
+    include_str!("migrations/0010_open.sql"),
 ];
 
 /// Stands in a migration for the mark of the running boot.

@@ -81,7 +81,7 @@ impl Stale {
             Self::Tombstones => {
                 "status = 'exited' AND cleaned_at IS NOT NULL AND ended_at < ?1
                  AND lost IS NULL AND worktree IS NULL AND branch IS NULL
-                 AND id NOT IN (SELECT receiver FROM messages WHERE status IN ('held', 'queued', 'claimed', 'placed') AND final = 0)"
+                 AND id NOT IN (SELECT receiver FROM messages WHERE (status = 'held' OR status = 'queued' OR status = 'claimed' OR status = 'placed') AND final = 0)"
             }
         }
     }
@@ -157,7 +157,7 @@ impl Tx<'_> {
     pub fn old_terminals(&self, before: Timestamp) -> Result<Vec<OldTerminal>, Error> {
         let mut statement = self.statement(
             "SELECT id, ended_at,
-               (SELECT count(*) FROM messages m WHERE m.receiver = t.id AND m.status IN ('held', 'queued', 'claimed', 'placed') AND m.final = 0),
+               (SELECT count(*) FROM messages m WHERE m.receiver = t.id AND (m.status = 'held' OR m.status = 'queued' OR m.status = 'claimed' OR m.status = 'placed') AND m.final = 0),
                lost IS NOT NULL,
                EXISTS (SELECT 1 FROM handoffs h JOIN terminals c ON c.id = h.caller
                        WHERE h.worker = t.id AND h.given IS NULL AND (c.status <> 'exited' OR c.lost IS NOT NULL))
@@ -195,7 +195,7 @@ impl Tx<'_> {
             "UPDATE terminals SET cleaned_at = ?2, env = '[]', args = '[]', agent_session = NULL, program = NULL, begun = 1
              WHERE id = ?1 AND status = 'exited' AND cleaned_at IS NULL AND lost IS NULL
                AND NOT EXISTS (SELECT 1 FROM messages m WHERE m.receiver = ?1
-                 AND m.status IN ('held', 'queued', 'claimed', 'placed') AND m.final = 0)",
+                 AND (m.status = 'held' OR m.status = 'queued' OR m.status = 'claimed' OR m.status = 'placed') AND m.final = 0)",
             params![id.as_str(), at.as_millisecond()],
         )?;
         Ok(buried == 1)

@@ -47,7 +47,7 @@ impl Tx<'_> {
         Ok(self
             .statement(
                 "SELECT coalesce(sum(octet_length(m.body)), 0) FROM terminals t JOIN messages m ON m.receiver = t.id
-                 WHERE t.session = ?1 AND t.status <> 'exited' AND m.status IN ('held', 'queued', 'claimed', 'placed') AND m.final = 0",
+                 WHERE t.session = ?1 AND t.status <> 'exited' AND (m.status = 'held' OR m.status = 'queued' OR m.status = 'claimed' OR m.status = 'placed') AND m.final = 0",
             )?
             .query_row([session], |row| row.get(0))?)
     }
