@@ -22,7 +22,7 @@ use crate::services::output::{self, Mode};
 use crate::services::profile::{Trusted, with_catalogue};
 use crate::services::send::{self, Order};
 use crate::services::{close, find, recover, wait};
-use crate::store::Store;
+use crate::store::{Presence, Store};
 use serde_json::{Map, Value, json};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -36,6 +36,8 @@ pub(super) struct Host {
     tools: Vec<ToolDef>,
     /// Whether the session that it serves is none of ours.
     apart: bool,
+    /// What makes the agent's hooks cheap as long as this server runs.
+    presence: Presence,
 }
 
 const INSTRUCTIONS: &str = "Tools of Agent Conductor, which runs several coding agents side by side. handoff gives a task to a fresh \
@@ -64,6 +66,7 @@ impl Host {
             cx: cx.clone(),
             tools: definitions(),
             apart: false,
+            presence: Presence::at(&cx.home),
         };
         // A session of the person's own, whose settings name us: no tools that could only fail.
         host.apart = paths::env(paths::name::SETUP).is_some()
@@ -77,6 +80,7 @@ impl Host {
 
     /// Opens the state and finds the calling agent.
     pub(super) fn open(&self) -> Result<(Store, Terminal)> {
+        self.presence.renew();
         let mut store = self.cx.existing_store()?;
         match identity::whoami(&mut store)? {
             Caller::Agent(id) => {

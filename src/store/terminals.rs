@@ -209,8 +209,9 @@ impl Tx<'_> {
     /// The terminal with this id.
     pub fn terminal(&self, id: &TerminalId) -> Result<Option<Terminal>, Error> {
         let sql = format!("SELECT {COLUMNS} FROM terminals WHERE id = ?1");
+        // Each hook asks twice.
         Ok(self
-            .statement(&sql)?
+            .prepare_cached(&sql)?
             .query_row([id.as_str()], terminal)
             .optional()?)
     }
