@@ -6,12 +6,13 @@ root=$(CDPATH='' cd -- "$(dirname -- "$0")/.." && pwd -P)
 
 usage() {
   cat <<'TEXT'
-Usage: scripts/bench.sh [--quick] [--only ROW]… [--contestant FILE] [--out FILE]
+Usage: scripts/bench.sh --profile | [--quick] [--only ROW]… [--contestant FILE] [--out FILE]
 
 Builds the binary as scripts/install.sh does, measures it in a world of its own (temporary home, private tmux server, demo agents),
 prints one table, and writes one JSON line a figure to FILE (default: target/budgets.jsonl).
 
-  --quick     fewer rounds: two minutes instead of twenty
+  --profile   builds it with names, in a directory of its own, and says where the instructions of a hook go (valgrind)
+  --quick     fewer rounds: two minutes instead of ten
   --only ROW  binary, version, latency, rate, approval, handoff, sessions, crowd, senders, idle, kills, hook, stop, mcp, rows or
               wal; may be repeated
   --contestant FILE
@@ -21,10 +22,11 @@ TEXT
 }
 
 out=$root/target/budgets.jsonl
-given='' contestant=''
+given='' contestant='' profile=
 while [ $# -gt 0 ]; do
   case $1 in
     --quick) given="$given --quick" ;;
+    --profile) profile=1 ;;
     --only)
       case ${2-} in
         binary | version | latency | rate | approval | handoff | sessions | crowd | senders | idle | kills | hook | stop | mcp | rows | wal) given="$given --only $2" ;;
@@ -63,7 +65,18 @@ case $out in /*) ;; *) out=$PWD/$out ;; esac
 
 need_tmux
 have cc || need gcc cc
-build release
+if [ -n "$profile" ]; then
+  have valgrind || need valgrind valgrind
+  given='--only profile' usual=${CARGO_TARGET_DIR-}
+  CARGO_TARGET_DIR=${CARGO_TARGET_DIR:-$root/target}/profile
+  CARGO_PROFILE_RELEASE_DEBUG=1 CARGO_PROFILE_RELEASE_STRIP=false
+  export CARGO_TARGET_DIR CARGO_PROFILE_RELEASE_DEBUG CARGO_PROFILE_RELEASE_STRIP
+  build release
+  CARGO_TARGET_DIR=$usual
+  [ -n "$usual" ] || unset CARGO_TARGET_DIR
+else
+  build release
+fi
 say "Measuring $built ($linked)"
 mkdir -p -- "$(dirname -- "$out")"
 cd "$root"

@@ -29,6 +29,7 @@ pub(crate) fn run(arguments: &[String]) {
         "hook" => inside.hook(),
         "stop" => inside.stop(),
         "mcp" => inside.mcp(),
+        "profile" => inside.profile(),
         "rows" => inside.rows(),
         "wal" => inside.wal(),
         other => panic!("no task {other}"),
@@ -180,6 +181,52 @@ impl Inside<'_> {
         line.rsplit(' ').next()?.replace(',', "").parse().ok()
     }
 
+    /// Where a hook's instructions go, with what they call, by the names of functions; and the page faults of it and of the floor.
+    fn profile(&self) -> Value {
+        let out = std::env::temp_dir().join(format!("budgets-{}.callgrind", std::process::id()));
+        let faults = |command: &mut Command| {
+            let before = own_faults();
+            assert!(timed(command).ok, "it failed");
+            own_faults() - before
+        };
+        let floor = faults(&mut Command::new(self.floor));
+        let hook = faults(&mut self.hook_command(0));
+        let plain = self.hook_command(1);
+        let input = std::env::temp_dir().join(format!("budgets-Read-{}.json", std::process::id()));
+        let ran = Command::new("valgrind")
+            .args(["--tool=callgrind", "--quiet"])
+            .arg(format!("--callgrind-out-file={}", out.display()))
+            .arg(plain.get_program())
+            .args(plain.get_args())
+            .stdin(std::fs::File::open(input).unwrap())
+            .status();
+        assert!(ran.is_ok_and(|status| status.success()), "valgrind");
+        let text = Command::new("callgrind_annotate")
+            .args(["--inclusive=yes", "--threshold=100", "--auto=no"])
+            .arg(&out)
+            .output()
+            .unwrap();
+        let _ = std::fs::remove_file(&out);
+        let text = String::from_utf8_lossy(&text.stdout).into_owned();
+        let costs: Vec<(u64, &str)> = text
+            .lines()
+            .filter_map(|line| {
+                let (count, rest) = line.trim_start().split_once(' ')?;
+                Some((count.replace(',', "").parse().ok()?, rest))
+            })
+            .collect();
+        let parts: serde_json::Map<String, Value> = self
+            .rest
+            .iter()
+            .map(|name| {
+                let with = |rest: &&(u64, &str)| rest.1.contains(name.as_str());
+                let most = costs.iter().filter(with).map(|(count, _)| *count).max();
+                (name.clone(), json!(most))
+            })
+            .collect();
+        json!({"parts": parts, "floor_faults": floor, "hook_faults": hook})
+    }
+
     /// The MCP server: how soon it greets, what it holds, whether it sleeps.
     fn mcp(&self) -> Value {
         let rounds = self.number(0);
@@ -326,4 +373,11 @@ fn field(path: &str, name: &str) -> u64 {
         .and_then(|rest| rest.split_whitespace().next())
         .and_then(|number| number.parse().ok())
         .unwrap()
+}
+
+/// Page faults of the children that this process has waited for (proc(5), `cminflt`).
+fn own_faults() -> u64 {
+    let stat = std::fs::read_to_string("/proc/self/stat").unwrap();
+    let (_, after) = stat.rsplit_once(')').unwrap();
+    after.split_whitespace().nth(8).unwrap().parse().unwrap()
 }

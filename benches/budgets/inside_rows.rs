@@ -55,6 +55,45 @@ pub(crate) fn hook(world: &World, agents: &[Agent], size: Size) -> Vec<Row> {
     rows
 }
 
+/// Parts of a hook: what each is called in the table, and the function whose instructions these are, with what it calls.
+const PARTS: [(&str, &str); 7] = [
+    ("all of it", "PROGRAM TOTALS"),
+    ("SQLite reads the schema", "sqlite3InitOne"),
+    (
+        "SQLite prepares statements, the schema among it",
+        "sqlite3LockAndPrepare",
+    ),
+    ("SQLite runs them", "sqlite3_step"),
+    ("the database is opened", "Store::connect"),
+    ("addresses are relocated", "_dl_relocate_static_pie"),
+    ("the event is read", "Dialect::read"),
+];
+
+/// Where the time of a hook goes; nothing where the binary has no names.
+pub(crate) fn profile(world: &World, agents: &[Agent], _: Size) -> Vec<Row> {
+    let names: Vec<String> = PARTS.iter().map(|(_, name)| format!("'{name}'")).collect();
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    let found = world.inside(&agents[0], "profile", &names);
+    let parts = &found["parts"];
+    let (Some(total), Some(_)) = (parts[PARTS[0].1].as_u64(), parts[PARTS[1].1].as_u64()) else {
+        return Vec::new();
+    };
+    let mut rows: Vec<Row> = PARTS
+        .iter()
+        .filter_map(|(said, name)| {
+            let count = parts[*name].as_u64()?;
+            let share = share(count, 1) / share(total, 1) * 100.0;
+            Some(Row::told(said, share, "%").note(format!("{count} instructions")))
+        })
+        .collect();
+    let faults = share(found["hook_faults"].as_u64().unwrap(), 1);
+    rows.push(
+        Row::told("page faults of a hook", faults, "")
+            .note(format!("{} of the static C program", found["floor_faults"])),
+    );
+    rows
+}
+
 /// Turns of an agent that end while messages wait for it.
 pub(crate) fn stop(world: &World, agents: &[Agent], size: Size) -> Vec<Row> {
     let rounds = size.of(20, 100);

@@ -93,7 +93,8 @@ fn main() {
             show(measure(&world, size));
         }
     }
-    let inner: [(&str, Inside); 5] = [
+    let inner: [(&str, Inside); 6] = [
+        ("profile", inside_rows::profile),
         ("hook", inside_rows::hook),
         ("stop", inside_rows::stop),
         ("mcp", inside_rows::mcp),

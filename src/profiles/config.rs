@@ -6,6 +6,7 @@ use crate::domain::ids::Name;
 use crate::error::{Failure, Result};
 use crate::paths::Home;
 use serde::Deserialize;
+use std::borrow::Cow;
 use std::path::Path;
 
 pub use super::config_reference::{default_text, reference_markdown};
@@ -186,8 +187,26 @@ pub fn load_file(path: &Path) -> Result<Config> {
     parse(&text).map_err(fault)
 }
 
+/// The lines that say something, where they are: the file that `init` writes is comments, and most of reading it would be about these.
+fn without_comments(text: &str) -> Cow<'_, str> {
+    // In a text of several lines a sharp is a sharp.
+    if text.contains("\"\"\"") || text.contains("'''") {
+        return text.into();
+    }
+    let said = |line| {
+        if str::trim_start(line).starts_with('#') {
+            ""
+        } else {
+            line
+        }
+    };
+    let lines: Vec<&str> = text.split('\n').map(said).collect();
+    lines.join("\n").into()
+}
+
 /// Reads the text of a `config.toml`.
 pub fn parse(text: &str) -> Result<Config> {
+    let text = &*without_comments(text);
     let config: Config = toml::from_str(text).map_err(|error| {
         let line = error.span().map(|span| line_of(text, span.start));
         let message = crate::domain::text::one_line(error.message());

@@ -102,3 +102,17 @@ proptest! {
         let _ = parse(&text);
     }
 }
+
+#[test]
+fn comments_are_left_out_and_what_looks_like_one_is_not() {
+    let with = "# depth = 9\n[limits]\n  # hops = 1\ndepth = 2 # not 3\n\n[notify]\n# the end";
+    assert_eq!(parse(with).unwrap().limits.depth, 2);
+    let failure = parse("# one\n\n[limits]\n# four\ndepht = 2\n").unwrap_err();
+    assert!(failure.message().contains("line 5"), "{failure}");
+    let several = "provider = '''\n# a name?'''\n";
+    let failure = parse(several).map(|config| config.provider);
+    assert!(
+        failure.is_err() || failure.unwrap().is_some_and(|name| name.contains('#')),
+        "what stands in a text of several lines belongs to it"
+    );
+}
