@@ -32,6 +32,9 @@ const MAX_INPUT: usize = 8 * 1024 * 1024;
 /// A message that a stop hook handed over is looked after when the agent has not been heard from for this long, in milliseconds.
 const HANDED_MS: i64 = 5_100;
 
+/// When somebody stores what was spooled, if no writer has done so, in milliseconds.
+const SPOOL_MS: u64 = 300;
+
 /// What proves a message that was pasted.
 pub(super) const PROMPT_PROOF: &str = "the agent's prompt hook carried its id";
 
@@ -275,9 +278,7 @@ impl Session {
                     proves: contexts.iter().map(|message| message.id.0).collect(),
                     gated: false,
                 };
-                if let Err(error) = event.keep(&self.cx.home) {
-                    tracing::warn!(%error, terminal = %self.terminal.id, "spool a proof");
-                }
+                self.keep(&event);
             }
             Err(error) => {
                 tracing::warn!(%error, terminal = %self.terminal.id, "mark a body as handed over");
@@ -490,6 +491,18 @@ impl Session {
         Some(Manners::of(&manifest))
     }
 
+    /// Keeps an event for the next writer. There may be none for long: an agent that ended its turn says nothing more.
+    fn keep(&self, event: &SpooledEvent) {
+        if let Err(error) = event.keep(&self.cx.home) {
+            tracing::warn!(%error, terminal = %self.terminal.id, "spool an event");
+        }
+        let (binary, home) = (&self.cx.binary, self.cx.home.root());
+        let armed = self.cx.tmux.arm_spool(binary, home, event.at, SPOOL_MS);
+        if let Err(error) = armed {
+            tracing::debug!(%error, "have the spool looked at");
+        }
+    }
+
     /// Leaves the event for the next writer; returns the messages whose bodies the prompt hook shall add (reading needs no lock).
     fn spool(
         &mut self,
@@ -526,9 +539,7 @@ impl Session {
                 .collect(),
             gated: matches!(incoming.event, AgentEvent::ToolStarting(_)),
         };
-        if let Err(error) = event.keep(&self.cx.home) {
-            tracing::warn!(%error, terminal = %self.terminal.id, "spool an event");
-        }
+        self.keep(&event);
         carried
             .into_iter()
             .filter(|(_, placement)| matches!(placement, Placement::WithContext(_)))

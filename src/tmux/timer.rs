@@ -22,10 +22,10 @@ fn helper_by(hook: &str, home: &str, arguments: &str) -> String {
     )
 }
 
-/// Names of the options of the timers of the state directory `home`: binary, directory, generation.
-pub fn timer_options(home: &Path) -> [String; 3] {
+/// Names of the options of the timers of the state directory `home`: binary, directory, generation, and that of the spool's timer.
+pub fn timer_options(home: &Path) -> [String; 4] {
     let mark = &digest(home.as_os_str().as_bytes())[..8];
-    ["hook", "home", "gen"].map(|what| format!("@conductor_{what}_{mark}"))
+    ["hook", "home", "gen", "spool"].map(|what| format!("@conductor_{what}_{mark}"))
 }
 
 impl Tmux {
@@ -55,20 +55,34 @@ impl Tmux {
         generation: i64,
         ms: u64,
     ) -> Result<(), Error> {
-        self.run(&timer_list(binary, home, generation, ms))
+        let [_, _, current, _] = timer_options(home);
+        self.run(&timer_list(binary, home, (&current, generation), ms))
+            .map(drop)
+    }
+
+    /// Makes the server run `tick` in `ms` milliseconds whatever else is armed, unless a later event is spooled meanwhile; `at` is the
+    /// event's time.
+    pub fn arm_spool(&self, binary: &Path, home: &Path, at: i64, ms: u64) -> Result<(), Error> {
+        let [_, _, _, spool] = timer_options(home);
+        self.run(&timer_list(binary, home, (&spool, at), ms))
             .map(drop)
     }
 
     /// Supersedes what is armed for `home`: it ends inside the server without starting anything.
     pub fn cancel_timer(&self, home: &Path, generation: i64) -> Result<(), Error> {
-        let [_, _, current] = timer_options(home);
+        let [_, _, current, _] = timer_options(home);
         let list = CommandList::new().then(["set-option", "-g", &current, &generation.to_string()]);
         self.run(&list).map(drop)
     }
 }
 
-fn timer_list(binary: &Path, home: &Path, generation: i64, ms: u64) -> CommandList {
-    let [hook_option, home_option, current] = timer_options(home);
+fn timer_list(
+    binary: &Path,
+    home: &Path,
+    (current, generation): (&str, i64),
+    ms: u64,
+) -> CommandList {
+    let [hook_option, home_option, ..] = timer_options(home);
     // run-shell -C expands the string when it is queued, hence the doubled signs; if-shell -F does not expand its commands, and the inner
     // run-shell expands its own when it runs.
     let tick = helper_by(&hook_option, &home_option, "tick").replace('#', "##");
@@ -77,7 +91,7 @@ fn timer_list(binary: &Path, home: &Path, generation: i64, ms: u64) -> CommandLi
     CommandList::new()
         .then(["set-option", "-g", &hook_option, &binary.to_string_lossy()])
         .then(["set-option", "-g", &home_option, &home.to_string_lossy()])
-        .then(["set-option", "-g", &current, &generation.to_string()])
+        .then(["set-option", "-g", current, &generation.to_string()])
         .then([
             "run-shell",
             "-b",

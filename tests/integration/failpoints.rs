@@ -4,7 +4,8 @@ use crate::delivery::{bodies, received};
 use crate::support::{World, eventually, text};
 use serde_json::Value;
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::process::Child;
 use std::time::{Duration, Instant};
 
 /// How long what a crash left behind may take. A prompt hook that was killed takes the proof with it: that takes longest.
@@ -401,31 +402,68 @@ fn a_sender_may_die_after_a_refusal() {
     all_arrive(&world, &id, "deliver.refused");
 }
 
-#[test]
-fn a_hook_may_die_while_it_spools_its_event() {
-    for point in ["spool.before", "spool.kept"] {
-        let (world, id) = world();
-        let pane = text(&world.status(&id)["pane"]);
-        let (held, gone) = (world.at("held"), world.at("gone"));
-        let mut holder = world
+/// The writers' lock, in another process's hands.
+struct Locked {
+    free: PathBuf,
+    holder: Child,
+}
+
+impl Locked {
+    fn new(world: &World) -> Self {
+        let (held, free) = (world.at("held"), world.at("free"));
+        let _ = fs::remove_file(&held);
+        let _ = fs::remove_file(&free);
+        let holder = world
             .command("flock")
             .arg(world.home().join("conductor.lock"))
             .args(["sh", "-c"])
             .arg(format!(
                 "touch {}; while [ ! -e {} ]; do sleep 0.05; done",
                 held.display(),
-                gone.display()
+                free.display()
             ))
             .spawn()
             .unwrap();
         eventually("the state is locked", || held.exists().then_some(()));
+        Self { free, holder }
+    }
+
+    fn free(mut self) {
+        fs::write(&self.free, "").unwrap();
+        self.holder.wait().unwrap();
+    }
+}
+
+/// The last event of an agent is stored soon after the lock is free, though nobody writes or looks.
+#[test]
+fn an_event_that_found_the_lock_held_is_stored_without_another_writer() {
+    let (world, id) = world();
+    let pane = text(&world.status(&id)["pane"]);
+    let spool = world.home().join("spool");
+    let waiting = || fs::read_dir(&spool).unwrap().count();
+    let locked = Locked::new(&world);
+    world.tmux(["send-keys", "-t", &pane, "-l", "SAY typed"]);
+    world.tmux(["send-keys", "-t", &pane, "Enter"]);
+    eventually("its prompt and its end wait", || {
+        (waiting() >= 2).then_some(())
+    });
+    locked.free();
+    eventually("they are stored", || (waiting() == 0).then_some(()));
+    assert_eq!(world.status(&id)["status"], "idle");
+}
+
+#[test]
+fn a_hook_may_die_while_it_spools_its_event() {
+    for point in ["spool.before", "spool.kept"] {
+        let (world, id) = world();
+        let pane = text(&world.status(&id)["pane"]);
+        let locked = Locked::new(&world);
         arm(&world, point);
         // A person's own words: no message hangs on the event, so the hook does not wait for the lock.
         world.tmux(["send-keys", "-t", &pane, "-l", "SAY typed"]);
         world.tmux(["send-keys", "-t", &pane, "Enter"]);
         eventually("a hook died", || (!armed(&world)).then_some(()));
-        fs::write(&gone, "").unwrap();
-        holder.wait().unwrap();
+        locked.free();
         for body in [LONG, "SAY after"] {
             world.send(&id, body);
         }
