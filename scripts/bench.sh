@@ -6,7 +6,8 @@ root=$(CDPATH='' cd -- "$(dirname -- "$0")/.." && pwd -P)
 
 usage() {
   cat <<'TEXT'
-Usage: scripts/bench.sh --profile | [--quick] [--only ROW]… [--contestant FILE] [--out FILE]
+Usage: scripts/bench.sh [--quick] [--only ROW]… [--contestant FILE] [--out FILE]
+       scripts/bench.sh --profile
 
 Builds the binary as scripts/install.sh does, measures it in a world of its own (temporary home, private tmux server, demo agents),
 prints one table, and writes one JSON line a figure to FILE (default: target/budgets.jsonl).
@@ -66,6 +67,7 @@ case $out in /*) ;; *) out=$PWD/$out ;; esac
 need_tmux
 have cc || need gcc cc
 if [ -n "$profile" ]; then
+  [ -z "$given" ] || die "--profile goes alone"
   have valgrind || need valgrind valgrind
   given='--only profile' usual=${CARGO_TARGET_DIR-}
   CARGO_TARGET_DIR=${CARGO_TARGET_DIR:-$root/target}/profile

@@ -104,7 +104,9 @@ fn main() {
     if inner.iter().any(|(name, _)| wanted(name)) {
         let agents = world.launch("runner", "runner", 1, false);
         for (name, measure) in inner {
-            if wanted(name) {
+            // Of a binary with names only.
+            let asked = name != "profile" || !options.only.is_empty();
+            if asked && wanted(name) {
                 show(measure(&world, &agents, size));
             }
         }

@@ -45,7 +45,7 @@ pub(super) fn flow(door: &mut Door<'_>, command: &cli::Flow) -> Result<()> {
 
 /// What runs unattended is a person's decision.
 fn person(store: &mut Store) -> Result<String> {
-    match identity::whoami(store)? {
+    match identity::honest(store, "flow")? {
         caller @ Caller::Person { .. } => Ok(caller.word()),
         _ => Err(
             Failure::refused("agents cannot decide what runs at which times")

@@ -236,7 +236,7 @@ pub(super) fn install(
 /// Trust is a person's decision: an agent could otherwise start what a repository brings.
 fn person(door: &Door<'_>) -> Result<String> {
     let mut store = door.cx.store()?;
-    match identity::whoami(&mut store)? {
+    match identity::honest(&mut store, "trust")? {
         caller @ Caller::Person { .. } => Ok(caller.word()),
         _ => Err(Failure::refused("agents cannot decide what is trusted")
             .hint("a person runs this in a shell of their own")),

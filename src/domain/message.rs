@@ -291,7 +291,7 @@ impl GateReason {
             Self::Shell => "the agent coming back to the foreground",
             Self::CopyMode => "leaving the mode",
             Self::Dialog => "answering the dialog",
-            Self::Approval => "the decision on its approval",
+            Self::Approval => "the end of the turn, once its approval is decided",
             Self::Starting => "the agent's start event",
             Self::Working => "the end of the turn",
             Self::Draft => "the input box being empty",

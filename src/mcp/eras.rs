@@ -14,7 +14,6 @@ const SERVER_NAME: &str = "conductor";
 const META_VERSION: &str = "io.modelcontextprotocol/protocolVersion";
 /// Where a request says what its client can do; required with the revision.
 const META_CAPABILITIES: &str = "io.modelcontextprotocol/clientCapabilities";
-/// Where a request says who its client is.
 /// Where a result says who the server is.
 const META_SERVER: &str = "io.modelcontextprotocol/serverInfo";
 /// Where a notification says which subscription it belongs to.

@@ -37,7 +37,7 @@ pub(super) struct Host {
     /// Whether the session that it serves is none of ours.
     apart: bool,
     /// What makes the agent's hooks cheap as long as this server runs.
-    presence: Presence,
+    presence: Option<Presence>,
 }
 
 const INSTRUCTIONS: &str = "Tools of Agent Conductor, which runs several coding agents side by side. handoff gives a task to a fresh \
@@ -66,7 +66,7 @@ impl Host {
             cx: cx.clone(),
             tools: definitions(),
             apart: false,
-            presence: Presence::at(&cx.home),
+            presence: None,
         };
         // A session of the person's own, whose settings name us: no tools that could only fail.
         host.apart = paths::env(paths::name::SETUP).is_some()
@@ -74,13 +74,17 @@ impl Host {
             && host.open().is_err();
         if host.apart {
             host.tools.clear();
+        } else {
+            host.presence = Some(Presence::at(&cx.home));
         }
         host
     }
 
     /// Opens the state and finds the calling agent.
     pub(super) fn open(&self) -> Result<(Store, Terminal)> {
-        self.presence.renew();
+        if let Some(presence) = &self.presence {
+            presence.renew();
+        }
         let mut store = self.cx.existing_store()?;
         match identity::whoami(&mut store)? {
             Caller::Agent(id) => {

@@ -41,7 +41,7 @@ pub fn adopt(
 ) -> Result<Terminal> {
     // Whoever sits where an agent was a moment ago is a person again.
     super::recover::all(cx, store)?;
-    if !matches!(identity::whoami(store)?, Caller::Person { .. }) {
+    if !matches!(identity::honest(store, "adopt")?, Caller::Person { .. }) {
         return Err(
             Failure::refused("only a person takes in an agent that a person started")
                 .hint("call it in a shell that no agent started"),

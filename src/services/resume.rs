@@ -421,7 +421,10 @@ fn prepare_here(
     terminal: &Terminal,
 ) -> Result<std::process::Command> {
     ended(terminal)?;
-    if !matches!(super::identity::whoami(store)?, Caller::Person { .. }) {
+    if !matches!(
+        super::identity::honest(store, "resume")?,
+        Caller::Person { .. }
+    ) {
         return Err(
             Failure::refused("only a person turns the own pane into an agent's")
                 .hint("call it in a shell that no agent started"),

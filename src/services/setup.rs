@@ -70,7 +70,7 @@ pub fn apply(cx: &Context, planned: &Planned) -> Result<()> {
         Ok(mut store) => {
             // Whoever sits where an agent was a moment ago is a person again.
             super::recover::all(cx, &mut store)?;
-            identity::whoami(&mut store)?
+            identity::honest(&mut store, "setup")?
         }
         // Without a state there are no agents.
         Err(crate::store::Error::Missing(_)) => Caller::Person { terminal: false },

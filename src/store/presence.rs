@@ -36,7 +36,10 @@ impl Presence {
             return;
         };
         if held.as_ref().is_none_or(|(_, known)| *known != file) {
-            *held = Store::open(&self.home).ok().map(|store| (store, file));
+            // To look only: what is damaged stays for a call that can say so, and nothing is changed for a new version.
+            *held = Store::open_to_look(&self.home)
+                .ok()
+                .map(|store| (store, file));
         }
     }
 }
@@ -53,6 +56,18 @@ mod tests {
     fn held(presence: &Presence) -> Option<u64> {
         let held = presence.held.lock().unwrap();
         held.as_ref().map(|(_, file)| *file)
+    }
+
+    #[test]
+    fn what_is_damaged_stays_for_those_who_can_say_so() {
+        let dir = tempfile::tempdir().unwrap();
+        let home = Home::at(dir.path().join("state")).unwrap();
+        Store::open_or_create(&home).unwrap().checkpoint().unwrap();
+        crate::fsx::write_atomic(&home.db(), &[b'x'; 8192]).unwrap();
+        let presence = Presence::at(&home);
+        assert_eq!(held(&presence), None);
+        assert_eq!(std::fs::read(home.db()).unwrap(), [b'x'; 8192]);
+        assert!(matches!(Store::open(&home), Err(Error::SetAside(_))));
     }
 
     #[test]

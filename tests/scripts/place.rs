@@ -296,9 +296,18 @@ chmod 755 "$2/release/conductor-hook"
     /// Command lines of processes that run a script of this place.
     pub(crate) fn left_running(&self) -> Vec<String> {
         let scripts = self.path("plugin/scripts/");
-        let all = output("ps", &["-axww", "-o", "command="]);
-        let ours = all.lines().filter(|line| line.contains(&scripts));
-        ours.map(str::to_owned).collect()
+        // What was just sent a signal may take a moment.
+        let mut rounds = 0;
+        loop {
+            let all = output("ps", &["-axww", "-o", "command="]);
+            let ours = all.lines().filter(|line| line.contains(&scripts));
+            let left: Vec<String> = ours.map(str::to_owned).collect();
+            rounds += 1;
+            if left.is_empty() || rounds > 50 {
+                return left;
+            }
+            std::thread::sleep(std::time::Duration::from_millis(100));
+        }
     }
 
     pub(crate) fn run(&self, script: &str, arguments: &[&str]) -> Said {
