@@ -306,6 +306,29 @@ fn without_a_release_it_builds_and_a_failed_build_replaces_nothing() {
 }
 
 #[test]
+fn on_another_system_it_says_so_and_does_nothing() {
+    let place = Place::new();
+    place.release(VERSION);
+    place.program(
+        "path/uname",
+        "#!/bin/sh\ncase $1 in -m) echo arm64 ;; *) echo Darwin ;; esac\n",
+    );
+    for way in ["--yes", "--source", "--release"] {
+        let said = place.run("install.sh", &[way]).refused();
+        assert!(
+            said.contains("is for Linux and does not run on Darwin"),
+            "{way}: {said}"
+        );
+        assert_eq!(
+            said.lines().count(),
+            2,
+            "{way}: a sentence and a hint: {said}"
+        );
+    }
+    assert!(!place.has("plugin/bin"));
+}
+
+#[test]
 fn an_installation_that_ends_early_leaves_nothing() {
     let place = Place::new();
     place.release(VERSION);
