@@ -534,6 +534,18 @@ fn the_steps_of_a_release_check_what_they_need() {
         .run("release", &["formula", &place.path(&released(""))])
         .refused();
     assert!(said.contains("SHA256SUMS names no archive for"), "{said}");
+    let sums: String = ["x86_64", "aarch64"]
+        .map(|machine| {
+            format!("{machine}5um  agent-conductor-{VERSION}-{machine}-unknown-linux-gnu.tar.gz\n")
+        })
+        .concat();
+    place.write(&released("SHA256SUMS"), &sums);
+    let formula = place
+        .run("release", &["formula", &place.path(&released(""))])
+        .done();
+    assert!(formula.contains("sha256 \"aarch645um\""), "{formula}");
+    let code = formula.split_once('\n').unwrap().1;
+    assert!(!code.contains('@'), "all is filled in: {formula}");
 }
 
 /// A start of tmux runs conductor.tmux: nothing in it may build or reach the network.
