@@ -36,8 +36,6 @@ release_target() {
   case $(uname -s):$(uname -m) in
     Linux:x86_64) printf 'x86_64-unknown-linux-gnu' ;;
     Linux:aarch64 | Linux:arm64) printf 'aarch64-unknown-linux-gnu' ;;
-    Darwin:x86_64) printf 'x86_64-apple-darwin' ;;
-    Darwin:arm64) printf 'aarch64-apple-darwin' ;;
     *) return 1 ;;
   esac
 }

@@ -48,6 +48,7 @@ while [ $# -gt 0 ]; do
   esac
   shift
 done
+need_linux
 case $prefix in '' | /*) ;; *) prefix=$PWD/$prefix ;; esac
 [ -n "$version" ] || version=$(cargo_field version)
 

@@ -169,7 +169,14 @@ cargo_field() {
   sed -n "s/^$1 = \"\\(.*\\)\"\$/\\1/p" "$root/Cargo.toml" | head -n 1
 }
 
+# The binary can be built and run on Linux alone.
+need_linux() {
+  [ "$(uname -s)" = Linux ] ||
+    die "Agent Conductor is for Linux and does not run on $(uname -s)" "install it on a Linux machine, a virtual one too; docs/releasing.md says why"
+}
+
 need_rust() {
+  need_linux
   wanted=$(cargo_field rust-version)
   if ! have cargo && [ -x "$HOME/.cargo/bin/cargo" ]; then
     PATH=$PATH:$HOME/.cargo/bin

@@ -46,7 +46,7 @@ while [ "$count" -gt 0 ]; do
   esac
 done
 
-[ "$(uname -s)" = Linux ] || die "the kit needs Linux: its model listens in a network namespace"
+need_linux
 need git && need_tmux && need_rust
 need ip && need unshare
 for agent in $agents; do

@@ -67,9 +67,7 @@ step() {
 install_needs() {
   need git && need_tmux && need_rust || return 1
   need shellcheck && need shfmt && need ssh-keygen || return 1
-  if [ "$(uname -s)" = Linux ]; then
-    need ip && need unshare && need valgrind || return 1
-  fi
+  need ip && need unshare && need valgrind || return 1
   cargo fmt --version >/dev/null 2>&1 || die "cargo fmt is missing" "rustup component add rustfmt"
   cargo clippy --version >/dev/null 2>&1 || die "cargo clippy is missing" "rustup component add clippy"
   tmux -V && rustc --version && shellcheck --version | sed -n 2p
@@ -86,12 +84,10 @@ install_claude() {
   install_agent "claude-$claude_version"
 }
 
-# --all-targets leaves out what `cargo test` does not run; the kit is for Linux alone.
+# --all-targets leaves out what `cargo test` does not run.
 lints() {
-  kit=''
-  [ "$(uname -s)" != Linux ] || kit=kit
   cargo clippy --all-targets --locked -- -D warnings &&
-    cargo clippy ${kit:+--test "$kit"} --test mcp --locked -- -D warnings
+    cargo clippy --test kit --test mcp --locked -- -D warnings
 }
 
 # --- all of it ----------------------------------------------------------------------------------------------------

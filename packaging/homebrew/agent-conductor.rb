@@ -5,28 +5,16 @@ class AgentConductor < Formula
   version "@VERSION@"
   license any_of: ["MIT", "Apache-2.0"]
 
+  depends_on :linux
   depends_on "tmux"
 
-  on_macos do
-    on_arm do
-      url "@REPOSITORY@/releases/download/v@VERSION@/agent-conductor-@VERSION@-aarch64-apple-darwin.tar.gz"
-      sha256 "@SHA256:aarch64-apple-darwin@"
-    end
-    on_intel do
-      url "@REPOSITORY@/releases/download/v@VERSION@/agent-conductor-@VERSION@-x86_64-apple-darwin.tar.gz"
-      sha256 "@SHA256:x86_64-apple-darwin@"
-    end
+  on_arm do
+    url "@REPOSITORY@/releases/download/v@VERSION@/agent-conductor-@VERSION@-aarch64-unknown-linux-gnu.tar.gz"
+    sha256 "@SHA256:aarch64-unknown-linux-gnu@"
   end
-
-  on_linux do
-    on_arm do
-      url "@REPOSITORY@/releases/download/v@VERSION@/agent-conductor-@VERSION@-aarch64-unknown-linux-gnu.tar.gz"
-      sha256 "@SHA256:aarch64-unknown-linux-gnu@"
-    end
-    on_intel do
-      url "@REPOSITORY@/releases/download/v@VERSION@/agent-conductor-@VERSION@-x86_64-unknown-linux-gnu.tar.gz"
-      sha256 "@SHA256:x86_64-unknown-linux-gnu@"
-    end
+  on_intel do
+    url "@REPOSITORY@/releases/download/v@VERSION@/agent-conductor-@VERSION@-x86_64-unknown-linux-gnu.tar.gz"
+    sha256 "@SHA256:x86_64-unknown-linux-gnu@"
   end
 
   def install

@@ -159,7 +159,7 @@ exec env -u MODEL -u PORT -u ROOT -u PARENT tmux -S "$ROOT/tmux.sock" -f /dev/nu
             .unwrap();
         assert!(
             output.status.success(),
-            "a tmux server in a network namespace of its own: {}",
+            "a tmux server in a network namespace of its own (where AppArmor forbids it: sysctl -w kernel.apparmor_restrict_unprivileged_userns=0): {}",
             String::from_utf8_lossy(&output.stderr)
         );
     }

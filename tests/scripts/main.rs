@@ -306,6 +306,29 @@ fn without_a_release_it_builds_and_a_failed_build_replaces_nothing() {
 }
 
 #[test]
+fn on_another_system_it_says_so_and_does_nothing() {
+    let place = Place::new();
+    place.release(VERSION);
+    place.program(
+        "path/uname",
+        "#!/bin/sh\ncase $1 in -m) echo arm64 ;; *) echo Darwin ;; esac\n",
+    );
+    for way in ["--yes", "--source", "--release"] {
+        let said = place.run("install.sh", &[way]).refused();
+        assert!(
+            said.contains("is for Linux and does not run on Darwin"),
+            "{way}: {said}"
+        );
+        assert_eq!(
+            said.lines().count(),
+            2,
+            "{way}: a sentence and a hint: {said}"
+        );
+    }
+    assert!(!place.has("plugin/bin"));
+}
+
+#[test]
 fn an_installation_that_ends_early_leaves_nothing() {
     let place = Place::new();
     place.release(VERSION);
@@ -511,6 +534,18 @@ fn the_steps_of_a_release_check_what_they_need() {
         .run("release", &["formula", &place.path(&released(""))])
         .refused();
     assert!(said.contains("SHA256SUMS names no archive for"), "{said}");
+    let sums: String = ["x86_64", "aarch64"]
+        .map(|machine| {
+            format!("{machine}5um  agent-conductor-{VERSION}-{machine}-unknown-linux-gnu.tar.gz\n")
+        })
+        .concat();
+    place.write(&released("SHA256SUMS"), &sums);
+    let formula = place
+        .run("release", &["formula", &place.path(&released(""))])
+        .done();
+    assert!(formula.contains("sha256 \"aarch645um\""), "{formula}");
+    let code = formula.split_once('\n').unwrap().1;
+    assert!(!code.contains('@'), "all is filled in: {formula}");
 }
 
 /// A start of tmux runs conductor.tmux: nothing in it may build or reach the network.

@@ -119,7 +119,7 @@ fn packages_name_files_that_exist_or_are_made() {
     for part in [
         "@REPOSITORY@",
         "@VERSION@",
-        "@SHA256:x86_64-apple-darwin@",
+        "@SHA256:x86_64-unknown-linux-gnu@",
         "@SHA256:aarch64-unknown-linux-gnu@",
     ] {
         assert!(formula.contains(part), "{part}");
