@@ -29,7 +29,7 @@ pub fn default_text() -> String {
 /// The reference as Markdown, for docs/configuration.md.
 pub fn reference_markdown() -> String {
     let mut text = String::from(
-        "`config.toml` lies in the state directory (`CONDUCTOR_HOME`, else `~/.conductor`). Without it every default holds. \
+        "# Configuration\n\n`config.toml` lies in the state directory (`CONDUCTOR_HOME`, else `~/.conductor`). Without it every default holds. \
          An unknown key is an error that names its line. `[opencode]` is read and checked, and has no effect in this release.\n",
     );
     let tables = [("", "")].into_iter().chain(TABLES);

@@ -13,6 +13,8 @@ pub struct Format {
     pub only: &'static [&'static str],
     /// Second-level sections that it leaves out.
     pub without: &'static [&'static str],
+    /// Other pages that it refers to, with their sections.
+    pub see: &'static [(&'static str, u8)],
 }
 
 /// The page in roff's man macros, with the text of `markdown`. `version` is the program's.
@@ -73,7 +75,11 @@ pub fn page(format: &Format, markdown: &str, version: &str) -> String {
         }
     }
     roff.control("SH", ["SEE ALSO"]);
-    roff.text([bold("conductor-hook"), roman("(1)")]);
+    let mut see = vec![bold("conductor-hook"), roman("(1)")];
+    for (name, section) in format.see {
+        see.extend([roman(", "), bold(*name), roman(format!("({section})"))]);
+    }
+    roff.text(see);
     roff.render()
 }
 
@@ -223,6 +229,7 @@ mod tests {
             summary: "a file",
             only: &[],
             without: &["Left out"],
+            see: &[("conductor-y", 5)],
         };
         page(&format, markdown, "1.2.3")
     }
@@ -236,7 +243,7 @@ mod tests {
         assert_eq!(
             body,
             "\n.PP\nA link to \\fBa\\-b\\fR and \\fBmore\\fR.\n.SH KEYS\n.TP\n\\fBname\\fR\nits name | id; \\fIdefault\\fR: none\n\
-             .IP * 4\none goes on\n.IP * 4\ntwo\n.PP\n.RS 4\n.nf\n\\&.x = 1\n \n\\*(Aqy\\*(Aq\n.fi\n.RE\n.SH \"SEE ALSO\"\n\\fBconductor\\-hook\\fR(1)\n"
+             .IP * 4\none goes on\n.IP * 4\ntwo\n.PP\n.RS 4\n.nf\n\\&.x = 1\n \n\\*(Aqy\\*(Aq\n.fi\n.RE\n.SH \"SEE ALSO\"\n\\fBconductor\\-hook\\fR(1), \\fBconductor\\-y\\fR(5)\n"
         );
         assert!(
             page.contains("\n.TH conductor-x 5 \" \" \"Agent Conductor 1.2.3\" \"File formats\"\n"),

@@ -126,6 +126,7 @@ fn main() -> ExitCode {
             Err(cause) => Outcome::Broken(words(cause.as_ref())),
         };
         count("all", "mixed session", &outcome, begun);
+        table.put_mixed(outcome);
     }
     println!("{}", table.text());
     if wishes.write {

@@ -3,16 +3,19 @@
 use super::world::programs::Program;
 use super::world::{Trust, World};
 
+/// The supervisor's program, and the others'.
+pub(crate) const AGENTS: [&str; 4] = [
+    "claude-2.1.330",
+    "codex-0.169.0",
+    "gemini-0.61.0",
+    "opencode-1.18.33",
+];
+
 pub(crate) fn everybody_finishes_a_handoff() {
-    let programs: Vec<Program> = [
-        "claude-2.1.330",
-        "codex-0.169.0",
-        "gemini-0.61.0",
-        "opencode-1.18.33",
-    ]
-    .into_iter()
-    .map(|name| Program::cached(name).unwrap())
-    .collect();
+    let programs: Vec<Program> = AGENTS
+        .into_iter()
+        .map(|name| Program::cached(name).unwrap())
+        .collect();
     let world = World::with(programs, Trust::Given);
     let boss = world.launch("conductor");
     boss.wait_event("idle", 40);

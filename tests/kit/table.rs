@@ -1,5 +1,6 @@
 //! What came of each row, and the table of it in the documentation.
 
+use super::mixed::AGENTS;
 use super::rows::{ROWS, about};
 use std::collections::BTreeMap;
 use std::fmt;
@@ -28,10 +29,21 @@ impl fmt::Display for Outcome {
 pub(crate) struct Table {
     agents: Vec<String>,
     cells: BTreeMap<(String, String), Outcome>,
+    /// Of the one session with several agents.
+    mixed: Option<Outcome>,
 }
 
 const BEGIN: &str = "<!-- made by tests/kit -->";
 const END: &str = "<!-- end of what tests/kit made -->";
+
+fn shown(outcome: Option<&Outcome>) -> String {
+    match outcome {
+        None => String::new(),
+        Some(Outcome::Works) => "yes".to_owned(),
+        Some(Outcome::Not(why)) => (*why).to_owned(),
+        Some(Outcome::Broken(_)) => "**no**".to_owned(),
+    }
+}
 
 fn page() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("docs/providers.md")
@@ -46,16 +58,26 @@ impl Table {
             .insert((row.to_owned(), agent.to_owned()), outcome);
     }
 
-    fn cell(&self, row: &str, agent: &str) -> String {
-        match self.cells.get(&(row.to_owned(), agent.to_owned())) {
-            None => String::new(),
-            Some(Outcome::Works) => "yes".to_owned(),
-            Some(Outcome::Not(why)) => (*why).to_owned(),
-            Some(Outcome::Broken(_)) => "**no**".to_owned(),
-        }
+    pub(crate) fn put_mixed(&mut self, outcome: Outcome) {
+        self.mixed = Some(outcome);
     }
 
-    /// The table in Markdown.
+    fn cell(&self, row: &str, agent: &str) -> String {
+        shown(self.cells.get(&(row.to_owned(), agent.to_owned())))
+    }
+
+    /// The line of the session with several agents, when it ran.
+    fn mixed_line(&self) -> Option<String> {
+        self.mixed.as_ref()?;
+        Some(format!(
+            "Mixed session: {} hands a task to each of {} and to one of its own kind, and gets each answer: {}.",
+            AGENTS[0],
+            AGENTS[1..].join(", "),
+            shown(self.mixed.as_ref())
+        ))
+    }
+
+    /// The table in Markdown, and the line of the mixed session.
     pub(crate) fn text(&self) -> String {
         let mut text = format!(
             "| | {} |\n|---|{}\n",
@@ -76,16 +98,20 @@ impl Table {
                 ));
             }
         }
+        if let Some(line) = self.mixed_line() {
+            text.push_str(&format!("\n{line}\n"));
+        }
         text
     }
 
     /// Where a row came out in another way than the page says.
     pub(crate) fn changes(&self) -> Vec<String> {
         let text = std::fs::read_to_string(page()).unwrap_or_default();
-        let rows: Vec<Vec<String>> = text
+        let made = text
             .split_once(BEGIN)
             .and_then(|(_, rest)| rest.split_once(END))
-            .map_or("", |(inside, _)| inside)
+            .map_or("", |(inside, _)| inside);
+        let rows: Vec<Vec<String>> = made
             .lines()
             .map(|line| {
                 line.trim_matches('|')
@@ -113,6 +139,11 @@ impl Table {
                 Some(known) => changes.push(format!("{agent} {row}: was {known}, is {now}")),
                 None => changes.push(format!("{agent} {row}: new, is {now}")),
             }
+        }
+        if let Some(line) = self.mixed_line()
+            && !made.lines().any(|known| known == line)
+        {
+            changes.push(line);
         }
         changes
     }

@@ -32,6 +32,7 @@ const FORMATS: &[(Format, Option<&str>)] = &[
             summary: "configuration of Agent Conductor (config.toml)",
             only: &[],
             without: &[],
+            see: &[("conductor-hook-init", 1), ("conductor-policy", 5)],
         },
         None,
     ),
@@ -41,6 +42,7 @@ const FORMATS: &[(Format, Option<&str>)] = &[
             summary: "a prompt that Agent Conductor gives to a fresh agent at set times",
             only: &[],
             without: &["How it is tried"],
+            see: &[("conductor-hook-flow", 1), ("conductor-profile", 5)],
         },
         Some(include_str!("../../../docs/flows.md")),
     ),
@@ -50,6 +52,7 @@ const FORMATS: &[(Format, Option<&str>)] = &[
             summary: "what agents may run, in Agent Conductor (policy.toml)",
             only: &[],
             without: &["Built-in rules", "What was measured"],
+            see: &[("conductor-hook-policy", 1), ("conductor-config", 5)],
         },
         Some(include_str!("../../../docs/policy.md")),
     ),
@@ -59,6 +62,11 @@ const FORMATS: &[(Format, Option<&str>)] = &[
             summary: "who an agent of Agent Conductor is",
             only: &[],
             without: &[],
+            see: &[
+                ("conductor-hook-profile", 1),
+                ("conductor-policy", 5),
+                ("conductor-provider", 5),
+            ],
         },
         Some(include_str!("../../../docs/profiles.md")),
     ),
@@ -68,6 +76,7 @@ const FORMATS: &[(Format, Option<&str>)] = &[
             summary: "an agent program that Agent Conductor runs (a manifest)",
             only: &["Your own manifest", "Permission modes and tools"],
             without: &[],
+            see: &[("conductor-hook-provider", 1), ("conductor-profile", 5)],
         },
         Some(include_str!("../../../docs/providers.md")),
     ),
@@ -146,6 +155,17 @@ mod tests {
                 assert!(page.text.contains(word), "{} lacks {word}", page.name);
             }
             assert!(!page.text.contains("GTFOBins"), "{}", page.name);
+        }
+    }
+
+    #[test]
+    fn every_page_that_a_format_refers_to_is_there() {
+        let pages = pages().unwrap();
+        for (format, _) in FORMATS {
+            for (name, section) in format.see {
+                let there = |page: &Page| page.name == *name && page.section == *section;
+                assert!(pages.iter().any(there), "{}: {name}", format.name);
+            }
         }
     }
 
