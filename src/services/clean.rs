@@ -104,7 +104,13 @@ impl Ages {
 pub fn clean(cx: &Context, store: &mut Store, wish: Wish) -> Result<Report> {
     let actor = match identity::whoami(store)? {
         caller @ Caller::Person { .. } => caller.word(),
-        _ => {
+        caller => {
+            // Where nothing can be stored, the refusal is what counts.
+            if let Caller::Mismatch(claimed) = &caller
+                && let Err(error) = identity::refused(store, &caller, claimed, "clean")
+            {
+                tracing::warn!(%error, "audit a false claim");
+            }
             return Err(
                 Failure::refused("only a person may remove what is old").hint(
                     "run it in a terminal of your own; what [retention] says is removed by itself",

@@ -125,6 +125,8 @@ fn only_a_person_may_remove_more_than_the_configuration_says() {
         .env("CONDUCTOR_TERMINAL_ID", &id)
         .fails(4);
     assert!(refused.contains("only a person"), "{refused}");
+    let list = world.run(["audit", "list"]).ok();
+    assert!(list.contains("terminal.identity_refused"), "{list}");
 }
 
 #[test]
