@@ -217,6 +217,8 @@ fn a_message_is_rung_for_again_until_it_is_fetched() {
         let (world, id) = bellows();
         let first = world.send(&id, "SAY first");
         assert_eq!(proven(&world, &first["id"])["transport"], "api");
+        // Proven at the prompt; the turn goes on for a moment, and nothing is rung in it.
+        world.wait(&id, "idle");
         fs::write(world.at("heard.deaf"), "").unwrap();
         if dies {
             assert!(sender_dies(&world, &id, "channel.rung", "SAY second"));
