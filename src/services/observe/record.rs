@@ -318,8 +318,8 @@ fn refused_mail(
     Ok(())
 }
 
-/// What an event says about the gate and, where something is `open`, about what was asked for: a call that ran was approved, here or by a key in the pane; an agent at
-/// its prompt waits for no decision.
+/// What an event says about the gate and, where something is `open`, about what was asked for: a call that ran was approved, here or by a key
+/// in the pane; an agent at its prompt waits for no decision.
 fn settle_approvals(
     tx: &Tx<'_>,
     terminal: &Terminal,
