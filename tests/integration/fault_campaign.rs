@@ -317,6 +317,7 @@ fn whichever_change_of_the_disk_fails_the_answer_is_honest() {
                 at += if whole() { 1 } else { 5 + random.below(20) };
             }
             bench.sound(kind);
+            eprintln!("{kind}, error {errno}: {trials} trials so far");
         }
     }
     eprintln!("{trials} changes of the disk failed, {failed} operations were refused for it");
@@ -730,6 +731,7 @@ fn a_loss_of_power_between_any_two_changes_keeps_what_was_promised() {
                 looked += 1;
             }
         }
+        eprintln!("trace {round}: {looked} losses of power so far");
         for asked in bench.list(&["approvals", "--status", "pending"]) {
             bench.quietly(&["deny", &text(&asked["id"])]);
         }
