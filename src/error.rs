@@ -105,6 +105,21 @@ impl Failure {
         self
     }
 
+    /// Adds what to do about the disk, where it is the disk that refused with `error`.
+    #[must_use]
+    pub fn disk(self, error: &std::io::Error) -> Self {
+        use std::io::ErrorKind::{
+            PermissionDenied, QuotaExceeded, ReadOnlyFilesystem, StorageFull,
+        };
+        match error.kind() {
+            StorageFull | QuotaExceeded => self.hint("free some space; nothing was stored"),
+            PermissionDenied | ReadOnlyFilesystem if self.kind == Kind::StateUnusable => {
+                self.hint("make the state directory writable, or set CONDUCTOR_HOME")
+            }
+            _ => self,
+        }
+    }
+
     /// Puts `context: ` in front of the message.
     #[must_use]
     pub fn context(mut self, context: impl fmt::Display) -> Self {
@@ -162,6 +177,23 @@ mod tests {
         for (kind, code) in table {
             assert_eq!(kind.exit_code(), code, "{}", kind.as_str());
         }
+    }
+
+    #[test]
+    fn a_disk_that_refuses_says_what_it_wants() {
+        let hint = |kind, code| {
+            let failure = Failure::new(kind, "write x");
+            let failure = failure.disk(&std::io::Error::from_raw_os_error(code));
+            failure.hints().join(" ")
+        };
+        let (full, read_only, broken) = (28, 30, 5);
+        let (state, other) = (Kind::StateUnusable, Kind::Failed);
+        let (space, writable) = ("free some space", "make the state directory writable");
+        assert!(hint(state, full).starts_with(space));
+        assert!(hint(other, full).starts_with(space));
+        assert!(hint(state, read_only).starts_with(writable));
+        assert_eq!(hint(other, read_only), "");
+        assert_eq!(hint(state, broken), "");
     }
 
     #[test]

@@ -355,6 +355,7 @@ pub(super) fn units(door: &mut Door<'_>, kind: TimerKind, dir: Option<&Path>) ->
                 "write into {}: {e}",
                 one_line(&dir.to_string_lossy())
             ))
+            .disk(&e)
         };
         fsx::create_private_dir(dir).map_err(failed)?;
         let mut written = Vec::new();

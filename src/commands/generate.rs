@@ -56,7 +56,7 @@ fn manual(door: &mut Door<'_>, dir: &Path) -> Result<()> {
     for page in man::pages()? {
         let path = dir.join(page.path());
         let failed = |e: std::io::Error| {
-            Failure::failed(format!("write {}: {e}", one_line(&path.to_string_lossy())))
+            Failure::failed(format!("write {}: {e}", one_line(&path.to_string_lossy()))).disk(&e)
         };
         if let Some(parent) = path.parent() {
             fsx::create_public_dir(parent).map_err(failed)?;

@@ -41,7 +41,7 @@ pub(super) fn init(door: &mut Door<'_>) -> Result<()> {
     for dir in dirs {
         if !dir.exists() {
             fsx::create_private_dir(&dir)
-                .map_err(|e| Failure::state(format!("create {}: {e}", dir.display())))?;
+                .map_err(|e| Failure::state(format!("create {}: {e}", dir.display())).disk(&e))?;
             made.push(dir.display().to_string());
         }
     }
@@ -51,8 +51,9 @@ pub(super) fn init(door: &mut Door<'_>) -> Result<()> {
         made.push(home.db().display().to_string());
     }
     if !home.config().exists() {
-        fsx::write_atomic(&home.config(), config::default_text().as_bytes())
-            .map_err(|e| Failure::state(format!("write {}: {e}", home.config().display())))?;
+        fsx::write_atomic(&home.config(), config::default_text().as_bytes()).map_err(|e| {
+            Failure::state(format!("write {}: {e}", home.config().display())).disk(&e)
+        })?;
         made.push(home.config().display().to_string());
     }
     let answer = Made {

@@ -223,7 +223,7 @@ fn write(
         }
     };
     let fault = |path: &Path, error: &std::io::Error| {
-        Failure::failed(format!("write {}: {}", path.display(), files::why(error)))
+        Failure::failed(format!("write {}: {}", path.display(), files::why(error))).disk(error)
     };
     crate::fsx::create_private_dir(&dir).map_err(|error| fault(&dir, &error))?;
     let path_of = |name: &Name| dir.join(format!("{name}.md"));
@@ -269,6 +269,7 @@ fn project_dir(cwd: &Path, home: &Home) -> Result<PathBuf> {
         }
         crate::fsx::create_private_dir(&dir).map_err(|error| {
             Failure::failed(format!("create {}: {}", dir.display(), files::why(&error)))
+                .disk(&error)
         })?;
         Project::at(root)?
     };

@@ -138,8 +138,11 @@ pub fn append(home: &Home, added: &Added) -> Result<()> {
     })?;
     // A link stays a link: people keep such files elsewhere.
     let target = path.canonicalize().unwrap_or_else(|_| path.clone());
-    fsx::write_atomic(&target, new.as_bytes())
-        .map_err(|error| Failure::failed(error.to_string()).context(what()))
+    fsx::write_atomic(&target, new.as_bytes()).map_err(|error| {
+        Failure::failed(error.to_string())
+            .disk(&error)
+            .context(what())
+    })
 }
 
 #[cfg(test)]

@@ -311,8 +311,9 @@ pub fn undo(home: &Home, provider: &str, edits: &[Edit]) -> Result<()> {
 /// Replaces what is remembered; nothing leaves no file.
 fn remember(home: &Home, provider: &str, kept: &[Kept]) -> Result<()> {
     let file = record(home, provider);
-    let failed =
-        |e: std::io::Error| Failure::state(format!("remember the settings of {provider}: {e}"));
+    let failed = |e: std::io::Error| {
+        Failure::state(format!("remember the settings of {provider}: {e}")).disk(&e)
+    };
     if kept.is_empty() {
         return match std::fs::remove_file(&file) {
             Err(e) if e.kind() != std::io::ErrorKind::NotFound => Err(failed(e)),
@@ -396,7 +397,8 @@ fn read(path: &Path, part: &Part) -> Result<Option<String>> {
 
 fn write(edit: &Edit) -> Result<()> {
     use std::os::unix::fs::PermissionsExt;
-    let failed = |e: std::io::Error| Failure::failed(format!("write {}: {e}", edit.path.display()));
+    let failed =
+        |e: std::io::Error| Failure::failed(format!("write {}: {e}", edit.path.display())).disk(&e);
     if !edit.changes() {
         return Ok(());
     }

@@ -104,8 +104,9 @@ pub fn adopt(
     let log = if pane.piped {
         None
     } else {
-        let failed =
-            |e: std::io::Error| Failure::state(format!("create the log of {}: {e}", row.id));
+        let failed = |e: std::io::Error| {
+            Failure::state(format!("create the log of {}: {e}", row.id)).disk(&e)
+        };
         fsx::create_private_dir(&cx.home.terminal_logs()).map_err(failed)?;
         fsx::open_append(&log).map_err(failed)?;
         Some(log)
@@ -225,5 +226,6 @@ fn look(cx: &Context, store: &mut Store, id: &TerminalId, manifest: &Manifest) -
     })?;
     aftermath.run(cx, store);
     // Until its screen, or an event, says more.
-    deliver::deliver(cx, store, id)
+    super::send::attempt(cx, store, id);
+    Ok(())
 }

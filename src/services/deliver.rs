@@ -279,7 +279,8 @@ fn placed_in_file(
     let file = dir.join(format!("message-{}.txt", head.id));
     let (line, in_file) = text::place_in_file(head, manifest.limits(), &file.to_string_lossy());
     if in_file {
-        let failed = |e: std::io::Error| Failure::state(format!("write {}: {e}", file.display()));
+        let failed =
+            |e: std::io::Error| Failure::state(format!("write {}: {e}", file.display())).disk(&e);
         fsx::create_private_dir(&dir).map_err(failed)?;
         fsx::write_atomic(&file, text::framed(head).as_bytes()).map_err(failed)?;
     }

@@ -415,7 +415,12 @@ fn terminal(
             ttl: None,
             approval: false,
         };
-        super::send::send_as(cx, store, plan.author.clone(), &order)?;
+        if let Err(failure) = super::send::send_as(cx, store, plan.author.clone(), &order) {
+            // Nobody waits for an agent that was given nothing to do, and a second try would start another one.
+            let started = find::terminal(cx, store, row.id.as_str())?;
+            super::close::close(cx, store, &started, true)?;
+            return Err(failure.context("give the agent its first prompt"));
+        }
     }
     Ok(row.id)
 }
@@ -456,8 +461,9 @@ pub(super) fn start(
         not_started(cx, store, row, failure.message());
         return Err(failure.context(format!("start {}", plan.manifest.title)));
     }
-    // An agent whose events do not say that it is up is looked at.
-    super::deliver::deliver(cx, store, &row.id)
+    // An agent whose events do not say that it is up is looked at. It runs, whatever comes of that.
+    super::send::attempt(cx, store, &row.id);
+    Ok(())
 }
 
 /// Writes the files of an agent that is started by other means than a new pane.

@@ -271,7 +271,7 @@ pub fn silent(living: &[Terminal]) -> Vec<(Tmux, PaneId, TerminalId)> {
 pub fn log_again(home: &Home, tmux: &Tmux, pane: PaneId, id: &TerminalId) -> Result<()> {
     let path = home.terminal_log(id.as_str());
     fsx::append_line_durable(&path, GAP.as_bytes())
-        .map_err(|e| Failure::state(format!("write the log of terminal {id}: {e}")))?;
+        .map_err(|e| Failure::state(format!("write the log of terminal {id}: {e}")).disk(&e))?;
     Ok(tmux.pipe_again(pane, id)?)
 }
 

@@ -34,7 +34,8 @@ const STARTING: Duration = Duration::from_secs(5);
 
 /// tmux-resurrect has saved into `file`: the agents' panes are marked, and their commands left out.
 pub fn saved(cx: &Context, store: &mut Store, file: &Path) -> Result<()> {
-    let failed = |e: std::io::Error| Failure::failed(format!("mark {}: {e}", file.display()));
+    let failed =
+        |e: std::io::Error| Failure::failed(format!("mark {}: {e}", file.display())).disk(&e);
     let text = read(file)?;
     let living = store.read(|tx| tx.live_terminals())?;
     let places: Vec<Coordinates> = cx

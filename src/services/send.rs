@@ -249,7 +249,8 @@ pub fn accept(
     Ok(message)
 }
 
-/// Tries to deliver what waits for `receiver`. It is stored: a failure of the attempt is not one of the sending, and is tried again.
+/// Tries to deliver what waits for `receiver`. It is stored, or the agent runs: a failure of the attempt is not one of what was done before, and
+/// is tried again.
 pub fn attempt(cx: &Context, store: &mut Store, receiver: &TerminalId) {
     let tried = deliver::deliver(cx, store, receiver);
     after_attempt(cx, store, receiver, tried);

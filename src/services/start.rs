@@ -72,7 +72,8 @@ pub(super) fn prepare(cx: &Context, id: &str) -> Result<std::process::Command> {
         .ok_or_else(|| Failure::refused("`exec` is the first program of a tmux pane"))?;
     let launch = LaunchFile::read(&cx.home, &id)?;
     let log = cx.home.terminal_log(id.as_str());
-    fsx::open_append(&log).map_err(|e| Failure::state(format!("create the log of {id}: {e}")))?;
+    fsx::open_append(&log)
+        .map_err(|e| Failure::state(format!("create the log of {id}: {e}")).disk(&e))?;
     let (found, window, spot) = cx.tmux.claim_pane(pane, &id, Some(&log))?;
     let own = Process::own()
         .ok_or_else(|| Failure::failed("read /proc/self: process identity is not available"))?;

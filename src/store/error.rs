@@ -71,16 +71,7 @@ impl From<Error> for Failure {
             }
             Error::Missing(_) => Self::not_found(text).hint("run `conductor-hook init`"),
             Error::Unsure(_) => Self::state(text).hint("see to the disk, then look before you try again"),
-            Error::Io { source, .. } => {
-                let failure = Self::state(text);
-                match source.kind() {
-                    std::io::ErrorKind::StorageFull => failure.hint("free some space; nothing was stored"),
-                    std::io::ErrorKind::PermissionDenied | std::io::ErrorKind::ReadOnlyFilesystem => {
-                        failure.hint("make the state directory writable, or set CONDUCTOR_HOME")
-                    }
-                    _ => failure,
-                }
-            }
+            Error::Io { source, .. } => Self::state(text).disk(&source),
             Error::Sqlite(error) => {
                 let failure = Self::state(format!("database: {text}"));
                 match error.sqlite_error_code() {

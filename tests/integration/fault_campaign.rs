@@ -1,26 +1,27 @@
-//! Every change of the disk fails once, every page is damaged, and the power is lost between any two changes. `scripts/campaign-faults` runs
-//! all of it; without `CONDUCTOR_CAMPAIGN` a sample is taken.
+//! Every change of the disk fails once, the disk has room for a few pages only, every page is damaged. `scripts/campaign-faults` runs all of
+//! it; without `CONDUCTOR_CAMPAIGN` a sample is taken.
 
-use crate::faults::Inside;
-use crate::support::{Done, World, text};
+use crate::clean::SmallDisk;
+use crate::faults::{Inside, fill, not_run};
+use crate::support::{Done, World, eventually, text};
 use conductor::paths::Home;
-use conductor::store::{Budget, Store};
-use serde_json::Value;
-use std::collections::{BTreeMap, BTreeSet};
+use conductor::store::Store;
+use serde_json::{Value, json};
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// Whether all of it is wanted.
-fn whole() -> bool {
+pub(crate) fn whole() -> bool {
     std::env::var_os("CONDUCTOR_CAMPAIGN").is_some()
 }
 
 /// Numbers that are the same for the same seed.
-struct Random(u64);
+pub(crate) struct Random(u64);
 
 impl Random {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let given = std::env::var("CONDUCTOR_CAMPAIGN_SEED").ok();
         let seed = given.and_then(|seed| seed.parse().ok());
         let seed = seed.unwrap_or_else(|| u64::from(std::process::id()));
@@ -28,7 +29,7 @@ impl Random {
         Self(seed)
     }
 
-    fn below(&mut self, limit: usize) -> usize {
+    pub(crate) fn below(&mut self, limit: usize) -> usize {
         self.0 = self
             .0
             .wrapping_mul(6_364_136_223_846_793_005)
@@ -47,20 +48,43 @@ fn shim(world: &World) -> PathBuf {
     shim
 }
 
+fn wrong(yes: bool, what: &str) -> Option<String> {
+    yes.then(|| what.to_owned())
+}
+
+/// A call that succeeded has done it, and one that failed has not.
+fn as_said(done: Done, is_so: bool) -> (Done, Option<String>) {
+    let bad = wrong(is_so != (done.code == 0), "not as it said");
+    (done, bad)
+}
+
+/// The answer of a program whose exit code says nothing.
+fn answered(no: bool, said: String) -> Done {
+    Done {
+        code: i32::from(no),
+        stdout: String::new(),
+        stderr: said,
+    }
+}
+
 /// What an operation is run with.
 type Set<'a> = &'a [(&'a str, String)];
 
-struct Bench<'a> {
+pub(crate) struct Bench<'a> {
     world: &'a World,
     inside: &'a Inside<'a>,
     shim: PathBuf,
     /// With what all else is run.
-    quiet: Vec<(&'a str, String)>,
+    pub(crate) quiet: Vec<(&'a str, String)>,
+    /// How many pages of the disk are free while an operation is tried; `None`: as many as there are.
+    room: Option<u64>,
+    /// How often the text of each message was handed over by the stop hook.
+    handed: BTreeMap<String, u32>,
     count: u32,
 }
 
 impl<'a> Bench<'a> {
-    fn new(world: &'a World, inside: &'a Inside<'a>) -> Self {
+    pub(crate) fn new(world: &'a World, inside: &'a Inside<'a>) -> Self {
         world.write(
             "state/config.toml",
             "[limits]\nqueue_per_receiver = 100000\n",
@@ -70,11 +94,13 @@ impl<'a> Bench<'a> {
             inside,
             shim: shim(world),
             quiet: Vec::new(),
+            room: None,
+            handed: BTreeMap::new(),
             count: 0,
         }
     }
 
-    fn set(&self, more: &[(&'a str, String)]) -> Vec<(&'a str, String)> {
+    pub(crate) fn set(&self, more: &[(&'a str, String)]) -> Vec<(&'a str, String)> {
         let home = self.world.home().to_string_lossy().into_owned();
         let shim = self.shim.to_string_lossy().into_owned();
         let mut all = vec![("LD_PRELOAD", shim), ("FAULT_DIR", home)];
@@ -82,15 +108,29 @@ impl<'a> Bench<'a> {
         all
     }
 
-    fn run(&self, set: Set<'_>, arguments: &[&str]) -> Done {
+    pub(crate) fn run(&self, set: Set<'_>, arguments: &[&str]) -> Done {
         let run = self.world.run(arguments);
         set.iter()
             .fold(run, |run, (name, value)| run.env(name, value))
             .done()
     }
 
+    /// What is tried, on a disk with only so much room.
+    fn tried<T>(&self, trial: impl FnOnce() -> T) -> T {
+        let ballast = self.world.at("state/ballast");
+        if let Some(pages) = self.room {
+            fill(ballast.clone());
+            let file = fs::OpenOptions::new().write(true).open(&ballast).unwrap();
+            let full = file.metadata().unwrap().len();
+            file.set_len(full.saturating_sub(pages * 4096)).unwrap();
+        }
+        let found = trial();
+        let _ = fs::remove_file(ballast);
+        found
+    }
+
     /// Runs what is no part of the trial.
-    fn quietly(&self, arguments: &[&str]) -> Done {
+    pub(crate) fn quietly(&self, arguments: &[&str]) -> Done {
         self.run(&self.quiet, arguments)
     }
 
@@ -101,7 +141,7 @@ impl<'a> Bench<'a> {
         assert!(!busy.unwrap_or(true), "the log is in use");
     }
 
-    fn list(&self, arguments: &[&str]) -> Vec<Value> {
+    pub(crate) fn list(&self, arguments: &[&str]) -> Vec<Value> {
         let done = self.quietly(&[arguments, &["--json"]].concat());
         done.json().as_array().unwrap().clone()
     }
@@ -117,13 +157,13 @@ impl<'a> Bench<'a> {
         self.inside.requested(&Self::before(&self.quiet), command)
     }
 
-    fn next(&mut self) -> String {
+    pub(crate) fn next(&mut self) -> String {
         self.count += 1;
         self.count.to_string()
     }
 
     /// An approval that waits.
-    fn held(&mut self) -> String {
+    pub(crate) fn held(&mut self) -> String {
         let body = format!("SAY held {}", self.next());
         let id = &self.inside.id;
         self.quietly(&["send", id, "--require-approval", "-m", &body])
@@ -148,7 +188,7 @@ impl<'a> Bench<'a> {
     }
 
     /// Does one thing of a kind; what is wrong with how it ended.
-    fn operate(&mut self, kind: &str, set: Set<'_>) -> (Done, Option<String>) {
+    pub(crate) fn operate(&mut self, kind: &str, set: Set<'_>) -> (Done, Option<String>) {
         let (done, bad) = self.try_to(kind, set);
         let unsure = done.code == 7 && done.stderr.contains("nobody can say");
         (done, bad.filter(|_| !unsure))
@@ -156,20 +196,23 @@ impl<'a> Bench<'a> {
 
     fn try_to(&mut self, kind: &str, set: Set<'_>) -> (Done, Option<String>) {
         let id = self.inside.id.clone();
-        let wrong = |yes: bool, what: &str| yes.then(|| what.to_owned());
+        let call = |bench: &Self, arguments: &[&str]| bench.tried(|| bench.run(set, arguments));
+        let before = Self::before(set);
         match kind {
             "send" => {
                 let key = format!("key{}", self.next());
-                let done = self.run(set, &["send", &id, "--key", &key, "-m", "SAY x"]);
+                let done = call(self, &["send", &id, "--key", &key, "-m", "SAY x"]);
                 let stored = self.message(&key).is_some();
                 // A disk that fails at the very end leaves a message of which nobody can say whether it lasts.
                 let said = done.code == 0 || done.stderr.contains("is stored, and");
-                let bad = wrong(stored != said, "stored and what was said differ");
-                (done, bad)
+                (
+                    done,
+                    wrong(stored != said, "stored and what was said differ"),
+                )
             }
             "approve" | "deny" => {
                 let asked = self.held();
-                let done = self.run(set, &[kind, &asked]);
+                let done = call(self, &[kind, &asked]);
                 let wanted = match (done.code, kind) {
                     (0, "approve") => &["approved", "consumed"][..],
                     (0, _) => &["denied"],
@@ -190,14 +233,11 @@ impl<'a> Bench<'a> {
                 self.quietly(&["send", &id, "--key", &key, "-m", "SAY x"])
                     .ok();
                 let message = text(&self.message(&key).unwrap()["id"]);
-                let done = self.run(set, &["inbox", "cancel", &message]);
+                let done = call(self, &["inbox", "cancel", &message]);
                 let gone = self
                     .message(&key)
                     .is_none_or(|row| row["status"] == "cancelled");
-                (
-                    done.clone(),
-                    wrong(gone != (done.code == 0), "not as it said"),
-                )
+                as_said(done, gone)
             }
             "gate" => {
                 // A yes that was given before is used by exactly one call, and the call is let through only when that is recorded.
@@ -205,16 +245,91 @@ impl<'a> Bench<'a> {
                 let command = format!("touch {file}");
                 let asked = self.requested(&command);
                 self.quietly(&["approve", &asked]).ok();
-                let answer = self.inside.gate(&Self::before(set), &command);
+                let answer = self.tried(|| self.inside.gate(&before, &command));
                 let used = self.approval(&asked) == "consumed";
-                let bad = wrong(answer == "allow" && !used, "allowed and not recorded");
-                let code = i32::from(answer != "allow");
-                let done = Done {
-                    code,
-                    stdout: String::new(),
-                    stderr: answer.to_string(),
-                };
+                let allowed = answer == "allow";
+                let done = answered(!allowed, answer.to_string());
+                (done, wrong(allowed && !used, "allowed and not recorded"))
+            }
+            "request" => {
+                let command = format!("touch asked{}", self.next());
+                let asked = json!({"command_text": command, "timeout": 0});
+                let (failed, said) =
+                    self.tried(|| self.inside.tool(&before, "request_approval", &asked));
+                let pending = self.list(&["approvals", "--status", "pending"]);
+                let mut own = pending
+                    .iter()
+                    .filter(|row| row.to_string().contains(&command));
+                let waits = own.next().map(|row| text(&row["id"]));
+                if let Some(id) = &waits {
+                    self.quietly(&["deny", id]).ok();
+                }
+                let unsure = said.contains("nobody can say");
+                let bad = wrong(!unsure && waits.is_some() == failed, "not as it said");
+                (answered(failed, said), bad)
+            }
+            "event" => {
+                // Whatever becomes of it, the agent notices nothing.
+                let done = self.tried(|| self.inside.hook(&before, "PostToolUse", "ls"));
+                let bad = wrong(
+                    (done.code, done.stdout.as_str(), done.stderr.as_str()) != (0, "", ""),
+                    "it disturbed its caller",
+                );
                 (done, bad)
+            }
+            "stop" => {
+                // What other operations left would come first.
+                for row in self.list(&["inbox", "--status", "queued", "--limit", "10000"]) {
+                    self.quietly(&["inbox", "cancel", &text(&row["id"])]);
+                }
+                let key = format!("key{}", self.next());
+                self.quietly(&["send", &id, "--key", &key, "-m", "SAY x"])
+                    .ok();
+                let id = text(&self.message(&key).unwrap()["id"]);
+                let (done, mut found) = self.stopped(&before);
+                // Whatever happened, the message arrives in the end.
+                let room = self.room.take();
+                for _ in 0..4 {
+                    // One that its hook could not record as handed over is taken up again when its claim is over.
+                    eventually("its claim is over", || {
+                        (self.message(&key)?["status"] != "claimed").then_some(())
+                    });
+                    if self.message(&key).unwrap()["status"] == "submitted" {
+                        break;
+                    }
+                    let (_, bad) = self.stopped(&Self::before(&self.quiet));
+                    found = found.or(bad);
+                }
+                self.room = room;
+                let row = self.message(&key).unwrap();
+                let arrived = row["status"] == "submitted" && self.handed.contains_key(&id);
+                let lost = wrong(!arrived, &format!("it did not arrive: {row}"));
+                (done, found.or(lost))
+            }
+            "launch" => {
+                let session = format!("session{}", self.next());
+                let launch = ["launch", "-p", "demo", "--prompt", "SAY x", "--session"];
+                let done = call(self, &[&launch[..], &[&session]].concat());
+                // What nobody could record any more is found by the next look.
+                self.quietly(&["tick"]);
+                let sessions = self.list(&["sessions"]);
+                let mut own = sessions
+                    .iter()
+                    .filter(|row| row["name"] == session.as_str());
+                let status = own.next().map(|row| text(&row["terminals"][0]["status"]));
+                let sessions = self.world.tmux(["list-sessions", "-F", "#{session_name}"]);
+                let pane = sessions.lines().any(|name| name == session);
+                self.quietly(&["shutdown", "--session", &session, "--force"]);
+                // A start that failed, and whose end could not be recorded, is found by the look after 30 s.
+                let so = if done.code == 0 {
+                    pane && status.is_some()
+                } else {
+                    !pane && status.as_ref().is_none_or(|status| status == "starting")
+                };
+                (
+                    done,
+                    wrong(!so, &format!("recorded {status:?}, in tmux {pane}")),
+                )
             }
             "flow" => {
                 let name = format!("flow{}", self.next());
@@ -222,24 +337,40 @@ impl<'a> Bench<'a> {
                     "---\nname: {name}\nschedule: \"0 0 1 1 *\"\nagent_profile: developer\n---\nx\n"
                 );
                 let file = self.world.write(&format!("flows/{name}.md"), text);
-                let done = self.run(set, &["flow", "add", &file.to_string_lossy()]);
+                let done = call(self, &["flow", "add", &file.to_string_lossy()]);
                 let there = self.quietly(&["flow", "show", &name]).code == 0;
-                (
-                    done.clone(),
-                    wrong(there != (done.code == 0), "not as it said"),
-                )
+                as_said(done, there)
             }
             "profile" => {
                 let name = format!("profile{}", self.next());
-                let done = self.run(set, &["profile", "create", &name]);
+                let done = call(self, &["profile", "create", &name]);
                 let valid = self.quietly(&["profile", "show", &name]).code == 0;
-                (
-                    done.clone(),
-                    wrong(valid != (done.code == 0), "not as it said"),
-                )
+                as_said(done, valid)
             }
-            other => (self.run(set, &[other]), None),
+            other => (call(self, &[other]), None),
         }
+    }
+
+    /// Ends a turn of the agent; what is wrong with what its stop hook handed over.
+    fn stopped(&mut self, before: &str) -> (Done, Option<String>) {
+        // A new one: within a turn, a stop hook sends its agent on once.
+        let quiet = Self::before(&self.quiet);
+        let prompt = json!({"session_id": "x", "prompt": "go on"});
+        self.inside.event(&quiet, "UserPromptSubmit", &prompt);
+        let stop = json!({"session_id": "x", "stop_hook_active": false});
+        let done = self.tried(|| self.inside.event(before, "Stop", &stop));
+        let mut bad = wrong(done.code != 0, "the hook failed");
+        if let Some((_, rest)) = done.stdout.split_once("[conductor #") {
+            let id = rest.split_once(' ').unwrap().0;
+            let times = self.handed.entry(id.to_owned()).or_default();
+            *times += 1;
+            let unmarked = *times > 1 && !done.stdout.contains("(again)");
+            bad = bad.or(wrong(unmarked, "twice without the mark"));
+            // The agent goes on, and that is the proof.
+            let went_on = json!({"session_id": "x", "stop_hook_active": true});
+            self.inside.event(&quiet, "Stop", &went_on);
+        }
+        (done, bad)
     }
 
     /// The state is sound, whatever happened.
@@ -257,6 +388,21 @@ impl<'a> Bench<'a> {
             .collect();
         assert!(left.is_empty(), "{what}: {left:?}");
     }
+}
+
+/// All that is tried, or a few of it.
+fn kinds(random: &mut Random) -> Vec<&'static str> {
+    let mut kinds = vec![
+        "send", "approve", "deny", "cancel", "gate", "request", "event", "stop", "launch", "flow",
+        "profile", "init", "tick", "recover", "clean",
+    ];
+    if let Ok(only) = std::env::var("CONDUCTOR_CAMPAIGN_ONLY") {
+        kinds.retain(|kind| *kind == only);
+    }
+    while !whole() && kinds.len() > 4 {
+        kinds.remove(random.below(kinds.len()));
+    }
+    kinds
 }
 
 #[test]
@@ -279,14 +425,7 @@ fn whichever_change_of_the_disk_fails_the_answer_is_honest() {
             assert!(at > 1 || done.code == 7, "{kind} was confirmed: {done:?}");
         }
     }
-    let mut kinds = vec![
-        "send", "approve", "deny", "cancel", "gate", "flow", "profile", "init", "tick", "recover",
-        "clean",
-    ];
-    while !whole() && kinds.len() > 4 {
-        kinds.remove(random.below(kinds.len()));
-    }
-    for kind in kinds {
+    for kind in kinds(&mut random) {
         let errors: &[i32] = if whole() { &[28, 5, 13, 30] } else { &[28] };
         for (errno, all) in errors
             .iter()
@@ -321,6 +460,40 @@ fn whichever_change_of_the_disk_fails_the_answer_is_honest() {
         }
     }
     eprintln!("{trials} changes of the disk failed, {failed} operations were refused for it");
+}
+
+#[test]
+fn whatever_room_a_disk_has_left_the_answer_is_honest() {
+    let world = World::new();
+    let Some(_disk) = SmallDisk::mount(&world) else {
+        return not_run("no file system can be mounted");
+    };
+    let inside = Inside::new(&world);
+    let mut bench = Bench::new(&world, &inside);
+    let mut random = Random::new();
+    let (mut trials, mut failed) = (0, 0);
+    for kind in kinds(&mut random) {
+        let (first, step) = if whole() {
+            (0, 1)
+        } else {
+            (random.below(8), 8 + random.below(16))
+        };
+        for pages in (first..=64).step_by(step) {
+            bench.room = Some(u64::try_from(pages).unwrap());
+            let (done, bad) = bench.operate(kind, &[]);
+            let what = format!("{kind}, {pages} pages");
+            assert_eq!(bad, None, "{what}: {done:?}");
+            assert!([0, 1, 7].contains(&done.code), "{what}: {done:?}");
+            assert!(!done.stderr.contains("internal error"), "{what}: {done:?}");
+            let hinted = done.code != 7 || done.stderr.contains("free some space");
+            assert!(hinted, "{what}: {done:?}");
+            trials += 1;
+            failed += i32::from(done.code != 0);
+        }
+        bench.sound(kind);
+        eprintln!("{kind}: {trials} trials so far");
+    }
+    eprintln!("{trials} operations with little room, {failed} were refused for it");
 }
 
 /// Copies the files of a directory.
@@ -448,293 +621,4 @@ fn a_log_that_ends_anywhere_is_a_sound_database() {
         }
     }
     eprintln!("cut {} times, up to {before} entries", wal.len() / step + 1);
-}
-
-/// One change of the disk, as the shim records it.
-struct Change {
-    op: u8,
-    path: String,
-    offset: usize,
-    data: Vec<u8>,
-}
-
-fn changes(trace: &[u8]) -> Vec<Change> {
-    let mut found = Vec::new();
-    let mut rest = trace;
-    while let [op, head @ ..] = rest {
-        let number = |at: usize, length: usize| {
-            let bytes = &head[at..at + length];
-            usize::try_from(
-                bytes
-                    .iter()
-                    .rev()
-                    .fold(0_u64, |n, b| n << 8 | u64::from(*b)),
-            )
-            .unwrap()
-        };
-        let (path, data, offset) = (number(0, 4), number(4, 4), number(8, 8));
-        let text = &head[16..16 + path];
-        found.push(Change {
-            op: *op,
-            path: String::from_utf8(text.to_vec()).unwrap(),
-            offset,
-            data: head[16 + path..16 + path + data].to_vec(),
-        });
-        rest = &head[16 + path + data..];
-    }
-    found
-}
-
-/// A file: what is on the disk for sure, and what was done to it since.
-#[derive(Debug, Clone, Default)]
-struct Pages {
-    sure: Vec<u8>,
-    since: Vec<(Option<Vec<u8>>, usize)>,
-}
-
-impl Pages {
-    fn apply(bytes: &mut Vec<u8>, (data, offset): &(Option<Vec<u8>>, usize)) {
-        match data {
-            Some(data) => {
-                if bytes.len() < offset + data.len() {
-                    bytes.resize(offset + data.len(), 0);
-                }
-                bytes[*offset..offset + data.len()].copy_from_slice(data);
-            }
-            None => bytes.resize(*offset, 0),
-        }
-    }
-
-    /// What stands there when of the changes since those are kept that `keep` names.
-    fn kept(&self, mut keep: impl FnMut() -> bool) -> Vec<u8> {
-        let mut bytes = self.sure.clone();
-        for change in &self.since {
-            if keep() {
-                Self::apply(&mut bytes, change);
-            }
-        }
-        bytes
-    }
-}
-
-/// A disk whose directories keep their order (as those of ext4 and xfs do), and whose files keep what was synced.
-#[derive(Debug, Clone, Default)]
-struct Disk {
-    files: BTreeMap<String, Pages>,
-    dirs: BTreeSet<String>,
-}
-
-impl Disk {
-    fn read(root: &Path, below: &str, disk: &mut Self) {
-        for entry in fs::read_dir(root.join(below)).unwrap().flatten() {
-            let name = entry.file_name().to_string_lossy().into_owned();
-            let path = if below.is_empty() {
-                name
-            } else {
-                format!("{below}/{name}")
-            };
-            if entry.path().is_dir() {
-                disk.dirs.insert(path.clone());
-                Self::read(root, &path, disk);
-            } else if entry.file_type().unwrap().is_file() && !path.ends_with("-shm") {
-                let sure = fs::read(entry.path()).unwrap();
-                disk.files.insert(
-                    path,
-                    Pages {
-                        sure,
-                        since: Vec::new(),
-                    },
-                );
-            }
-        }
-    }
-
-    fn change(&mut self, change: &Change) {
-        let path = &change.path;
-        match change.op {
-            b'M' => {
-                self.dirs.insert(path.clone());
-            }
-            b'C' => {
-                if !self.dirs.contains(path) {
-                    self.files.entry(path.clone()).or_default();
-                }
-            }
-            b'W' => {
-                let file = self.files.entry(path.clone()).or_default();
-                file.since.push((Some(change.data.clone()), change.offset));
-            }
-            b'T' => {
-                let file = self.files.entry(path.clone()).or_default();
-                file.since.push((None, change.offset));
-            }
-            b'S' => {
-                if let Some(file) = self.files.get_mut(path) {
-                    file.sure = file.kept(|| true);
-                    file.since.clear();
-                }
-            }
-            b'R' => {
-                let to = String::from_utf8(change.data.clone()).unwrap();
-                if let Some(file) = self.files.remove(path) {
-                    self.files.insert(to, file);
-                }
-            }
-            b'U' => {
-                self.files.remove(path);
-            }
-            other => panic!("an unknown change: {other}"),
-        }
-    }
-
-    fn write(&self, root: &Path, mut keep: impl FnMut() -> bool) {
-        let _ = fs::remove_dir_all(root);
-        std::os::unix::fs::DirBuilderExt::mode(&mut fs::DirBuilder::new(), 0o700)
-            .create(root)
-            .unwrap();
-        for dir in &self.dirs {
-            fs::create_dir_all(root.join(dir)).unwrap();
-        }
-        for (path, file) in &self.files {
-            fs::write(root.join(path), file.kept(&mut keep)).unwrap();
-        }
-    }
-}
-
-/// What was promised, and after how many changes.
-enum Promise {
-    Message(String),
-    Decided(String, &'static str),
-}
-
-/// The state as it would be found after the loss of power is sound, and holds what was promised.
-#[track_caller]
-fn survives(root: &Path, promised: &[&Promise], what: &str) {
-    let home = Home::at(root).unwrap();
-    let mut store = Store::open(&home).unwrap_or_else(|error| panic!("{what}: {error}"));
-    assert_eq!(store.integrity().unwrap(), None, "{what}");
-    // As the next writer does.
-    store.export_audit(Budget::Call).unwrap();
-    let report = store.check_audit().unwrap();
-    assert!(report.ok, "{what}: {report:?}");
-    drop(store);
-    let database = rusqlite::Connection::open(home.db()).unwrap();
-    let one = |sql: &str, value: &str| -> Option<String> {
-        database.query_row(sql, [value], |row| row.get(0)).ok()
-    };
-    for promise in promised {
-        match promise {
-            Promise::Message(key) => {
-                let there = one("SELECT status FROM messages WHERE key = ?1", key);
-                assert!(there.is_some(), "{what}: an accepted message is lost");
-            }
-            Promise::Decided(id, status) => {
-                let there = one("SELECT status FROM approvals WHERE id = ?1", id);
-                let there = there.unwrap_or_default();
-                let used = there == "consumed" && *status == "approved";
-                assert!(there == *status || used, "{what}: approval {id} is {there}");
-            }
-        }
-    }
-}
-
-#[test]
-fn a_loss_of_power_between_any_two_changes_keeps_what_was_promised() {
-    let world = World::new();
-    let inside = Inside::new(&world);
-    let mut bench = Bench::new(&world, &inside);
-    let trace = world.at("trace");
-    let set = bench.set(&[("FAULT_TRACE", trace.to_string_lossy().into_owned())]);
-    bench.quiet.clone_from(&set);
-    // Timers write too.
-    for (name, value) in &set {
-        world.tmux(["set-environment", "-g", name, value]);
-    }
-    let mut random = Random::new();
-    let scratch = tempfile::tempdir_in("/dev/shm")
-        .or_else(|_| tempfile::tempdir())
-        .unwrap();
-    let root = scratch.path().join("state");
-    let (traces, operations) = if whole() { (50, 12) } else { (1, 6) };
-    let mut looked = 0;
-    for round in 0..traces {
-        fs::write(&trace, "").unwrap();
-        let mut disk = Disk::default();
-        Disk::read(&world.home(), "", &mut disk);
-        let mut promises: Vec<(usize, Promise)> = Vec::new();
-        let kinds = [
-            "send", "send", "approve", "deny", "cancel", "gate", "flow", "profile", "tick",
-            "recover", "clean",
-        ];
-        for n in 0..operations {
-            // What makes promises is in each of them.
-            let at = if n < 3 {
-                n + 1
-            } else {
-                random.below(kinds.len())
-            };
-            let kind = kinds[at];
-            let id = inside.id.clone();
-            let made = match kind {
-                "send" => {
-                    let key = format!("key{}", bench.next());
-                    bench
-                        .run(&set, &["send", &id, "--key", &key, "-m", "SAY x"])
-                        .ok();
-                    Some(Promise::Message(key))
-                }
-                "approve" | "deny" => {
-                    let asked = bench.held();
-                    bench.run(&set, &[kind, &asked]).ok();
-                    let status = if kind == "approve" {
-                        "approved"
-                    } else {
-                        "denied"
-                    };
-                    Some(Promise::Decided(asked, status))
-                }
-                _ => {
-                    let (_, bad) = bench.operate(kind, &set);
-                    assert_eq!(bad, None);
-                    None
-                }
-            };
-            let so_far = changes(&fs::read(&trace).unwrap()).len();
-            promises.extend(made.map(|promise| (so_far, promise)));
-        }
-        let all = changes(&fs::read(&trace).unwrap());
-        assert!(all.len() > operations * 4, "something was recorded");
-        let step = if whole() { 1 } else { 7 };
-        let first = random.below(step);
-        for (n, change) in all.iter().enumerate() {
-            disk.change(change);
-            let promised_here = promises.iter().any(|(at, _)| *at == n + 1);
-            if n % step != first && !promised_here {
-                continue;
-            }
-            let given: Vec<&Promise> = promises
-                .iter()
-                .filter(|(at, _)| *at <= n + 1)
-                .map(|(_, promise)| promise)
-                .collect();
-            for how in ["all", "what was synced", "some of the rest"] {
-                match how {
-                    "all" => disk.write(&root, || true),
-                    "what was synced" => disk.write(&root, || false),
-                    _ => disk.write(&root, || random.below(2) == 0),
-                }
-                let what = format!(
-                    "round {round}, after change {n} ({} {}), {how}",
-                    change.op as char, change.path
-                );
-                survives(&root, &given, &what);
-                looked += 1;
-            }
-        }
-        eprintln!("trace {round}: {looked} losses of power so far");
-        for asked in bench.list(&["approvals", "--status", "pending"]) {
-            bench.quietly(&["deny", &text(&asked["id"])]);
-        }
-    }
-    eprintln!("{traces} traces, {looked} losses of power: all sound, all promises kept");
 }

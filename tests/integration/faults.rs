@@ -80,13 +80,19 @@ impl<'a> Inside<'a> {
         }
     }
 
-    /// Runs the hook of `event` for a call of `command`; `before` stands before the program.
+    /// Runs the hook of `event` with `input`; `before` stands before the program.
     #[track_caller]
-    fn hook(&self, before: &str, event: &str, command: &str) -> Done {
-        let input = json!({"tool_name": "Bash", "tool_input": {"command": command}, "tool_use_id": "t",
-            "cwd": self.world.at("project")});
+    pub(crate) fn event(&self, before: &str, event: &str, input: &Value) -> Done {
         self.world.write("inside/input", input.to_string());
         self.shell(&format!("{before} {BINARY} hook demo {event} <input"))
+    }
+
+    /// Runs the hook of `event` for a call of `command`.
+    #[track_caller]
+    pub(crate) fn hook(&self, before: &str, event: &str, command: &str) -> Done {
+        let input = json!({"tool_name": "Bash", "tool_input": {"command": command}, "tool_use_id": "t",
+            "cwd": self.world.at("project")});
+        self.event(before, event, &input)
     }
 
     /// What that hook answers.
@@ -126,7 +132,7 @@ impl<'a> Inside<'a> {
 
     /// What a tool of the MCP server answers: the text, and whether it is an error.
     #[track_caller]
-    fn tool(&self, before: &str, tool: &str, arguments: &Value) -> (bool, String) {
+    pub(crate) fn tool(&self, before: &str, tool: &str, arguments: &Value) -> (bool, String) {
         let mut messages = mcp::opening();
         messages.push(mcp::call(2, tool, arguments));
         self.world.write("inside/input", mcp::lines(&messages));
@@ -217,11 +223,11 @@ fn mounts(arguments: &[&str]) -> bool {
     done.is_ok_and(|status| status.success())
 }
 
-fn not_run(what: &str) {
+pub(crate) fn not_run(what: &str) {
     eprintln!("NOT RUN: {what}");
 }
 
-fn fill(path: PathBuf) {
+pub(crate) fn fill(path: PathBuf) {
     let mut ballast = fs::File::create(path).unwrap();
     while ballast.write_all(&[b'x'; 4096]).is_ok() {}
 }

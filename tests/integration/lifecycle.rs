@@ -208,6 +208,32 @@ fn an_existing_session_is_refused_and_left_alone() {
 }
 
 #[test]
+fn an_agent_whose_first_prompt_cannot_be_stored_does_not_stay() {
+    let world = World::new();
+    world.run(["init"]).ok();
+    world.write(
+        "state/config.toml",
+        "[limits]\nwaiting_bytes_per_session = 1000\n",
+    );
+    let prompt = "x".repeat(2_000);
+    let error = world
+        .run([
+            "launch",
+            "-p",
+            "demo",
+            "--session",
+            "given",
+            "--prompt",
+            &prompt,
+        ])
+        .fails(4);
+    assert!(error.contains("give the agent its first prompt"), "{error}");
+    let sessions = world.tmux(["list-sessions", "-F", "#{session_name}"]);
+    assert!(!sessions.lines().any(|name| name == "given"), "{sessions}");
+    assert_eq!(world.run(["sessions"]).json(), serde_json::json!([]));
+}
+
+#[test]
 fn the_server_is_started_when_none_runs() {
     let world = World::without_tmux_server();
     let session = world.run(["launch", "-p", "demo"]).json();

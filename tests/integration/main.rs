@@ -37,6 +37,7 @@ mod notes;
 mod notify;
 mod policy;
 mod popup;
+mod power_campaign;
 mod profiles;
 mod progress;
 mod providers;

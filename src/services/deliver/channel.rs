@@ -55,7 +55,7 @@ pub(super) fn ring(
     // Written to, not replaced: the plugin's watch does not tell of a file that was moved to its place.
     fsx::open_append(&file)
         .and_then(|mut bell| bell.write_all(format!("{}\n", head.id).as_bytes()))
-        .map_err(|e| Failure::state(format!("ring for terminal {}: {e}", terminal.id)))?;
+        .map_err(|e| Failure::state(format!("ring for terminal {}: {e}", terminal.id)).disk(&e))?;
     failpoint::hit("channel.rung");
     wait_for(cx, store, terminal, head, GateReason::Channel)
 }

@@ -62,7 +62,8 @@ impl Copies {
 
     fn add(&mut self, path: &Path, bytes: &[u8]) -> Result<PathBuf> {
         let shown = one_line(&path.to_string_lossy());
-        let failed = |e: std::io::Error| Failure::state(format!("copy the script {shown}: {e}"));
+        let failed =
+            |e: std::io::Error| Failure::state(format!("copy the script {shown}: {e}")).disk(&e);
         let dir = self.dir.join(self.count.to_string());
         self.count += 1;
         fsx::create_private_dir(&dir).map_err(failed)?;

@@ -65,8 +65,9 @@ pub(super) fn write(cx: &Context, plan: &Plan, row: &Terminal, resume: bool) -> 
         env: launch_env,
         cwd: row.cwd.clone(),
     };
-    let failed =
-        |e: std::io::Error| Failure::state(format!("write the files of terminal {}: {e}", row.id));
+    let failed = |e: std::io::Error| {
+        Failure::state(format!("write the files of terminal {}: {e}", row.id)).disk(&e)
+    };
     fsx::create_private_dir(&run_dir).map_err(failed)?;
     fsx::create_private_dir(&cx.home.terminal_logs()).map_err(failed)?;
     for (name, bytes) in files.files {
