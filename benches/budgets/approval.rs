@@ -1,4 +1,4 @@
-//! From an agent's call to the count on the status line, and from a person's yes to the command's start.
+//! From an agent's call to the count on the status line, from a person's yes to the command's start, and the status line alone.
 
 use crate::measure::{Samples, eventually, timed};
 use crate::report::Row;
@@ -51,6 +51,7 @@ pub(crate) fn approval(world: &World, size: Size) -> Vec<Row> {
             started.push_ms(start);
         }
     }
+    let line = status_line(world, size);
     world.end("approval");
     let shown = counted.over(&set);
     let runs = started.over(&set);
@@ -79,7 +80,45 @@ pub(crate) fn approval(world: &World, size: Size) -> Vec<Row> {
             runs.quantile(0.95)
         ))
         .more(json!({"ours_ms": started.median(), "floor_ms": set.median()})),
+        line,
     ]
+}
+
+/// Rounds of: the segment is made wrong, and a tick puts it right, in turn with one tmux command that sets an option.
+fn status_line(world: &World, size: Size) -> Row {
+    let (mut ours, mut floor) = (Samples::default(), Samples::default());
+    for round in 0..size.of(20, 100) {
+        let order = if round % 2 == 0 { [0, 1] } else { [1, 0] };
+        for which in order {
+            let mut command = if which == 0 {
+                world
+                    .database(|db| db.execute("DELETE FROM meta WHERE key LIKE 'shown:%'", []))
+                    .unwrap();
+                world.tmux(&["set-option", "-g", "@conductor_live", "wrong"]);
+                world.ours(&["tick"])
+            } else {
+                world.tmux_command(&["set-option", "-g", "@bench", "1"])
+            };
+            let done = timed(&mut command);
+            assert!(done.ok, "a call failed");
+            [&mut ours, &mut floor][which].push_ms(done.took);
+        }
+        let live = world.tmux(&["show-options", "-gqv", "@conductor_live"]);
+        assert_eq!(live, "1", "the tick did not put it right");
+    }
+    let ratio = ours.over(&floor);
+    Row::told(
+        "status line brought up to date by a tick / tmux command",
+        ratio.median(),
+        "x",
+    )
+    .note(format!(
+        "{:.1} ms, p95 {:.1}x, n {}",
+        ours.median(),
+        ratio.quantile(0.95),
+        ratio.len()
+    ))
+    .more(json!({"ours_ms": ours.median(), "floor_ms": floor.median()}))
 }
 
 /// How long after `begun` the command made this file.

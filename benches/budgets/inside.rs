@@ -12,17 +12,19 @@ use std::time::{Duration, Instant};
 pub(crate) struct Inside<'a> {
     binary: &'a Path,
     floor: &'a Path,
+    work: &'a Path,
     rest: &'a [String],
 }
 
 /// Runs one task and writes what it found.
 pub(crate) fn run(arguments: &[String]) {
-    let [task, binary, floor, out, rest @ ..] = arguments else {
-        panic!("inside TASK BINARY FLOOR OUT …");
+    let [task, binary, floor, work, out, rest @ ..] = arguments else {
+        panic!("inside TASK BINARY FLOOR WORK OUT …");
     };
     let inside = Inside {
         binary: Path::new(binary),
         floor: Path::new(floor),
+        work: Path::new(work),
         rest,
     };
     let found = match task.as_str() {
@@ -64,27 +66,33 @@ impl Inside<'_> {
         command
     }
 
+    /// What no hook can do without.
+    fn worker(&self) -> Command {
+        let input = std::env::temp_dir().join(format!("budgets-Bash-{}.json", std::process::id()));
+        let mut command = Command::new(self.work);
+        command
+            .arg(self.work.parent().unwrap())
+            .stdin(std::fs::File::open(input).unwrap());
+        command
+    }
+
     fn hook(&self) -> Value {
         let rounds = self.number(0);
-        let (mut floor, mut hook) = (Samples::default(), Samples::default());
+        let mut took: [Samples; 3] = Default::default();
         for round in 0..rounds {
-            let mut pair = [Command::new(self.floor), self.hook_command(round)];
-            // Whoever is second finds the caches as the first one left them.
-            let order = if round.is_multiple_of(2) {
-                [0, 1]
-            } else {
-                [1, 0]
-            };
-            let mut took = [Duration::ZERO; 2];
+            let hook = self.hook_command(round);
+            let mut three = [Command::new(self.floor), self.worker(), hook];
+            // Whoever comes later finds the caches as the one before left them.
+            let mut order = [0, 1, 2];
+            order.rotate_left(round % 3);
             for which in order {
-                let done = timed(&mut pair[which]);
+                let done = timed(&mut three[which]);
                 assert!(done.ok, "a hook failed");
-                took[which] = done.took;
+                took[which].push_ms(done.took);
             }
-            floor.push_ms(took[0]);
-            hook.push_ms(took[1]);
         }
-        json!({"floor_ms": floor.values(), "hook_ms": hook.values(), "counted": self.counted(), "instructions": self.instructions()})
+        let [floor, work, hook] = took;
+        json!({"floor_ms": floor.values(), "work_ms": work.values(), "hook_ms": hook.values(), "counted": self.counted(), "instructions": self.instructions()})
     }
 
     /// Turns that end while messages wait: each time the hook hands over one.

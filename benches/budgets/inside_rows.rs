@@ -17,10 +17,14 @@ pub(crate) fn hook(world: &World, agents: &[Agent], size: Size) -> Vec<Row> {
     let found = world.inside(&agents[0], "hook", &[&size.of(60, 300).to_string()]);
     let (ours, floor) = (samples(&found["hook_ms"]), samples(&found["floor_ms"]));
     let ratio = ours.over(&floor);
+    let work = samples(&found["work_ms"]);
+    let by_work = ours.over(&work);
     let mut rows = vec![
         Row::most("hook, nothing to deliver / static C", ratio.median(), "x", 4.0)
             .note(format!("p95 {:.2}x, n {}", ratio.quantile(0.95), ratio.len()))
             .more(json!({"floor_ms": floor.median(), "ours_ms": ours.median(), "instructions": found["instructions"]})),
+        Row::told("hook, nothing to deliver / C that locks, reads, writes", by_work.median(), "x")
+            .note(format!("{:.2} ms against {:.2}, p95 {:.2}x", ours.median(), work.median(), by_work.quantile(0.95))),
     ];
     let counted = &found["counted"];
     if let Some(calls) = counted["calls"].as_u64() {

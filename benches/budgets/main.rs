@@ -1,7 +1,8 @@
 //! The budgets: each path measured against a floor in the same run.
 //!
-//! Two floors: a static C program that returns, and one tmux command list (`set-buffer ; paste-buffer ; send-keys Enter`) by the tmux
-//! program. Floor and ours take turns, a ratio is of two samples of one round, and the figure is the median of the ratios; counts
+//! Three floors: a static C program that returns, one that does what no hook can do without, and one tmux command list
+//! (`set-buffer ; paste-buffer ; send-keys Enter`) by the tmux program. Floor and ours take turns, a ratio is of two samples of one round, and the
+//! figure is the median of the ratios; counts
 //! (fsyncs, connections, processes, lost messages) need no clock. `scripts/bench.sh` builds the binary and runs this.
 
 #![expect(

@@ -9,7 +9,8 @@ use std::collections::HashMap;
 use std::sync::Mutex;
 
 /// How many senders there are at once, and the row that says so.
-const CROWDS: [(usize, &str); 4] = [
+const CROWDS: [(usize, &str); 5] = [
+    (1, "1 sender, p99 of send / open and read"),
     (2, "2 senders at once, p99 of send / open and read"),
     (8, "8 senders at once, p99 of send / open and read"),
     (32, "32 senders at once, p99 of send / open and read"),

@@ -54,6 +54,8 @@ pub(crate) struct World {
     pub(crate) binary: PathBuf,
     /// A static C program that returns.
     pub(crate) floor: PathBuf,
+    /// A static C program that does only what no hook can do without, in the directory that it is given.
+    pub(crate) work: PathBuf,
     /// Another tool's sender, measured beside ours: it is called with socket, pane and text, and types the text and Enter into the pane.
     pub(crate) contestant: Option<PathBuf>,
 }
@@ -71,20 +73,24 @@ impl World {
         private(&dir.path().join("state/providers"));
         fs::write(dir.path().join("state/providers/runner.toml"), RUNNER).unwrap();
         fs::write(dir.path().join("state/config.toml"), LIMITS).unwrap();
-        let floor = dir.path().join("floor");
-        let source = dir.path().join("floor.c");
-        fs::write(&source, "int main(void) { return 0; }\n").unwrap();
-        let compiled = Command::new("cc")
-            .args(["-O2", "-static", "-o"])
-            .args([&floor, &source])
-            .status();
-        assert!(
-            compiled.is_ok_and(|status| status.success()),
-            "cc makes no static program"
-        );
+        let compiled = |name: &str, text: &str| {
+            let program = dir.path().join(name);
+            let source = program.with_extension("c");
+            fs::write(&source, text).unwrap();
+            let status = Command::new("cc")
+                .args(["-O2", "-static", "-o"])
+                .args([&program, &source])
+                .status();
+            let made = status.is_ok_and(|status| status.success());
+            assert!(made, "cc makes no static program");
+            program
+        };
+        let floor = compiled("floor", "int main(void) { return 0; }\n");
+        let work = compiled("work", include_str!("work.c"));
         let world = Self {
             binary: fs::canonicalize(binary).unwrap(),
             floor,
+            work,
             contestant: None,
             dir,
         };
@@ -254,10 +260,11 @@ impl World {
         let _ = fs::remove_file(&out);
         let own = std::env::current_exe().unwrap();
         let line = format!(
-            "RUN {} inside {task} {} {} {} {}",
+            "RUN {} inside {task} {} {} {} {} {}",
             own.display(),
             self.binary.display(),
             self.floor.display(),
+            self.work.display(),
             out.display(),
             arguments.join(" ")
         );

@@ -8,7 +8,8 @@ use crate::domain::policy::{Presence, Risk};
 use crate::paths::Home;
 use serde_json::json;
 
-const REQUESTS: usize = 50;
+/// In `scripts/campaign-storm`, and else.
+const REQUESTS: [usize; 2] = [1_000, 50];
 const DECIDERS: usize = 20;
 
 fn new(n: usize) -> NewApproval {
@@ -45,7 +46,9 @@ fn each_request_ends_once_however_many_decide() {
         via: "test",
         detail: json!({}),
     };
-    let ids: Vec<ApprovalId> = (0..REQUESTS)
+    let long = crate::paths::env("CONDUCTOR_CAMPAIGN").is_some();
+    let requests = REQUESTS[usize::from(!long)];
+    let ids: Vec<ApprovalId> = (0..requests)
         .map(|n| {
             store
                 .write(Durability::Process, Budget::Call, |tx| {
@@ -109,7 +112,7 @@ fn each_request_ends_once_however_many_decide() {
         done.len(),
         "every deed is in the log, and nothing else"
     );
-    for id in ids {
+    for id in ids.iter().copied() {
         let own: Vec<Act> = done
             .iter()
             .filter(|(other, _)| *other == id)
@@ -133,4 +136,8 @@ fn each_request_ends_once_however_many_decide() {
         };
         assert_eq!(status, expected, "{own:?}");
     }
+    eprintln!(
+        "{DECIDERS} deciders, {requests} requests: {} deeds, each in the log",
+        done.len()
+    );
 }

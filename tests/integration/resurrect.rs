@@ -1,4 +1,5 @@
-//! tmux-resurrect beside us: its hooks are run as its scripts run them, and its restore is mimicked.
+//! tmux-resurrect beside us: its hooks are run as its scripts run them, and its restore is mimicked. With `CONDUCTOR_TEST_RESURRECT`, the
+//! directory of a real one, its own scripts save and restore.
 
 use crate::delivery::bodies;
 use crate::recovery::{kill_server, reload, talk};
@@ -57,13 +58,22 @@ restore() {
 
 /// Lets the server run a step of the script, as a key of tmux-resurrect does.
 fn resurrect(world: &World, step: &str) {
-    let script = world.write("resurrect.sh", SCRIPT);
     let done = world.at("resurrect.done");
     let _ = fs::remove_file(&done);
+    let (saved, dir) = (world.at("saved"), world.at("resurrect"));
+    let (saved, dir) = (saved.display(), dir.display());
+    let steps = match std::env::var("CONDUCTOR_TEST_RESURRECT") {
+        Ok(real) if step == "save" => {
+            format!("bash {real}/scripts/save.sh quiet && cp {dir}/last {saved}")
+        }
+        Ok(real) => format!("cat {saved} >{dir}/last && bash {real}/scripts/restore.sh"),
+        Err(_) => {
+            let script = world.write("resurrect.sh", SCRIPT);
+            format!("bash {} {step} {saved}", script.display())
+        }
+    };
     let line = format!(
-        "bash {} {step} {} >{} 2>&1; touch {}",
-        script.display(),
-        world.at("saved").display(),
+        "{{ {steps}; }} >{} 2>&1; touch {}",
         world.at("resurrect.log").display(),
         done.display()
     );
@@ -71,15 +81,23 @@ fn resurrect(world: &World, step: &str) {
     eventually("tmux-resurrect is done", || done.exists().then_some(()));
 }
 
+/// The server is as tmux-resurrect's plugin leaves it.
+fn load(world: &World) {
+    let dir = world.at("resurrect").display().to_string();
+    for (name, value) in [
+        ("@resurrect-save-script-path", "/resurrect/save.sh"),
+        ("@resurrect-dir", &dir),
+        ("@resurrect-processes", ":all:"),
+        ("@resurrect-capture-pane-contents", "on"),
+    ] {
+        world.tmux(["set-option", "-g", name, value]);
+    }
+}
+
 /// A world in which tmux-resurrect is loaded.
 fn world() -> World {
     let world = World::new();
-    world.tmux([
-        "set-option",
-        "-g",
-        "@resurrect-save-script-path",
-        "/resurrect/save.sh",
-    ]);
+    load(&world);
     world
 }
 
@@ -96,8 +114,13 @@ fn agents_come_back_in_the_panes_that_were_restored() {
         .run(["worker", "work", "-p", "demo", "--split", "h"])
         .json();
     let worker = text(&worker["id"]);
-    world.wait(&worker, "idle");
-    for id in [&supervisor, &worker] {
+    let other = world.run(["worker", "work", "-p", "demo"]).json();
+    let other = text(&other["id"]);
+    for id in [&worker, &other] {
+        world.wait(id, "idle");
+    }
+    let agents = [&supervisor, &worker, &other];
+    for id in agents {
         talk(&world, id);
     }
     resurrect(&world, "save");
@@ -106,21 +129,16 @@ fn agents_come_back_in_the_panes_that_were_restored() {
         !saved.contains("conductor-hook"),
         "no command of an agent: {saved}"
     );
-    assert_eq!(saved.matches("\nconductor\twork\t").count(), 2, "{saved}");
+    assert_eq!(saved.matches("\nconductor\twork\t").count(), 3, "{saved}");
     let pane = text(&world.status(&worker)["pane"]);
     world.tmux(["copy-mode", "-t", &pane]);
     let kept = text(&world.send(&worker, "SAY kept")["id"]);
     kill_server(&world);
     world.start_server();
-    world.tmux([
-        "set-option",
-        "-g",
-        "@resurrect-save-script-path",
-        "/resurrect/save.sh",
-    ]);
+    load(&world);
     world.run(["plugin", "load"]).ok();
     resurrect(&world, "restore");
-    for id in [&supervisor, &worker] {
+    for id in agents {
         // The hook does not wait for them.
         eventually("it is resumed", || {
             (world.status(id)["status"] == "idle").then_some(())
@@ -132,12 +150,12 @@ fn agents_come_back_in_the_panes_that_were_restored() {
     let panes = world.tmux(["list-panes", "-s", "-t", "work", "-F", "#{@conductor_id}"]);
     let mut panes: Vec<&str> = panes.lines().collect();
     panes.sort_unstable();
-    let mut ids = [supervisor.as_str(), worker.as_str()];
+    let mut ids = agents.map(String::as_str);
     ids.sort_unstable();
     assert_eq!(panes, ids, "in the restored panes, and no others");
     // Once more, where all live: nothing happens.
     resurrect(&world, "restore");
-    assert_eq!(world.audited("terminal.resumed"), 2);
+    assert_eq!(world.audited("terminal.resumed"), 3);
 }
 
 #[test]
@@ -164,6 +182,7 @@ fn a_restored_shell_is_not_taken_for_the_agent_and_work_in_it_is_left_alone() {
         .collect();
     fs::write(world.at("saved"), bare).unwrap();
     reload(&world);
+    load(&world);
     resurrect(&world, "restore");
     let pane = world.tmux(["list-panes", "-s", "-t", "work", "-F", "#{pane_id}"]);
     let screen = || world.tmux(["capture-pane", "-p", "-t", &pane]);
@@ -220,7 +239,9 @@ fn the_users_hooks_go_on_and_come_back_byte_for_byte() {
     );
     let id = world.agent();
     resurrect(&world, "save");
-    let file = world.at("saved").display().to_string();
+    let last = fs::canonicalize(world.at("resurrect/last"));
+    let file = last.unwrap_or_else(|_| world.at("saved"));
+    let file = file.display();
     assert_eq!(
         fs::read_to_string(&said).unwrap(),
         format!("own 1 {file} ; done\n"),

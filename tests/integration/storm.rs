@@ -1,6 +1,8 @@
-//! Many processes at once: nothing is locked out, nothing floods, nothing keeps a lock that is not its own.
+//! Many processes at once: nothing is locked out, nothing floods, nothing keeps a lock that is not its own. `scripts/campaign-storm` runs the
+//! large ones.
 
 use crate::delivery::bodies;
+use crate::fault_campaign::whole;
 use crate::support::{PATIENCE, World, eventually, text};
 use serde_json::Value;
 use std::time::{Duration, Instant};
@@ -71,14 +73,12 @@ fn storm(processes: usize, rounds: usize, limit: Duration) {
 }
 
 #[test]
-fn twenty_processes_with_twenty_operations_each_all_succeed() {
-    storm(20, 20, Duration::from_secs(10));
-}
-
-#[test]
-#[ignore = "takes minutes: by hand, with --ignored"]
-fn fifty_processes_with_a_hundred_operations_each_all_succeed() {
-    storm(50, 100, Duration::from_secs(20));
+fn processes_with_many_operations_at_once_all_succeed() {
+    if whole() {
+        storm(50, 100, Duration::from_secs(20));
+    } else {
+        storm(20, 20, Duration::from_secs(10));
+    }
 }
 
 /// `senders` at once, each with three messages to one receiver: nobody is refused, and the order of each is kept.
@@ -90,6 +90,7 @@ fn at_once(senders: usize) {
         "state/config.toml",
         "[limits]\nqueue_per_receiver = 10000\n",
     );
+    let begun = Instant::now();
     std::thread::scope(|scope| {
         for sender in 0..senders {
             let (world, id) = (&world, &id);
@@ -103,11 +104,16 @@ fn at_once(senders: usize) {
         }
     });
     let all = senders * EACH;
+    let accepted = begun.elapsed();
     let end = Instant::now() + PATIENCE + Duration::from_millis(800) * u32::try_from(all).unwrap();
     while world.status(&id)["unread"] != 0 {
         assert!(Instant::now() < end, "not all have arrived");
         std::thread::sleep(Duration::from_millis(200));
     }
+    eprintln!(
+        "{senders} senders: {all} accepted in {accepted:?}, proven in {:?}",
+        begun.elapsed()
+    );
     let heard = bodies(&world, &id);
     assert_eq!(heard.len(), all);
     for sender in 0..senders {
@@ -122,15 +128,11 @@ fn at_once(senders: usize) {
 
 #[test]
 fn many_senders_at_once_are_all_heard_in_their_order() {
-    for senders in [2, 8, 32] {
-        at_once(senders);
+    for senders in [2, 8, 32, 100] {
+        if senders < 100 || whole() {
+            at_once(senders);
+        }
     }
-}
-
-#[test]
-#[ignore = "takes minutes: by hand, with --ignored"]
-fn a_hundred_senders_at_once_are_all_heard_in_their_order() {
-    at_once(100);
 }
 
 /// A `tmux` that says that it was started.
