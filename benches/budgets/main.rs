@@ -3,7 +3,7 @@
 //! Three floors: a static C program that returns, one that does what no hook can do without, and one tmux command list
 //! (`set-buffer ; paste-buffer ; send-keys Enter`) by the tmux program. Floor and ours take turns, a ratio is of two samples of one round, and the
 //! figure is the median of the ratios; counts
-//! (fsyncs, connections, processes, lost messages) need no clock. `scripts/bench.sh` builds the binary and runs this.
+//! (fsyncs, connections, processes, lost messages) need no clock. `scripts/bench` builds the binary and runs this.
 
 #![expect(
     clippy::disallowed_methods,

@@ -1,6 +1,6 @@
 //! What the hot paths cost in instructions, which the load of the machine does not change: a path that grows fails here.
 //!
-//! The debug build is counted, by callgrind, so that no second build is needed; `scripts/bench.sh --only hook` counts the release build.
+//! The debug build is counted, by callgrind, so that no second build is needed; `scripts/bench --only hook` counts the release build.
 
 use crate::support::{BINARY, World, eventually, quote};
 use std::fs;
