@@ -15,6 +15,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("migrations/0008_recovery.sql"),
     include_str!("migrations/0009_notes.sql"),
     include_str!("migrations/0010_open.sql"),
+    include_str!("migrations/0011_fewer_indexes.sql"),
 ];
 
 /// Stands in a migration for the mark of the running boot.
