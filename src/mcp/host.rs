@@ -250,7 +250,7 @@ impl Host {
         let (worker, message) = delegate::assign(&cx, &mut store, &own, &task)?;
         let result = json!({
             "success": true, "terminal_id": worker,
-            "message": format!("The worker {worker} has been started and has message {} to read. It reports to you with send_message.", message.id),
+            "message": format!("The worker {worker} has been started and has message {} to read. It reports to you with send_message.", message),
         });
         pages::with_worktree(&mut store, &worker, result)
     }
