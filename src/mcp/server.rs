@@ -205,7 +205,9 @@ impl Server {
             return Ok(Era::V2026_07_28);
         }
         match (self.legacy, method) {
-            (_, "server/discover") | (None, "tools/list" | "tools/call") => Err(no_revision()),
+            // It exists in one revision, whatever the client speaks so far.
+            (_, "server/discover") => Ok(Era::V2026_07_28),
+            (None, "tools/list" | "tools/call") => Err(no_revision()),
             (Some(era), _) => Ok(era),
             (None, _) => Ok(Era::V2025_11_25),
         }
