@@ -1,7 +1,8 @@
 //! `ask_human`, and messages to the person: an agent may ask, and its question outlives the call.
 
+use super::arguments::Arguments;
 use super::definitions::{ACTS, object, result};
-use super::host::{Arguments, Host};
+use super::host::Host;
 use super::tool::{Call, ToolDef};
 use crate::clock::Deadline;
 use crate::domain::ids::NoteId;

@@ -93,7 +93,7 @@ fn results_say_what_their_revision_knows() {
         let wrong = client.ask(call(3, "echo", json!({"text": 5})));
         assert_eq!(
             wrong["result"],
-            json!({"content": [{"type": "text", "text": "Argument `text` must be a string; it was 5."}], "isError": true})
+            json!({"content": [{"type": "text", "text": "Argument `text` must be a string; it was 5.\n`echo` takes `text`."}], "isError": true})
         );
     }
 }
