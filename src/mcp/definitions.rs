@@ -231,7 +231,7 @@ pub(super) fn definitions() -> Vec<ToolDef> {
         ToolDef {
             name: "wait",
             title: "Wait for terminals",
-            description: "Waits until terminals of your session are in one of the given states (default: idle, error or exited).",
+            description: "Waits until terminals of your session are in one of the given states (default: idle, error or exited). One with a message on its way to it is not idle yet.",
             input_schema: object(
                 &json!({
                     "terminal_ids": {"type": "array", "items": {"type": "string"}},

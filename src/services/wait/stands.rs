@@ -1,10 +1,19 @@
-//! Whether a state that is waited for stands, or is about to pass: an agent that waits for leave is waited for once its request can be decided.
+//! Whether a state that is waited for stands, or is about to pass: the end of a turn with the next message on its way is no rest, and an
+//! agent that waits for leave is waited for once its request can be decided.
 
 use crate::clock;
 use crate::domain::approval::{ApprovalKind, ApprovalStatus};
+use crate::domain::message::{GateReason, MessageStatus};
 use crate::domain::terminal::{QUESTION_OPEN, Source, Status, Terminal};
 use crate::store::{Error, Tx};
 use jiff::Timestamp;
+
+/// How long, in milliseconds, a message on its way keeps a terminal from counting as at rest, once neither has moved: by then its proof has
+/// been looked for and it was put in again.
+const MOVES_MS: i64 = 30_000;
+
+/// The same for a message that a person holds up: right after a turn the prompt may still be drawn, which looks like a draft.
+const PERSON_MS: i64 = 10_000;
 
 /// How long, in milliseconds, the request of an agent that waits for leave may be missing. The agent's own notice of a dialog and the hook
 /// that asks about it come in any order, and after a decision the hook says that the agent goes on.
@@ -13,9 +22,28 @@ const REQUEST_MS: i64 = 2_000;
 /// For how many milliseconds the state of `terminal` counts as about to pass; it stands where that is not above 0.
 pub(super) fn passes_in(tx: &Tx<'_>, terminal: &Terminal, now: Timestamp) -> Result<i64, Error> {
     match terminal.state.status {
+        Status::Idle | Status::Error => for_message(tx, terminal, now),
         Status::Waiting => for_request(tx, terminal, now),
         _ => Ok(0),
     }
+}
+
+fn for_message(tx: &Tx<'_>, terminal: &Terminal, now: Timestamp) -> Result<i64, Error> {
+    let Some(head) = tx.head_message(&terminal.id)? else {
+        return Ok(0);
+    };
+    let begun = match head.status {
+        MessageStatus::Claimed => tx.attempts(head.id)?.last().map(|attempt| attempt.at),
+        MessageStatus::Placed => head.placed_at,
+        _ => None,
+    };
+    let moved = begun.unwrap_or(head.queued_at).max(terminal.state.since);
+    let reason = head.last_error.as_deref().and_then(GateReason::parse);
+    let limit = match reason {
+        Some(reason) if reason.needs_person() => PERSON_MS,
+        _ => MOVES_MS,
+    };
+    Ok(limit - clock::elapsed_ms(moved, now))
 }
 
 fn for_request(tx: &Tx<'_>, terminal: &Terminal, now: Timestamp) -> Result<i64, Error> {
@@ -40,9 +68,11 @@ mod tests {
     use super::*;
     use crate::domain::approval::Act;
     use crate::domain::ids::TerminalId;
+    use crate::domain::message::{Message, Sender, Transport};
     use crate::domain::policy::{Presence, Risk};
     use crate::paths::Home;
-    use crate::store::{Budget, By, Durability, NewApproval, Store};
+    use crate::proc::Identity;
+    use crate::store::{Budget, By, Durability, NewApproval, NewMessage, Store};
     use serde_json::json;
 
     /// Runs `test` on a terminal with this state, which has stood for a minute, in an empty database.
@@ -68,10 +98,96 @@ mod tests {
         clock::after_ms(Timestamp::UNIX_EPOCH, 1_000_000_000 + ms)
     }
 
+    fn message(tx: &Tx<'_>, terminal: &Terminal, held: Option<&str>) -> Message {
+        let new = NewMessage {
+            sender: Sender::Human,
+            sender_name: "human".into(),
+            order: true,
+            receiver: terminal.id.clone(),
+            body: "SAY x".into(),
+            tag: "abc".into(),
+            expires_at: None,
+            key: None,
+            trace: "t".into(),
+            hops: 0,
+            held: held.map(str::to_owned),
+        };
+        tx.accept_message(&new, at(0)).unwrap()
+    }
+
+    fn claim(tx: &Tx<'_>, message: &Message, ms: i64) {
+        let own = Identity::own().unwrap();
+        assert!(
+            tx.claim_message(message.id, Transport::Paste, own, at(ms))
+                .unwrap()
+        );
+    }
+
     #[track_caller]
     fn stands(tx: &Tx<'_>, terminal: &Terminal, from: i64) {
         assert_eq!(passes_in(tx, terminal, at(from - 1)).unwrap(), 1);
         assert_eq!(passes_in(tx, terminal, at(from)).unwrap(), 0);
+    }
+
+    #[test]
+    fn a_terminal_rests_when_nothing_is_on_its_way_to_it() {
+        for status in [Status::Idle, Status::Error] {
+            with(status, "the turn ended", |tx, terminal| {
+                assert_eq!(passes_in(tx, terminal, at(0)).unwrap(), 0, "no message");
+                let held = message(tx, terminal, Some("a person shall see it"));
+                assert_eq!(passes_in(tx, terminal, at(0)).unwrap(), 0, "held");
+                assert!(tx.release_message(&held).unwrap());
+                stands(tx, terminal, MOVES_MS);
+                claim(tx, &held, 100);
+                stands(tx, terminal, MOVES_MS + 100);
+                assert!(tx.place_message(held.id, at(200)).unwrap());
+                stands(tx, terminal, MOVES_MS + 200);
+                terminal.state.since = at(300);
+                stands(tx, terminal, MOVES_MS + 300);
+                assert!(
+                    tx.submit_message(held.id, Transport::Paste, at(400), "a test")
+                        .unwrap()
+                );
+                assert_eq!(passes_in(tx, terminal, at(400)).unwrap(), 0, "proven");
+            });
+        }
+    }
+
+    #[test]
+    fn what_was_placed_for_good_is_not_on_its_way() {
+        with(Status::Idle, "the turn ended", |tx, terminal| {
+            let sent = message(tx, terminal, None);
+            claim(tx, &sent, 0);
+            assert!(tx.place_message(sent.id, at(0)).unwrap());
+            assert!(tx.leave_placed(sent.id, "no event proves it").unwrap());
+            assert_eq!(passes_in(tx, terminal, at(0)).unwrap(), 0);
+        });
+    }
+
+    #[test]
+    fn a_message_that_a_person_holds_up_is_not_waited_for_long() {
+        with(Status::Idle, "the turn ended", |tx, terminal| {
+            let sent = message(tx, terminal, None);
+            for (reason, limit) in [
+                (GateReason::Draft, PERSON_MS),
+                (GateReason::CopyMode, PERSON_MS),
+                (GateReason::Dialog, PERSON_MS),
+                (GateReason::Paused, PERSON_MS),
+                (GateReason::Shell, PERSON_MS),
+                (GateReason::Working, MOVES_MS),
+                (GateReason::Starting, MOVES_MS),
+            ] {
+                tx.note_gate(sent.id, reason).unwrap();
+                stands(tx, terminal, limit);
+            }
+            // Tried again and again, as long as the draft is there.
+            claim(tx, &sent, 8_000);
+            assert!(tx.refuse_message(sent.id, GateReason::Draft).unwrap());
+            stands(tx, terminal, PERSON_MS);
+            // A turn by other means has ended: now it is its turn.
+            terminal.state.since = at(20_000);
+            stands(tx, terminal, 20_000 + PERSON_MS);
+        });
     }
 
     fn asks(tx: &Tx<'_>, terminal: &Terminal, ms: i64) -> crate::domain::ids::ApprovalId {
