@@ -190,5 +190,5 @@ fn challenge(
                 .hint("read it to its end, then type the two letters that are shown there"),
         );
     }
-    Ok(after)
+    Ok(after.as_decided())
 }

@@ -224,6 +224,17 @@ impl Approval {
         self.status == ApprovalStatus::Approved && self.expires_at > now
     }
 
+    /// The request as its decision left it: a yes may have been used since.
+    #[must_use]
+    pub fn as_decided(mut self) -> Self {
+        if self.status == ApprovalStatus::Consumed {
+            self.status = ApprovalStatus::Approved;
+            self.consumed_at = None;
+            self.ran_at = None;
+        }
+        self
+    }
+
     /// Whether it holds the agent where no key in the agent's own pane decides: to the eye its turn goes on.
     pub fn holds(&self) -> bool {
         self.status == ApprovalStatus::Pending

@@ -284,6 +284,15 @@ impl GateReason {
         )
     }
 
+    /// Whether only a person removes it.
+    pub const fn needs_person(self) -> bool {
+        self.by_person()
+            || matches!(
+                self,
+                Self::Dialog | Self::Approval | Self::Shell | Self::Paused
+            )
+    }
+
     /// What removes the reason, and so retries the delivery.
     pub const fn retried_by(self) -> &'static str {
         match self {

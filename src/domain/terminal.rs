@@ -364,6 +364,9 @@ pub struct Change {
 /// The reason of a state that an interruption made.
 pub const INTERRUPTED: &str = "a person interrupted the turn";
 
+/// The reason of a state that an open question made: unlike leave to use a tool, nobody is asked about it by a request.
+pub const QUESTION_OPEN: &str = "a question is open";
+
 /// The status machine: what `event` makes of an agent that is `status`.
 ///
 /// An exited terminal stays so. Signs of life never end or begin a turn.
@@ -401,9 +404,7 @@ pub fn next_state(status: Status, event: &AgentEvent) -> Option<Change> {
         AgentEvent::DialogShown(DialogKind::Permission) => {
             change(Status::Waiting, "a permission dialog is open")
         }
-        AgentEvent::DialogShown(DialogKind::Question) => {
-            change(Status::Waiting, "a question is open")
-        }
+        AgentEvent::DialogShown(DialogKind::Question) => change(Status::Waiting, QUESTION_OPEN),
         AgentEvent::AtPrompt => change(Status::Idle, "the agent says that it waits for input"),
         AgentEvent::TurnEnded {
             background: true, ..

@@ -1,6 +1,7 @@
 //! `request_approval` and `approval_status`: an agent asks a person, and cannot decide.
 
-use super::host::{Arguments, Host};
+use super::arguments::Arguments;
+use super::host::Host;
 use super::tool::Call;
 use crate::clock::Deadline;
 use crate::domain::approval::{Approval, ApprovalStatus};
@@ -48,9 +49,10 @@ impl Host {
         let id = ApprovalId::parse(&text).map_err(|e| Failure::usage(e.to_string()))?;
         let approval = approve::known(&mut store, id)?;
         if approval.terminal.as_ref() != Some(&own.id) {
-            return Err(Failure::refused(format!(
-                "approval {id} was not asked for by you"
-            )));
+            return Err(
+                Failure::refused(format!("approval {id} was not asked for by you"))
+                    .hint("use the approval_id that request_approval returned to you"),
+            );
         }
         wait_for(
             &mut store,

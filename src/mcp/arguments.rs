@@ -4,6 +4,7 @@
 //! `maxLength`, `items`, `default`. What is wrong is said in sentences for the model, with what is allowed.
 
 use super::protocol::short;
+use super::tool::ToolDef;
 use serde_json::{Map, Value};
 
 /// The most problems that one answer names.
@@ -219,6 +220,56 @@ fn names(properties: &Map<String, Value>) -> String {
     format!("known are {}", names.join(", "))
 }
 
+/// Which arguments a tool takes, as a sentence: the hint of every wrong call.
+pub(super) fn taken(tool: &ToolDef) -> String {
+    let schema = &tool.input_schema;
+    let required: Vec<&str> = match schema.get("required").and_then(Value::as_array) {
+        Some(list) => list.iter().filter_map(Value::as_str).collect(),
+        None => Vec::new(),
+    };
+    let properties = schema.get("properties").and_then(Value::as_object);
+    let optional: Vec<&str> = properties
+        .into_iter()
+        .flat_map(Map::keys)
+        .map(String::as_str)
+        .filter(|name| !required.contains(name))
+        .collect();
+    let list = |names: &[&str]| format!("`{}`", names.join("`, `"));
+    let takes = match (required.is_empty(), optional.is_empty()) {
+        (true, true) => "no arguments".to_owned(),
+        (false, true) => list(&required),
+        (true, false) => format!("optionally {}", list(&optional)),
+        (false, false) => format!("{}, and optionally {}", list(&required), list(&optional)),
+    };
+    format!("`{}` takes {takes}.", tool.name)
+}
+
+/// Checked arguments of a call.
+pub(super) struct Arguments<'a>(pub(super) &'a Map<String, Value>);
+
+impl Arguments<'_> {
+    pub(super) fn text(&self, name: &str) -> Option<String> {
+        self.0.get(name).and_then(Value::as_str).map(str::to_owned)
+    }
+
+    pub(super) fn number(&self, name: &str) -> Option<u64> {
+        self.0.get(name).and_then(Value::as_u64)
+    }
+
+    pub(super) fn flag(&self, name: &str) -> bool {
+        self.0.get(name).and_then(Value::as_bool).unwrap_or(false)
+    }
+
+    pub(super) fn list(&self, name: &str) -> Vec<String> {
+        let list = self.0.get(name).and_then(Value::as_array);
+        list.into_iter()
+            .flatten()
+            .filter_map(Value::as_str)
+            .map(str::to_owned)
+            .collect()
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -337,5 +388,21 @@ mod tests {
             check(&schema, arguments).unwrap_err(),
             ["Argument `x` is unknown; this takes no arguments."]
         );
+    }
+
+    #[test]
+    fn every_tool_says_what_it_takes() {
+        let said: Vec<String> = crate::mcp::definitions::definitions()
+            .iter()
+            .map(taken)
+            .collect();
+        for line in [
+            "`wait_handoff` takes `handoff_id`, and optionally `wait_seconds`.",
+            "`list_terminals` takes no arguments.",
+            "`find_profiles` takes optionally `query`.",
+            "`close_terminal` takes `terminal_id`.",
+        ] {
+            assert!(said.iter().any(|one| one == line), "{line}: {said:#?}");
+        }
     }
 }

@@ -27,7 +27,7 @@ pub(super) fn result(properties: &Value, required: &[&str]) -> Value {
 fn worker_arguments(more: &Value) -> Value {
     let mut properties = json!({
         "agent_profile": {"type": "string", "description": "Name of the worker's profile; find_profiles lists them.", "minLength": 1, "maxLength": 64},
-        "message": {"type": "string", "description": "The task: goal, context, files, how it is checked, what to report.", "minLength": 1, "maxLength": 1_048_576},
+        "message": {"type": "string", "description": "The task: goal, context, files, how it is checked, what to report. At most 1 MiB: 1,048,576 bytes of UTF-8.", "minLength": 1, "maxLength": 1_048_576},
         "provider": {"type": "string", "description": "The agent program (default: the profile's, else yours)."},
         "model": {"type": "string", "description": "The model (default: the profile's)."},
         "working_directory": {"type": "string", "description": "Where the worker works (default: your directory)."},
@@ -129,7 +129,7 @@ pub(super) fn definitions() -> Vec<ToolDef> {
                 delivered when the receiver can take it; it never interrupts. What the person answers comes as a message.",
             input_schema: object(
                 &json!({
-                    "message": {"type": "string", "minLength": 1, "maxLength": 1_048_576},
+                    "message": {"type": "string", "minLength": 1, "maxLength": 1_048_576, "description": "The text. At most 1 MiB: 1,048,576 bytes of UTF-8."},
                     "receiver_id": {"type": "string", "description": "Terminal id, or human (default: the terminal that started you)."},
                     "idempotency_key": {"type": "string", "maxLength": 200, "description": "The same key again sends nothing and returns the first message."},
                 }),
@@ -173,7 +173,7 @@ pub(super) fn definitions() -> Vec<ToolDef> {
                 withdrawn: do not.",
             input_schema: object(
                 &json!({
-                    "command_text": {"type": "string", "minLength": 1, "maxLength": 262_144, "description": "The exact command, or what you want to do."},
+                    "command_text": {"type": "string", "minLength": 1, "maxLength": 262_144, "description": "The exact command, or what you want to do. At most 262,144 bytes of UTF-8."},
                     "reason": {"type": "string", "maxLength": 4_000, "description": "Why you need it; the person sees it as your words."},
                     "supervisor_id": {"type": "string", "description": "The terminal that you do it for, of your session."},
                     "metadata": {"type": "object", "description": "Anything else that the person should see."},
@@ -231,7 +231,7 @@ pub(super) fn definitions() -> Vec<ToolDef> {
         ToolDef {
             name: "wait",
             title: "Wait for terminals",
-            description: "Waits until terminals of your session are in one of the given states (default: idle, error or exited).",
+            description: "Waits until terminals of your session are in one of the given states (default: idle, error or exited). One with a message on its way to it is not idle yet.",
             input_schema: object(
                 &json!({
                     "terminal_ids": {"type": "array", "items": {"type": "string"}},

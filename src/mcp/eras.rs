@@ -170,10 +170,7 @@ impl Era {
                 }
                 body
             }
-            ToolResult::Error { message, hint } => match hint {
-                Some(hint) => text(&format!("{message}\n{hint}"), true),
-                None => text(message, true),
-            },
+            ToolResult::Error { message, hint } => text(&format!("{message}\n{hint}"), true),
         };
         self.complete(body, version)
     }

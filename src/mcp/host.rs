@@ -1,6 +1,8 @@
 //! The tools behind the server: arguments to the same services that people's commands use.
 
+use super::arguments::Arguments;
 use super::definitions::definitions;
+use super::faults;
 use super::pages::{self, PAGE_UNITS, page_end, part, result, shown};
 use super::tool::{Call, ToolDef, ToolHost, ToolResult};
 use crate::clock::{self, Deadline};
@@ -175,9 +177,10 @@ impl Host {
         let id = arguments.text("handoff_id").unwrap_or_default();
         let handoff = answer::known(&mut store, &id)?;
         if handoff.caller != own.id {
-            return Err(Failure::refused(format!(
-                "handoff {id} was not asked for by you"
-            )));
+            return Err(
+                Failure::refused(format!("handoff {id} was not asked for by you"))
+                    .hint("use the handoff_id that handoff returned to you"),
+            );
         }
         let cx = self.context(&own);
         let result = Self::await_handoff(&cx, &mut store, &own, &handoff, arguments, call)?;
@@ -250,7 +253,7 @@ impl Host {
         let (worker, message) = delegate::assign(&cx, &mut store, &own, &task)?;
         let result = json!({
             "success": true, "terminal_id": worker,
-            "message": format!("The worker {worker} has been started and has message {} to read. It reports to you with send_message.", message.id),
+            "message": format!("The worker {worker} has been started and has message {} to read. It reports to you with send_message.", message),
         });
         pages::with_worktree(&mut store, &worker, result)
     }
@@ -278,7 +281,8 @@ impl Host {
             return Err(Failure::refused(format!(
                 "terminal {} is not in your session",
                 receiver.id
-            )));
+            ))
+            .hint("list_terminals names those that are; receiver_id human is the person"));
         }
         let text = send::body(arguments.text("message").unwrap_or_default().into_bytes())?;
         let order = Order {
@@ -365,6 +369,7 @@ impl Host {
         let offset = usize::try_from(arguments.number("offset").unwrap_or(0)).unwrap_or(usize::MAX);
         let rest = text.get(offset..).ok_or_else(|| {
             Failure::usage(format!("offset {offset} is not one that get_output gave"))
+                .hint("go on with next of its last result, or from 0")
         })?;
         let page = &rest[..page_end(rest, room_of(&self.cx, &own))];
         let next = (offset + page.len() < text.len()).then_some(offset + page.len());
@@ -382,7 +387,8 @@ impl Host {
                 .hint("list_terminals names the terminals of your session"));
         }
         if ids.contains(&own.id) {
-            return Err(Failure::usage("you cannot wait for yourself"));
+            return Err(Failure::usage("you cannot wait for yourself")
+                .hint("list_terminals marks you; name others"));
         }
         let words = arguments.list("for");
         let states: Vec<Status> = if words.is_empty() {
@@ -428,10 +434,12 @@ impl Host {
             &arguments.text("terminal_id").unwrap_or_default(),
         )?;
         if terminal.id == own.id {
-            return Err(Failure::refused("an agent does not close itself"));
+            return Err(Failure::refused("an agent does not close itself")
+                .hint("end your turn; who started you, or a person, closes you"));
         }
         if terminal.role == Role::Supervisor {
-            return Err(Failure::refused("a supervisor is closed by a person only"));
+            return Err(Failure::refused("a supervisor is closed by a person only")
+                .hint("ask the person with ask_human"));
         }
         let closed = close::close(&self.cx, &mut store, &terminal, false)?;
         let result = json!({"success": true, "terminal_id": closed.id, "status": closed.state.status.as_str()});
@@ -463,32 +471,6 @@ impl Host {
             .map(|e| json!({"name": e.name, "description": text::one_line(&e.description), "role": e.role, "provider": e.provider, "tags": e.tags}))
             .collect();
         Ok(json!({ "profiles": profiles }))
-    }
-}
-
-/// Checked arguments of a call.
-pub(super) struct Arguments<'a>(pub(super) &'a Map<String, Value>);
-
-impl Arguments<'_> {
-    pub(super) fn text(&self, name: &str) -> Option<String> {
-        self.0.get(name).and_then(Value::as_str).map(str::to_owned)
-    }
-
-    pub(super) fn number(&self, name: &str) -> Option<u64> {
-        self.0.get(name).and_then(Value::as_u64)
-    }
-
-    fn flag(&self, name: &str) -> bool {
-        self.0.get(name).and_then(Value::as_bool).unwrap_or(false)
-    }
-
-    pub(super) fn list(&self, name: &str) -> Vec<String> {
-        let list = self.0.get(name).and_then(Value::as_array);
-        list.into_iter()
-            .flatten()
-            .filter_map(Value::as_str)
-            .map(str::to_owned)
-            .collect()
     }
 }
 
@@ -540,13 +522,10 @@ impl ToolHost for Host {
             "find_profiles" => self.find_profiles(&arguments),
             other => Err(Failure::not_found(format!("there is no tool {other}"))),
         };
-        match done {
-            Ok(value) => ToolResult::Ok(value),
-            Err(failure) => ToolResult::Error {
-                message: text::one_line(failure.message()),
-                hint: (!failure.hints().is_empty()).then(|| failure.hints().join("; ")),
-            },
-        }
+        done.map_or_else(
+            |failure| faults::told(&failure, name, &self.tools),
+            ToolResult::Ok,
+        )
     }
 
     fn not_given(&self, name: &str, result: ToolResult) {

@@ -22,6 +22,7 @@ mod arguments;
 mod calls;
 mod definitions;
 mod eras;
+mod faults;
 mod host;
 mod lines;
 mod notes;

@@ -1,7 +1,8 @@
 //! `ask_human`, and messages to the person: an agent may ask, and its question outlives the call.
 
+use super::arguments::Arguments;
 use super::definitions::{ACTS, object, result};
-use super::host::{Arguments, Host};
+use super::host::Host;
 use super::tool::{Call, ToolDef};
 use crate::clock::Deadline;
 use crate::domain::ids::NoteId;
@@ -30,7 +31,7 @@ pub(super) fn definition() -> ToolDef {
             risky command use request_approval.",
         input_schema: object(
             &json!({
-                "question": {"type": "string", "minLength": 1, "maxLength": 1_048_576, "description": "The question, with what the person must know to answer it."},
+                "question": {"type": "string", "minLength": 1, "maxLength": 1_048_576, "description": "The question, with what the person must know to answer it. At most 1 MiB: 1,048,576 bytes of UTF-8."},
                 "options": {"type": "array", "items": {"type": "string", "minLength": 1, "maxLength": MAX_OPTION}, "description": options},
                 "timeout": {"type": "integer", "minimum": 0, "maximum": 3_600, "default": DEFAULT_WAIT, "description": "How long this call waits, in seconds."},
             }),

@@ -205,7 +205,9 @@ impl Server {
             return Ok(Era::V2026_07_28);
         }
         match (self.legacy, method) {
-            (_, "server/discover") | (None, "tools/list" | "tools/call") => Err(no_revision()),
+            // It exists in one revision, whatever the client speaks so far.
+            (_, "server/discover") => Ok(Era::V2026_07_28),
+            (None, "tools/list" | "tools/call") => Err(no_revision()),
             (Some(era), _) => Ok(era),
             (None, _) => Ok(Era::V2025_11_25),
         }
@@ -276,13 +278,13 @@ impl Server {
             Some(Value::Object(arguments)) => arguments,
             Some(_) => return Err(RpcError::invalid_params("arguments must be an object")),
         };
-        let failed = |message: String, hint: Option<String>| {
+        let failed = |message: String, hint: String| {
             let result = ToolResult::Error { message, hint };
             Ok(Some(era.tool_result(&result, &self.version)))
         };
         let arguments = match arguments::check(&tool.input_schema, arguments) {
             Ok(arguments) => arguments,
-            Err(problems) => return failed(problems.join("\n"), None),
+            Err(problems) => return failed(problems.join("\n"), arguments::taken(tool)),
         };
         let waits = self.host.waits(tool.name);
         let flight = match self.outlet.begin(id, tool.name, waits) {
@@ -297,10 +299,7 @@ impl Server {
                     format!(
                         "{MAX_WAITING} calls of this client are waiting already, which is the limit"
                     ),
-                    Some(
-                        "Wait for one of them to be answered, or cancel one, then try again."
-                            .into(),
-                    ),
+                    "Wait for one of them to be answered, or cancel one, then try again.".into(),
                 );
             }
         };
@@ -326,7 +325,7 @@ impl Server {
             self.outlet.abandon(&flight);
             return failed(
                 format!("cannot start a thread for this call: {error}"),
-                None,
+                "Try again once other calls have been answered.".into(),
             );
         }
         Ok(None)

@@ -47,7 +47,7 @@ pub enum ToolResult {
         /// A sentence: what did not work, and why.
         message: String,
         /// What to do next.
-        hint: Option<String>,
+        hint: String,
     },
 }
 

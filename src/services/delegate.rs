@@ -11,7 +11,7 @@ use crate::clock::{self, Deadline};
 use crate::domain::audit::digest;
 use crate::domain::handoff::{Handoff, HandoffStatus};
 use crate::domain::ids::{MessageId, TerminalId};
-use crate::domain::message::{Message, Sender};
+use crate::domain::message::Sender;
 use crate::domain::terminal::{Role, Terminal};
 use crate::error::{Failure, Kind, Result};
 use crate::failpoint;
@@ -35,14 +35,15 @@ pub struct Task {
     pub key: Option<String>,
 }
 
-/// The digest by which an identical call finds the worker that is already at it.
-fn fingerprint(task: &Task) -> String {
+/// The digest by which an identical call of this `tool` finds the worker that is already at it.
+fn fingerprint(tool: &str, task: &Task) -> String {
     let worktree = if task.plan.worktree.is_some() {
         "worktree"
     } else {
         ""
     };
     let parts = [
+        tool,
         worktree,
         task.plan.profile.name.as_str(),
         &task.plan.manifest.name,
@@ -59,7 +60,7 @@ fn fingerprint(task: &Task) -> String {
     digest(&bytes)
 }
 
-/// What a call of `handoff` finds.
+/// What a call finds.
 enum Found {
     /// An earlier call's handoff, which this one joins, or whose answer it gets again.
     Known(Handoff),
@@ -125,44 +126,72 @@ impl Drop for Reservation<'_> {
     }
 }
 
-/// Starts the worker of a handoff, or finds the one that an earlier identical call started and did not get the answer of.
-pub fn handoff(cx: &Context, store: &mut Store, caller: &Terminal, task: &Task) -> Result<Handoff> {
+/// What a call of `tool` stores before it starts its worker.
+fn fresh(tool: &str, caller: &Terminal, task: &Task) -> Result<Handoff> {
     let digits = random_id()?;
     let now = clock::now();
-    let millis = i64::try_from(task.timeout.as_millis()).unwrap_or(i64::MAX);
-    let fresh = Handoff {
+    Ok(Handoff {
         id: format!("h-{digits}"),
         caller: caller.id.clone(),
         // Nobody's id: the worker's is known once it is started.
         worker: TerminalId::parse(&digits).map_err(|e| Failure::failed(e.to_string()))?,
         message: Handoff::RESERVED,
-        fingerprint: fingerprint(task),
+        fingerprint: fingerprint(tool, task),
         status: HandoffStatus::Running,
         answer: None,
         created_at: now,
-        deadline_at: clock::after_ms(now, millis),
+        deadline_at: clock::after_ms(now, millis(task.timeout)),
         answered_at: None,
         given: false,
         open: false,
         waiter: own(),
-    };
+    })
+}
+
+fn millis(time: Duration) -> i64 {
+    i64::try_from(time.as_millis()).unwrap_or(i64::MAX)
+}
+
+/// What an identical call has begun; `None`: `fresh` is reserved, and this call starts the worker.
+fn known(store: &mut Store, task: &Task, fresh: &Handoff) -> Result<Option<Handoff>> {
     let patience = Deadline::after(START_WAIT);
     loop {
         let found = store.write(Durability::Process, Budget::Call, |tx| {
-            find_or_reserve(tx, task, &fresh)
+            find_or_reserve(tx, task, fresh)
         })?;
         match found {
-            Found::Known(found) => return Ok(found),
+            Found::Known(found) => return Ok(Some(found)),
             Found::Reserved => break,
             Found::Starting(id) => await_start(store, &id, &patience)?,
         }
+    }
+    failpoint::hit("handoff.reserved");
+    Ok(None)
+}
+
+/// Stores that `worker` has its task, where nobody has taken the reservation over.
+fn begin(tx: &Tx<'_>, handoff: &Handoff) -> Result<()> {
+    if tx.begin_handoff(handoff)? {
+        return Ok(());
+    }
+    Err(Failure::failed(format!(
+        "handoff {} was taken over by another call",
+        handoff.id
+    ))
+    .hint("call again: the other call's worker is at it"))
+}
+
+/// Starts the worker of a handoff, or finds the one that an earlier identical call started and did not get the answer of.
+pub fn handoff(cx: &Context, store: &mut Store, caller: &Terminal, task: &Task) -> Result<Handoff> {
+    let fresh = fresh("handoff", caller, task)?;
+    if let Some(known) = known(store, task, &fresh)? {
+        return Ok(known);
     }
     let mut reservation = Reservation {
         cx,
         id: &fresh.id,
         kept: false,
     };
-    failpoint::hit("handoff.reserved");
     failpoint::fail("handoff.start").map_err(|e| Failure::failed(e.to_string()))?;
     let worker = worker(cx, store, caller, task)?;
     let accepted = accept(cx, store, caller, &worker, &task.message, |message, tx| {
@@ -171,15 +200,10 @@ pub fn handoff(cx: &Context, store: &mut Store, caller: &Terminal, task: &Task) 
             worker: worker.clone(),
             message,
             created_at: now,
-            deadline_at: clock::after_ms(now, millis),
+            deadline_at: clock::after_ms(now, millis(task.timeout)),
             ..fresh.clone()
         };
-        if !tx.begin_handoff(&handoff)? {
-            return Err(Failure::failed(format!(
-                "handoff {} was taken over by another call",
-                handoff.id
-            )));
-        }
+        begin(tx, &handoff)?;
         tx.set_due(
             DueKind::Handoff,
             &handoff.id,
@@ -210,22 +234,44 @@ fn await_start(store: &mut Store, id: &str, patience: &Deadline) -> Result<()> {
     Ok(())
 }
 
-/// Starts a worker with a task and does not wait; it is told who to report to.
+/// Starts a worker with a task and does not wait; it is told who to report to. With a key the same call again finds the first one's worker,
+/// whatever became of it. Returns the worker and the task's message.
+///
+/// It is kept as a handoff whose answer nobody is owed: the worker reports by itself.
 pub fn assign(
     cx: &Context,
     store: &mut Store,
     caller: &Terminal,
     task: &Task,
-) -> Result<(TerminalId, Message)> {
+) -> Result<(TerminalId, MessageId)> {
+    let fresh = fresh("assign", caller, task)?;
+    if let Some(known) = known(store, task, &fresh)? {
+        return Ok((known.worker, known.message));
+    }
+    let mut reservation = Reservation {
+        cx,
+        id: &fresh.id,
+        kept: false,
+    };
     let worker = worker(cx, store, caller, task)?;
     let text = format!(
         "{}\n\nThis task comes from terminal {id}. When you are done, report to it with the MCP tool send_message, receiver_id \"{id}\".",
         task.message.trim_end(),
         id = caller.id
     );
-    let sent = accept(cx, store, caller, &worker, &text, |message, _| Ok(message));
-    let message = sent.inspect_err(|_| close_worker(cx, store, &worker))?;
-    Ok((worker, send::known(store, message)?))
+    let accepted = accept(cx, store, caller, &worker, &text, |message, tx| {
+        let begun = Handoff {
+            worker: worker.clone(),
+            message,
+            given: true,
+            ..fresh.clone()
+        };
+        begin(tx, &begun)?;
+        Ok(message)
+    });
+    reservation.kept = accepted.is_ok();
+    let message = accepted.inspect_err(|_| close_worker(cx, store, &worker))?;
+    Ok((worker, message))
 }
 
 pub(super) fn close_worker(cx: &Context, store: &mut Store, id: &TerminalId) {

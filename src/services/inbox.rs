@@ -61,13 +61,17 @@ pub fn read_part(
     offset: usize,
     limit: usize,
 ) -> Result<Part> {
-    let unknown = || Failure::not_found(format!("there is no message {id} for this terminal"));
+    let unknown = || {
+        Failure::not_found(format!("there is no message {id} for this terminal"))
+            .hint("read_inbox without message_id gives what waits for it")
+    };
     let message = store.read(|tx| tx.message(id))?.ok_or_else(unknown)?;
     if message.receiver != *reader || message.status == MessageStatus::Held {
         return Err(unknown());
     }
     let rest = message.body.get(offset..).ok_or_else(|| {
         Failure::usage(format!("offset {offset} is not one that read_inbox gave"))
+            .hint("go on with next of its last result, or from 0")
     })?;
     let end = rest
         .char_indices()

@@ -1,6 +1,8 @@
 //! Waiting: for something to become true in the state. Blocks on the kernel telling that a writer has let its lock go, and looks again
 //! at least once a second.
 
+mod stands;
+
 use super::context::Context;
 use super::deliver::{self, place};
 use super::find;
@@ -94,7 +96,7 @@ pub fn until<T>(
     }
 }
 
-/// Waits until any or all of `ids` are in one of `states`; returns them as they are then.
+/// Waits until any or all of `ids` are in one of `states`, and these are not about to pass; returns them as they are then.
 pub fn for_states(
     cx: &Context,
     store: &mut Store,
@@ -106,11 +108,8 @@ pub fn for_states(
 ) -> Result<Vec<Terminal>> {
     let mut looks = Looks::default();
     let found = until(store, deadline, stop, |store| {
-        let terminals = read(store, ids)?;
-        let there = terminals
-            .iter()
-            .filter(|t| states.contains(&t.state.status))
-            .count();
+        let (terminals, passes) = read(store, ids, states)?;
+        let there = passes.iter().filter(|ms| **ms <= 0).count();
         if if all {
             there == terminals.len()
         } else {
@@ -129,7 +128,10 @@ pub fn for_states(
             )));
         }
         looks.confirm(cx, store, &terminals)?;
-        Ok(Look::NotYet(PERIOD))
+        let next = passes.into_iter().filter(|ms| *ms > 0).min();
+        Ok(Look::NotYet(next.map_or(PERIOD, |ms| {
+            Duration::from_millis(ms.unsigned_abs())
+        })))
     })?;
     found.ok_or_else(|| {
         let words: Vec<&str> = states.iter().map(|status| status.as_str()).collect();
@@ -141,11 +143,25 @@ pub fn for_states(
     })
 }
 
-fn read(store: &mut Store, ids: &[TerminalId]) -> Result<Vec<Terminal>> {
+/// The terminals, and in how many milliseconds each is in one of `states` for good, if nothing happens: never, where it is in another.
+fn read(
+    store: &mut Store,
+    ids: &[TerminalId],
+    states: &[Status],
+) -> Result<(Vec<Terminal>, Vec<i64>)> {
     store.read(|tx| {
-        ids.iter()
-            .map(|id| tx.terminal(id)?.ok_or_else(|| find::unknown(id)))
-            .collect()
+        let now = clock::now();
+        let (mut terminals, mut passes) = (Vec::new(), Vec::new());
+        for id in ids {
+            let terminal = tx.terminal(id)?.ok_or_else(|| find::unknown(id))?;
+            passes.push(if states.contains(&terminal.state.status) {
+                stands::passes_in(tx, &terminal, now)?
+            } else {
+                i64::MAX
+            });
+            terminals.push(terminal);
+        }
+        Ok((terminals, passes))
     })
 }
 

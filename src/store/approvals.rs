@@ -235,6 +235,16 @@ impl Tx<'_> {
         Ok(rows.collect::<Result<_, _>>()?)
     }
 
+    /// When a request about a tool call of a terminal was decided last, or was given up.
+    pub fn last_call_decided_at(&self, terminal: &TerminalId) -> Result<Option<Timestamp>, Error> {
+        let at: Option<i64> = self.query_row(
+            "SELECT max(decided_at) FROM approvals WHERE terminal = ?1 AND kind = 'tool'",
+            [terminal.as_str()],
+            |row| row.get(0),
+        )?;
+        Ok(at.map(time))
+    }
+
     /// The request about a held message.
     pub fn approval_of_message(&self, message: MessageId) -> Result<Option<Approval>, Error> {
         Ok(self

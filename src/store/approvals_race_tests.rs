@@ -141,3 +141,29 @@ fn each_request_ends_once_however_many_decide() {
         done.len()
     );
 }
+
+#[test]
+fn a_yes_that_was_used_since_is_shown_as_it_was_decided() {
+    let dir = tempfile::tempdir().unwrap();
+    let home = Home::at(dir.path().join("state")).unwrap();
+    let mut store = Store::open_or_create(&home).unwrap();
+    let by = By {
+        actor: "test",
+        via: "test",
+        detail: json!({}),
+    };
+    let (decided, used) = store
+        .write(Durability::Process, Budget::Call, |tx| {
+            let now = clock::now();
+            let id = tx.request_approval(&new(1), &by, now)?.id;
+            let once = Some(Scope::Once);
+            let decided = tx.act_on_approval(id, Act::Approve, once, Some("fine"), &by, now)?;
+            let used = tx.act_on_approval(id, Act::Consume, None, None, &by, now)?;
+            tx.note_approval_ran(id, now)?;
+            Ok::<_, Error>((decided.unwrap(), used.and(tx.approval(id)?).unwrap()))
+        })
+        .unwrap();
+    assert_eq!(decided.status, ApprovalStatus::Approved);
+    assert_eq!(used.status, ApprovalStatus::Consumed);
+    assert_eq!(used.as_decided(), decided);
+}

@@ -59,16 +59,18 @@ impl Tx<'_> {
         Ok(())
     }
 
-    /// The worker of a reserved handoff has been started, and its task accepted.
+    /// The worker of a reserved handoff has been started, and its task accepted; where it is `given`, its answer is owed to nobody.
     pub fn begin_handoff(&self, h: &Handoff) -> Result<bool, Error> {
         let begun = self.execute(
-            "UPDATE handoffs SET worker = ?2, message = ?3, created_at = ?4, deadline_at = ?5 WHERE id = ?1 AND message = 0",
+            "UPDATE handoffs SET worker = ?2, message = ?3, created_at = ?4, deadline_at = ?5, given = ?6
+             WHERE id = ?1 AND message = 0",
             params![
                 h.id,
                 h.worker.as_str(),
                 h.message.0,
                 h.created_at.as_millisecond(),
                 h.deadline_at.as_millisecond(),
+                h.given.then_some(Given::Call.as_str()),
             ],
         )?;
         Ok(begun == 1)

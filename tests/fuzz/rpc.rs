@@ -55,7 +55,7 @@ impl ToolHost for Tools {
             }
             _ => ToolResult::Error {
                 message: "it did not work".to_owned(),
-                hint: Some("try another".to_owned()),
+                hint: "try another".to_owned(),
             },
         }
     }

@@ -62,6 +62,32 @@ fn calls_with_the_same_key_at_once_start_one_worker() {
 }
 
 #[test]
+fn assignments_with_the_same_key_are_one_worker_also_when_it_has_ended() {
+    let world = World::new();
+    let supervisor = world.agent();
+    let arguments =
+        json!({"agent_profile": "developer", "message": "SAY once", "idempotency_key": "k"});
+    let calls: Vec<Value> = (2..5).map(|id| call(id, "assign", &arguments)).collect();
+    let out = by_hand(&world, &supervisor, &calls, &[], 3);
+    let results: Vec<Value> = (2..5)
+        .map(|id| answer(&out, id)["result"]["structuredContent"].clone())
+        .collect();
+    let worker = text(&results[0]["terminal_id"]);
+    assert!(results.iter().all(|one| *one == results[0]), "{results:?}");
+    world.run(["close", &worker]).ok();
+    let again = world.mcp(&supervisor, "assign", &arguments).unwrap();
+    assert_eq!(again, results[0], "its worker has ended");
+    assert_eq!(workers(&world), 1);
+    assert!(
+        mail(&world, &supervisor, "").is_empty(),
+        "no answer is owed"
+    );
+    let other = json!({"agent_profile": "developer", "message": "SAY once"});
+    let other = world.mcp(&supervisor, "assign", &other).unwrap();
+    assert_ne!(other["terminal_id"], worker.as_str(), "without the key");
+}
+
+#[test]
 fn a_key_whose_worker_could_not_be_started_is_free_again() {
     let (world, supervisor) = world();
     let arguments =

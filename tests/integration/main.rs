@@ -54,6 +54,7 @@ mod support;
 mod svg;
 mod tour;
 mod waiting;
+mod waits;
 mod walk;
 mod walks;
 mod worktrees;

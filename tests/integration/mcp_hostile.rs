@@ -191,7 +191,10 @@ fn whatever_a_client_sends_it_gets_an_answer_and_the_next_is_served() {
                 let answer = client.ask(tried, "tools/call", &call);
                 let said = answer["result"]["content"][0]["text"].as_str().unwrap();
                 assert_eq!(answer["result"]["isError"], true, "{call}: {answer}");
-                assert!(said.contains(name), "{call}: {said}");
+                let (fault, hint) = said.rsplit_once('\n').unwrap();
+                assert!(fault.contains(name), "{call}: {said}");
+                let takes = format!("`{}` takes ", tool["name"].as_str().unwrap());
+                assert!(hint.starts_with(&takes), "{call}: {said}");
                 tried += 1;
             }
         }

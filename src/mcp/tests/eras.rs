@@ -93,7 +93,7 @@ fn results_say_what_their_revision_knows() {
         let wrong = client.ask(call(3, "echo", json!({"text": 5})));
         assert_eq!(
             wrong["result"],
-            json!({"content": [{"type": "text", "text": "Argument `text` must be a string; it was 5."}], "isError": true})
+            json!({"content": [{"type": "text", "text": "Argument `text` must be a string; it was 5.\n`echo` takes `text`."}], "isError": true})
         );
     }
 }
@@ -155,7 +155,7 @@ fn modern_requests_are_checked_one_by_one() {
         .remove("io.modelcontextprotocol/clientCapabilities");
     assert_eq!(fault(&client.ask(bare)), (-32602, json!(2)));
 
-    for method in ["server/discover", "tools/list", "tools/call"] {
+    for method in ["tools/list", "tools/call"] {
         let answer = client.ask(json!({"jsonrpc": "2.0", "id": 3, "method": method}));
         assert_eq!(fault(&answer), (-32602, json!(3)), "{method}");
     }
@@ -187,8 +187,27 @@ fn one_process_serves_both_kinds() {
     let new = client.ask(modern(2, "tools/call", new));
     assert_eq!(new["result"]["structuredContent"], echo);
     assert_eq!(new["result"]["resultType"], "complete");
-    let answer = client.ask(json!({"jsonrpc": "2.0", "id": 3, "method": "server/discover"}));
-    assert_eq!(fault(&answer), (-32602, json!(3)));
+}
+
+#[test]
+fn what_the_server_speaks_is_told_whoever_asks() {
+    let whole = Client::start().ask(modern(1, "server/discover", json!({})));
+    assert_eq!(whole["result"]["supportedVersions"], json!(["2026-07-28"]));
+    let bare = json!({"jsonrpc": "2.0", "id": 1, "method": "server/discover"});
+    assert_eq!(
+        Client::start().ask(bare.clone()),
+        whole,
+        "before initialize"
+    );
+    for version in ["2024-11-05", "2025-03-26", "2025-06-18", "2025-11-25"] {
+        let mut client = Client::legacy(version);
+        assert_eq!(client.ask(bare.clone()), whole, "{version}");
+        let tokened = json!({"jsonrpc": "2.0", "id": 1, "method": "server/discover", "params": {"_meta": {"progressToken": 7}}});
+        assert_eq!(client.ask(tokened), whole, "{version}");
+        // It speaks on as it did.
+        let pinged = client.ask(json!({"jsonrpc": "2.0", "id": 2, "method": "ping"}));
+        assert_eq!(pinged["result"], json!({}), "{version}");
+    }
 }
 
 #[test]

@@ -98,7 +98,7 @@ impl ToolHost for Stub {
             }
             _ => ToolResult::Error {
                 message: "it did not work".into(),
-                hint: Some("try another".into()),
+                hint: "try another".into(),
             },
         }
     }

@@ -3,6 +3,7 @@
 use super::super::recover::{self, SERVER_GONE};
 use super::Session;
 use super::gate::Judged;
+use super::record::store_event;
 use crate::clock;
 use crate::domain::approval::{Act, Approval, ApprovalKind, ApprovalStatus, MAX_COMMAND, Scope};
 use crate::domain::event::AgentEvent;
@@ -59,11 +60,10 @@ impl Session {
             event: AgentEvent::PermissionAsked(judged.call.clone()),
             ..incoming.clone()
         };
-        self.status_event(&shown);
         let mut verdict = Err("what it would run changes again and again".to_owned());
         for _ in 0..MAX_CHANGES {
             let bound = judged.bind(&self.terminal);
-            let id = self.store_request(judged, &bound, dialog)?;
+            let id = self.store_request(judged, &shown, &bound, dialog)?;
             failpoint::hit("gate.requested");
             let ended = self.wait_for_person(id, dialog)?;
             failpoint::hit("gate.decided");
@@ -107,10 +107,12 @@ impl Session {
         verdict
     }
 
-    /// Stores the request, or takes over one for the same call whose process was killed.
+    /// Stores that the agent waits, and the request, or takes over one for the same call whose process was killed: in one transaction, so
+    /// that who sees that it waits finds what it waits for.
     fn store_request(
         &mut self,
         judged: &Judged,
+        shown: &Incoming,
         bound: &Bound,
         dialog: bool,
     ) -> Result<ApprovalId, String> {
@@ -147,6 +149,10 @@ impl Session {
             .store
             .write(Durability::Power, Budget::Decision, |tx| {
                 let now = clock::now();
+                if let Some(terminal) = tx.terminal(&terminal.id)? {
+                    store_event(tx, &terminal, shown, None, now, &mut aftermath)?;
+                    aftermath.arm(tx, &terminal, now)?;
+                }
                 let left = tx.open_approvals(&terminal.id)?.into_iter().find(|a| {
                     a.status == ApprovalStatus::Pending
                         && a.kind == ApprovalKind::Tool
