@@ -13,6 +13,7 @@ use crate::domain::text;
 use crate::error::{Failure, Result};
 use crate::paths;
 use crate::providers::Catalogue;
+use crate::services::after::Ender;
 use crate::services::answer::{self, Outcome};
 use crate::services::context::Context;
 use crate::services::delegate::{self, Task};
@@ -433,7 +434,11 @@ impl Host {
         if terminal.role == Role::Supervisor {
             return Err(Failure::refused("a supervisor is closed by a person only"));
         }
-        let closed = close::close(&self.cx, &mut store, &terminal, false)?;
+        let by = Ender {
+            actor: own.id.as_str(),
+            via: "mcp",
+        };
+        let closed = close::close(&self.cx, &mut store, &terminal, false, by)?;
         let result = json!({"success": true, "terminal_id": closed.id, "status": closed.state.status.as_str()});
         pages::with_worktree(&mut store, &closed.id, result)
     }
