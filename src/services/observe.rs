@@ -4,9 +4,13 @@
 //! something that is shown has changed. A hook never breaks its caller; a decision that cannot be made is a denial.
 
 mod asking;
+mod denial;
 mod gate;
 mod record;
 
+pub use self::denial::broken;
+
+use self::denial::{answer, claimed, denial, dialect_of, in_pane_of_ours, print, unknown, waits};
 use self::record::{Manners, carried, store_event};
 use super::after::Aftermath;
 use super::context::Context;
@@ -21,7 +25,7 @@ use crate::failpoint;
 use crate::fsx;
 use crate::paths::{self, Home};
 use crate::proc::Identity;
-use crate::providers::{Answer, Catalogue, Dialect, Incoming, Verdict};
+use crate::providers::{Catalogue, Dialect, Incoming};
 use crate::store::{Budget, DueKind, Durability, Error, SpooledEvent, Store, TerminalLock};
 use std::io::{Read, Write};
 use std::time::Duration;
@@ -46,23 +50,14 @@ pub fn hook(
     input: &mut dyn Read,
     output: &mut dyn Write,
 ) -> u8 {
-    let dialect = Catalogue::built_in_dialect(provider)
-        .or_else(|| {
-            Catalogue::of(home)
-                .get(provider)
-                .ok()
-                .map(|manifest| manifest.dialect)
-        })
-        .unwrap_or(Dialect::None);
-    let claimed = paths::env(paths::name::TERMINAL_ID);
-    if !dialect.speaks() && claimed.is_some() && Dialect::any_decides(event) {
-        // In no dialect that is known: the exit code and the text on standard error are what all of them understand.
-        tracing::error!(provider, event, "the provider's manifest cannot be read");
-        return 2;
+    let dialect = dialect_of(Some(home), provider);
+    let decides = waits(dialect, event);
+    let claimed = claimed();
+    let deny = |why: &str| denial(dialect, event, why);
+    if decides && !dialect.speaks() && claimed.is_some() {
+        return answer(output, &deny(&unknown(provider)));
     }
     let bytes = fsx::read_limited(input, MAX_INPUT);
-    let decides = dialect.decides(event);
-    let deny = |why: &str| dialect.decision(event, &Verdict::Deny(gate::closed(why)), None);
     let outcome = match bytes {
         Ok(Some(bytes)) => dialect.read(event, &bytes),
         Ok(None) => Err("the hook's input is too long".to_owned()),
@@ -80,14 +75,17 @@ pub fn hook(
             }
             let incoming = outcome.as_ref().ok().and_then(Option::as_ref);
             let verdict = match incoming {
-                Some(incoming) => {
+                Some(incoming) if dialect.speaks() => {
                     gate::without_state(home, provider, dialect, incoming, &error.to_string())
                 }
-                None => Verdict::Deny(gate::closed(&error.to_string())),
+                _ => return answer(output, &deny(&error.to_string())),
             };
             return answer(output, &dialect.decision(event, &verdict, incoming));
         }
     };
+    if decides && !dialect.speaks() {
+        return answer(output, &deny(&unknown(provider)));
+    }
     let incoming = match outcome {
         Ok(Some(incoming)) => incoming,
         Ok(None) => return 0,
@@ -123,40 +121,10 @@ fn can_tell(home: &Home) -> bool {
     home.db().exists() && Identity::own().is_some()
 }
 
-/// Whether tmux says that the pane of this process is a terminal's: asked only where the state cannot be used, of an agent whose environment
-/// does not name it.
-fn in_pane_of_ours() -> bool {
-    let pane = paths::env("TMUX_PANE").and_then(|pane| crate::tmux::PaneId::parse(&pane));
-    let (Some(pane), Ok(tmux)) = (pane, crate::tmux::locate(None, None)) else {
-        return false;
-    };
-    tmux.display(Some(pane), "#{@conductor_id}")
-        .is_ok_and(|id| !id.is_empty())
-}
-
-fn print(output: &mut dyn Write, answer: &str) -> u8 {
-    let written = output
-        .write_all(answer.as_bytes())
-        .and_then(|()| output.flush());
-    if written.is_ok() { 0 } else { 2 }
-}
-
-/// Gives an answer; one that cannot be given blocks.
-fn answer(output: &mut dyn Write, answer: &Answer) -> u8 {
-    if !answer.err.is_empty() {
-        let _ = std::io::stderr().lock().write_all(answer.err.as_bytes());
-    }
-    match print(output, &answer.out) {
-        0 => answer.code,
-        broken => broken,
-    }
-}
-
 /// One hook call of one terminal.
 struct Session {
     cx: Context,
     store: Store,
-
     terminal: Terminal,
     parent: nix::unistd::Pid,
 }
@@ -187,7 +155,6 @@ impl Session {
         )?;
         Ok(Some(Self {
             cx: Context::new(home.clone(), tmux)?,
-
             store,
             terminal,
             parent,

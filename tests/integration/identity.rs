@@ -247,6 +247,62 @@ fn a_hook_outside_every_terminal_is_silent() {
     }
 }
 
+/// Whatever is wrong before the event is read, an agent of ours that waits for a decision hears a no.
+#[test]
+fn a_decision_without_a_state_directory_is_a_no() {
+    let world = World::without_tmux_server();
+    let input =
+        json!({"tool_name": "Bash", "tool_input": {"command": "ls"}, "tool": "bash"}).to_string();
+    let hook = |words: &[&str], home: Option<&str>| {
+        let run = world
+            .run(["hook"].iter().chain(words))
+            .without("HOME")
+            .without("CONDUCTOR_HOME")
+            .stdin(&input);
+        match home {
+            Some(home) => run.env("CONDUCTOR_HOME", home),
+            None => run,
+        }
+    };
+    for home in [None, Some("relative"), Some("/a\nb")] {
+        for words in [
+            &["claude_code", "PreToolUse"][..],
+            &["codex", "PermissionRequest"],
+            &["gemini", "BeforeTool"],
+            &["opencode", "tool.before"],
+            &["claude_code", "PreToolUse", "--more"],
+            &["claude_code", "PreToolUse", "more"],
+        ] {
+            let done = hook(words, home)
+                .env("CONDUCTOR_TERMINAL_ID", "deadbeef")
+                .done();
+            let answer: Value = serde_json::from_str(&done.stdout).unwrap();
+            assert!(
+                answer.to_string().contains("\"deny\""),
+                "{words:?}: {done:?}"
+            );
+            assert!(done.stdout.contains("doctor"), "{words:?}: {done:?}");
+            assert_eq!(done.code, 0, "{words:?}: {done:?}");
+        }
+        for words in [["claude_code", "PreToolUse"], ["nope", "PreToolUse"]] {
+            let done = hook(&words, home).done();
+            let said = (done.code, done.stdout.as_str(), done.stderr.as_str());
+            assert_eq!(said, (0, "", ""), "{words:?} without the variable");
+        }
+        let told = hook(&["claude_code", "Stop"], home).env("CONDUCTOR_TERMINAL_ID", "deadbeef");
+        let told = told.done();
+        assert_eq!((told.code, told.stdout.as_str()), (0, ""), "{told:?}");
+        // In no dialect: the exit code, and a line for whoever reads it.
+        for words in [["generic", "PreToolUse"], ["nope", "preToolUse"]] {
+            let done = hook(&words, home)
+                .env("CONDUCTOR_TERMINAL_ID", "deadbeef")
+                .done();
+            assert_eq!((done.code, done.stdout.as_str()), (2, ""), "{done:?}");
+            assert!(done.stderr.contains("doctor"), "{done:?}");
+        }
+    }
+}
+
 #[test]
 fn what_a_hook_cannot_read_is_denied_or_ignored() {
     let world = World::new();

@@ -1,7 +1,8 @@
 //! The gate: what an agent hears before it uses a tool. Fails closed: an answer that allows is printed only after all that it rests on is
 //! stored; whatever goes wrong on the way is a denial.
 
-use super::{Session, answer};
+use super::Session;
+use super::denial::answer;
 use crate::clock;
 use crate::domain::approval::{Act, Approval, ApprovalKind, ApprovalStatus};
 use crate::domain::event::{AgentEvent, ToolCall};
