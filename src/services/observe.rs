@@ -6,6 +6,8 @@
 mod asking;
 mod denial;
 mod gate;
+#[cfg(test)]
+mod gate_tests;
 mod record;
 
 pub use self::denial::broken;
@@ -63,7 +65,7 @@ pub fn hook(
         Ok(None) => Err("the hook's input is too long".to_owned()),
         Err(error) => Err(format!("the hook's input could not be read: {error}")),
     };
-    let mut session = match Session::open(home, claimed.as_deref()) {
+    let mut session = match Session::open(home, provider, claimed.as_deref()) {
         Ok(Some(session)) => session,
         Ok(None) if !decides => return 0,
         Ok(None) if claimed.is_none() && (can_tell(home) || !in_pane_of_ours()) => return 0,
@@ -86,7 +88,7 @@ pub fn hook(
     if decides && !dialect.speaks() {
         return answer(output, &deny(&unknown(provider)));
     }
-    let incoming = match outcome {
+    let mut incoming = match outcome {
         Ok(Some(incoming)) => incoming,
         Ok(None) => return 0,
         Err(why) => {
@@ -101,10 +103,26 @@ pub fn hook(
             };
         }
     };
+    let own = if session.terminal.provider == provider {
+        dialect
+    } else {
+        dialect_of(Some(home), &session.terminal.provider)
+    };
     // The hooks in the user's settings are for agents that bring none of their own.
     let settings = paths::env(paths::name::SETUP).is_some();
-    if settings && !session.terminal.adopted && dialect.launches_hooks() {
+    if settings && !session.terminal.adopted && own == dialect && dialect.launches_hooks() {
         return 0;
+    }
+    if own != dialect {
+        // An agent that another one started asks like it, and its turns are not the terminal's.
+        session.guest = own.speaks();
+        if session.guest && !decides {
+            return 0;
+        }
+        // The program that the pane was started as may outlive it; in an adopted pane it is that program.
+        if !session.terminal.adopted && matches!(incoming.event, AgentEvent::Ended { .. }) {
+            incoming.event = AgentEvent::AtPrompt;
+        }
     }
     if decides {
         let code = session.gate(dialect, event, &incoming, output);
@@ -126,11 +144,19 @@ struct Session {
     cx: Context,
     store: Store,
     terminal: Terminal,
+    /// The provider whose hook it is: another one's than the terminal's where an agent runs in a pane that was not started as its.
+    speaker: String,
+    /// Whether the terminal's own agent has hooks too: this one's say nothing about its state.
+    guest: bool,
     parent: nix::unistd::Pid,
 }
 
 impl Session {
-    fn open(home: &Home, claimed: Option<&str>) -> Result<Option<Self>, crate::error::Failure> {
+    fn open(
+        home: &Home,
+        speaker: &str,
+        claimed: Option<&str>,
+    ) -> Result<Option<Self>, crate::error::Failure> {
         let parent = nix::unistd::getppid();
         let mut store = match Store::open(home) {
             Ok(store) => store,
@@ -157,16 +183,23 @@ impl Session {
             cx: Context::new(home.clone(), tmux)?,
             store,
             terminal,
+            speaker: speaker.to_owned(),
+            guest: false,
             parent,
         }))
     }
 
     /// An event that is only noted.
     fn status_event(&mut self, incoming: &Incoming) {
-        let _ = self.record(incoming);
+        if !self.guest {
+            let _ = self.record(incoming);
+        }
     }
 
     fn event(&mut self, dialect: Dialect, incoming: &Incoming, output: &mut dyn Write) -> u8 {
+        if self.guest {
+            return 0;
+        }
         if matches!(
             incoming.event,
             AgentEvent::PermissionAsked(_) | AgentEvent::DialogShown(_)

@@ -303,6 +303,34 @@ fn a_decision_without_a_state_directory_is_a_no() {
     }
 }
 
+/// An agent in a pane of another provider is gated by its own tools, and its turns are not those of the pane's agent.
+#[test]
+fn a_hook_of_another_provider_is_judged_by_that_providers_tools() {
+    let world = World::new();
+    let id = world.agent();
+    let decision = |setup: &str, command: &str| {
+        let input = json!({"tool_name": "Bash", "tool_input": {"command": command}, "permission_mode": "bypassPermissions",
+            "cwd": world.at("project")});
+        let file = world.write("call.json", input.to_string());
+        let line = format!(
+            "CONDUCTOR_SETUP={setup} {BINARY} hook claude_code PreToolUse <{}",
+            file.display()
+        );
+        let said = world.shell(&id, &line).stdout;
+        let answer: Value = serde_json::from_str(&said).unwrap_or_else(|_| panic!("{said:?}"));
+        text(&answer["hookSpecificOutput"]["permissionDecision"])
+    };
+    for setup in ["", "1"] {
+        assert_eq!(decision(setup, "rm -rf /"), "deny");
+        assert_eq!(decision(setup, "ls"), "allow");
+    }
+    let ended = json!({"reason": "exit"}).to_string();
+    let file = world.write("end.json", &ended);
+    let line = format!("{BINARY} hook claude_code SessionEnd <{}", file.display());
+    world.shell(&id, &line).ok();
+    assert_eq!(world.ask(&id, "SAY still here"), "still here");
+}
+
 #[test]
 fn what_a_hook_cannot_read_is_denied_or_ignored() {
     let world = World::new();
