@@ -87,14 +87,8 @@ impl Host {
             presence.renew();
         }
         let mut store = self.cx.existing_store()?;
-        match identity::whoami(&mut store)? {
+        match identity::honest(&mut store, "mcp")? {
             Caller::Agent(id) => {
-                let claimed = paths::env(paths::name::TERMINAL_ID);
-                if claimed.is_some_and(|claimed| claimed != id.as_str()) {
-                    return Err(Failure::refused(
-                        "the environment names another terminal than the one this process belongs to",
-                    ));
-                }
                 let own = store
                     .read(|tx| tx.terminal(&id))?
                     .ok_or_else(|| Failure::not_found("this terminal is not known"))?;

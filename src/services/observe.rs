@@ -65,7 +65,7 @@ pub fn hook(
         Ok(None) => Err("the hook's input is too long".to_owned()),
         Err(error) => Err(format!("the hook's input could not be read: {error}")),
     };
-    let mut session = match Session::open(home, provider, claimed.as_deref()) {
+    let mut session = match Session::open(home, provider, decides, claimed.as_deref()) {
         Ok(Some(session)) => session,
         Ok(None) if !decides => return 0,
         Ok(None) if claimed.is_none() && (can_tell(home) || !in_pane_of_ours()) => return 0,
@@ -155,6 +155,7 @@ impl Session {
     fn open(
         home: &Home,
         speaker: &str,
+        decides: bool,
         claimed: Option<&str>,
     ) -> Result<Option<Self>, crate::error::Failure> {
         let parent = nix::unistd::getppid();
@@ -169,12 +170,18 @@ impl Session {
                 .hooks;
             Duration::from_millis(hooks.budget_ms.into())
         });
-        let Some(terminal) = store.read(identity::own_terminal)? else {
+        let own = store.read(identity::own_terminal)?;
+        let terminal = own.filter(|own| claimed.is_none_or(|id| id == own.id.as_str()));
+        let Some(terminal) = terminal else {
+            // Told of decisions alone: who lies about itself at one does so at its other events too.
+            if decides
+                && claimed.is_some()
+                && let Err(failure) = identity::honest(&mut store, "hook")
+            {
+                tracing::warn!(%failure, "a hook of another terminal");
+            }
             return Ok(None);
         };
-        if claimed.is_some_and(|id| id != terminal.id.as_str()) {
-            return Ok(None);
-        }
         let tmux = terminal.server.as_ref().map_or_else(
             || crate::tmux::locate(None, None),
             |server| Ok(crate::tmux::Tmux::at(&server.socket)),

@@ -112,6 +112,78 @@ fn a_persons_message_is_an_order_and_a_scripts_a_note() {
 }
 
 #[test]
+fn every_door_refuses_a_false_name_and_audits_it() {
+    let world = World::new();
+    let team = world.launch(&["developer"]);
+    let worker = &team.workers[0];
+    let settings = world.write("user/.claude/settings.json", "{}");
+    let profile = world.write("mine.md", "---\nname: mine\ndescription: x\n---\nbody\n");
+    let profile = profile.to_string_lossy();
+    for (n, words) in [
+        &["inbox", "read"][..],
+        &["broadcast", "home", "-m", "EXIT"],
+        &["recover"],
+        &["install", &profile],
+        &["provider", "setup", "claude_code", "--yes"],
+        &["close", worker],
+        &["shutdown", "--all"],
+    ]
+    .iter()
+    .enumerate()
+    {
+        let before = world.audited(REFUSED);
+        let claimed = ["deadbeef", worker][n % 2];
+        let error = world
+            .run(*words)
+            .env("CONDUCTOR_TERMINAL_ID", claimed)
+            .fails(4);
+        assert!(
+            error.contains("does not descend from it"),
+            "{words:?}: {error}"
+        );
+        assert_eq!(world.audited(REFUSED), before + 1, "{words:?}");
+    }
+    assert_eq!(std::fs::read_to_string(settings).unwrap(), "{}");
+    let dry = ["provider", "setup", "claude_code", "--dry-run"];
+    world.run(dry).env("CONDUCTOR_TERMINAL_ID", worker).ok();
+
+    let before = world.audited(REFUSED);
+    let call = |n: u32, method: &str, params: Value| {
+        json!({"jsonrpc": "2.0", "id": n, "method": method, "params": params}).to_string() + "\n"
+    };
+    let about = json!({"protocolVersion": "2025-06-18", "capabilities": {}, "clientInfo": {"name": "t", "version": "1"}});
+    let calls = call(1, "initialize", about)
+        + &call(
+            2,
+            "tools/call",
+            json!({"name": "read_inbox", "arguments": {}}),
+        );
+    let done = world
+        .run(["mcp"])
+        .env("CONDUCTOR_TERMINAL_ID", worker)
+        .stdin(&calls)
+        .done();
+    assert!(done.stdout.contains("does not descend from it"), "{done:?}");
+    assert!(done.stdout.contains("\"isError\":true"), "{done:?}");
+    assert_eq!(world.audited(REFUSED), before + 1);
+
+    // Hooks: a decision is denied and audited, and nothing else costs an entry.
+    for claimed in ["deadbeef", worker] {
+        let before = world.audited(REFUSED);
+        for (event, entries) in [("Stop", 0), ("PreToolUse", 1)] {
+            let input = json!({"tool_name": "Bash", "tool_input": {"command": "id"}}).to_string();
+            let hook = world
+                .run(["hook", "demo", event])
+                .env("CONDUCTOR_TERMINAL_ID", claimed)
+                .stdin(&input);
+            assert_eq!(hook.ok().contains("\"deny\""), entries == 1);
+            assert_eq!(world.audited(REFUSED), before + entries, "{event}");
+        }
+    }
+    assert_eq!(world.status(worker)["status"], "idle");
+}
+
+#[test]
 fn an_agents_processes_cannot_shake_off_whose_they_are() {
     let world = World::new();
     let team = world.launch(&["developer"]);
