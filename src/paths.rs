@@ -114,6 +114,9 @@ pub fn find_program(program: &str, path: Option<&str>) -> Option<PathBuf> {
         .find(|c| executable(c))
 }
 
+/// What the path of a damaged database begins with, below the state directory.
+const DAMAGED: &str = "db/conductor.db.corrupt-";
+
 /// The state directory and every place in it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Home {
@@ -181,6 +184,28 @@ impl Home {
     /// The database.
     pub fn db(&self) -> PathBuf {
         self.root.join("db/conductor.db")
+    }
+
+    /// Where a database that was found damaged at this time, in milliseconds, is set aside.
+    pub fn damaged_db(&self, at: i64) -> PathBuf {
+        self.root.join(format!("{DAMAGED}{at}"))
+    }
+
+    /// The databases that were set aside, the oldest first.
+    pub fn damaged_dbs(&self) -> Vec<PathBuf> {
+        let mut found: Vec<PathBuf> = std::fs::read_dir(self.db_dir())
+            .into_iter()
+            .flatten()
+            .flatten()
+            .map(|entry| entry.path())
+            .filter(|path| {
+                let name = path.strip_prefix(&self.root).ok().and_then(Path::to_str);
+                let stamp = name.and_then(|name| name.strip_prefix(DAMAGED));
+                stamp.is_some_and(|at| at.bytes().all(|b| b.is_ascii_digit()))
+            })
+            .collect();
+        found.sort();
+        found
     }
 
     /// The writers' lock.

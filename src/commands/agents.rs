@@ -10,6 +10,7 @@ use crate::error::{Failure, Result};
 use crate::paths::Home;
 use crate::proc;
 use crate::providers::Catalogue;
+use crate::services::after::Ender;
 use crate::services::context::Context;
 use crate::services::identity::{self, Caller};
 use crate::services::launch::{self, Wish};
@@ -479,10 +480,12 @@ fn attach_to(door: &Door<'_>, name: &str) -> Result<()> {
     Err(proc::exec(command))
 }
 
-/// What an agent may end: workers of its own session, as over MCP; not itself, and no supervisor.
-pub(super) fn may_end(store: &mut Store, terminal: &Terminal) -> Result<()> {
-    let id = match identity::whoami(store)? {
-        Caller::Person { .. } => return Ok(()),
+/// What an agent may end: workers of its own session, as over MCP; not itself, and no supervisor. Returns who calls, for the audit log.
+pub(super) fn may_end(store: &mut Store, terminal: &Terminal, via: &str) -> Result<String> {
+    let caller = identity::honest(store, via)?;
+    let actor = caller.sender().to_string();
+    let id = match caller {
+        Caller::Person { .. } => return Ok(actor),
         Caller::Agent(id) => id,
         Caller::Orphan | Caller::Mismatch(_) => {
             return Err(Failure::refused("this process may not end agents")
@@ -497,14 +500,18 @@ pub(super) fn may_end(store: &mut Store, terminal: &Terminal) -> Result<()> {
             "an agent may end workers of its own session only",
         ));
     }
-    Ok(())
+    Ok(actor)
 }
 
 pub(super) fn close(door: &mut Door<'_>, terminal: &str, force: bool) -> Result<()> {
     let mut store = existing(door)?;
     let found = find::terminal(&door.cx, &mut store, terminal)?;
-    may_end(&mut store, &found)?;
-    let closed = close::close(&door.cx, &mut store, &found, force)?;
+    let actor = may_end(&mut store, &found, "close")?;
+    let by = Ender {
+        actor: &actor,
+        via: "close",
+    };
+    let closed = close::close(&door.cx, &mut store, &found, force, by)?;
     print_terminal(door, &mut store, &closed)
 }
 
@@ -525,11 +532,19 @@ pub(super) fn shutdown(door: &mut Door<'_>, arguments: &cli::Shutdown) -> Result
             );
         }
     }
+    let actor = identity::honest(&mut store, "shutdown")?
+        .sender()
+        .to_string();
+    let by = Ender {
+        actor: &actor,
+        via: "shutdown",
+    };
     let closed = close::shutdown(
         &door.cx,
         &mut store,
         arguments.session.as_deref(),
         arguments.force,
+        by,
     )?;
     let mut gates = Gates::of(&door.cx.home);
     let views: Vec<TerminalView> = closed

@@ -251,7 +251,7 @@ fn detail_text(message: &MessageView, tries: &[crate::store::Attempt]) -> String
 
 /// `inbox read`, inside an agent: everything that waits for it, read and proven.
 fn read(door: &mut Door<'_>, store: &mut Store) -> Result<()> {
-    let Caller::Agent(id) = identity::whoami(store)? else {
+    let Caller::Agent(id) = identity::honest(store, "inbox")? else {
         return Err(
             Failure::refused("`inbox read` is for agents: this process belongs to none")
                 .hint("`conductor-hook inbox show ID` prints a message"),

@@ -77,10 +77,7 @@ pub fn run(arguments: &[OsString]) -> u8 {
     if let Some((provider, event)) = plain_hook(arguments) {
         return match Home::from_env() {
             Ok(home) => hook(&home, provider, event, &mut io::stdout()),
-            Err(failure) => {
-                report(&failure, false);
-                failure.kind().exit_code()
-            }
+            Err(failure) => homeless(&failure, provider, event, &mut io::stdout()),
         };
     }
     // As the parser prints it, without building the tree of all commands.
@@ -94,7 +91,9 @@ pub fn run(arguments: &[OsString]) -> u8 {
     let json = arguments.iter().any(|argument| argument == "--json");
     let cli = match plain_send(arguments).map_or_else(|| parse(arguments), Ok) {
         Ok(cli) => cli,
-        Err(error) => return usage(&error, json),
+        Err(error) => {
+            return denied_for(&error, arguments).unwrap_or_else(|| usage(&error, json));
+        }
     };
     let mut out = io::stdout();
     match dispatch(cli, &mut out) {
@@ -155,6 +154,28 @@ fn hook(home: &Home, provider: &str, event: &str, out: &mut dyn Write) -> u8 {
     // A hook never breaks its caller: whatever goes wrong is logged, and a decision is denied inside.
     crate::log::start(home);
     crate::services::observe::hook(home, provider, event, &mut io::stdin().lock(), out)
+}
+
+/// A hook without a state directory: the agents of ours that wait for a decision hear a no, all others nothing.
+fn homeless(failure: &Failure, provider: &str, event: &str, out: &mut dyn Write) -> u8 {
+    crate::services::observe::broken(None, provider, event, failure.message(), out).unwrap_or(0)
+}
+
+/// The answer to a decision hook of an agent of ours whose further arguments are wrong.
+fn denied_for(error: &clap::Error, arguments: &[OsString]) -> Option<u8> {
+    let [_, command, provider, event, ..] = arguments else {
+        return None;
+    };
+    if command != "hook" || !error.use_stderr() {
+        return None;
+    }
+    crate::services::observe::broken(
+        Home::from_env().ok().as_ref(),
+        provider.to_str()?,
+        event.to_str()?,
+        "its hook is called with arguments that are not known",
+        &mut io::stdout(),
+    )
 }
 
 fn parse(arguments: &[OsString]) -> std::result::Result<Cli, clap::Error> {
@@ -238,12 +259,16 @@ fn program() -> String {
 
 fn dispatch(cli: Cli, out: &mut dyn Write) -> Result<u8> {
     let home = match &cli.home {
-        Some(dir) => Home::at(dir.clone())?,
-        None => Home::from_env()?,
+        Some(dir) => Home::at(dir.clone()),
+        None => Home::from_env(),
     };
     if let Command::Hook { provider, event } = &cli.command {
-        return Ok(hook(&home, provider, event, out));
+        return Ok(match home {
+            Ok(home) => hook(&home, provider, event, out),
+            Err(failure) => homeless(&failure, provider, event, out),
+        });
     }
+    let home = home?;
     crate::log::start(&home);
     let tmux = crate::tmux::locate(cli.socket_path.as_deref(), cli.socket_name.as_deref())?;
     let mut door = Door {

@@ -215,6 +215,7 @@ pub(super) fn install(
 ) -> Result<()> {
     let cwd = paths::working_directory()?;
     let new_name = new_name.map(name).transpose()?;
+    identity::honest_beside(&door.cx.home, "install")?;
     let written = edit::install(
         &door.cx.home,
         &cwd,

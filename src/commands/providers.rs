@@ -156,6 +156,9 @@ fn diff(edit: &Edit) -> String {
 
 fn set_up(door: &mut Door<'_>, name: &str, dry_run: bool, undo: bool, sure: bool) -> Result<()> {
     let cx = door.cx.clone();
+    if !dry_run {
+        setup::allowed(&cx)?;
+    }
     let planned = setup::plan(&cx, name, undo)?;
     let changes: Vec<&Edit> = planned.edits.iter().filter(|edit| edit.changes()).collect();
     let diffs: String = changes.iter().map(|edit| diff(edit)).collect();

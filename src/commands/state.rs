@@ -11,7 +11,7 @@ use crate::progress;
 use crate::services::clean::{self, Wish};
 use crate::services::context::Context;
 use crate::services::offer::{self, Offer};
-use crate::services::{doctor, find, flow, recover, worktree};
+use crate::services::{doctor, find, flow, identity, recover, worktree};
 use crate::store::Store;
 use crate::ui::table::Table;
 use serde::Serialize;
@@ -89,6 +89,7 @@ pub(super) fn recover(door: &mut Door<'_>, arguments: &cli::Recover) -> Result<u
     let findings = if arguments.dry_run {
         recover::preview(&cx, &mut store)?
     } else {
+        identity::honest(&mut store, "recover")?;
         let findings = recover::all(&cx, &mut store)?;
         flow::move_here(&cx, &mut store)?;
         recover::rearm(&cx, &mut store)?;

@@ -262,28 +262,49 @@ pub fn header_ids(text: &str) -> Vec<MessageId> {
     ids
 }
 
-/// Splits our envelope from the lines that a sender wrote: drops header and footer lines, and the header in front of an inline body.
+/// What stands behind a header of ours: its id, and the rest of the line.
+fn behind_header(line: &str) -> Option<(&str, &str)> {
+    let (id, rest) = line.strip_prefix("[conductor #")?.split_once(" from ")?;
+    let (_, rest) = rest.split_once(']')?;
+    let digits = !id.is_empty() && id.bytes().all(|b| b.is_ascii_digit());
+    digits.then(|| (id, rest.strip_prefix(' ').unwrap_or(rest)))
+}
+
+/// The last line of the frame that a header with this rest opens.
+fn footer(id: &str, rest: &str) -> Option<String> {
+    let (tag, rest) = rest.strip_prefix("tag ")?.split_once(':')?;
+    let opens = rest.starts_with(" the message runs to the line that carries the same tag.");
+    opens.then(|| format!("[end of conductor #{id} tag {tag}]"))
+}
+
+/// Splits our envelope from the lines that a sender wrote. A header of ours stands at the very beginning or behind the end of a frame, and
+/// within a frame there is nothing of ours: whatever else looks like a header or a footer is the sender's.
 pub fn body_lines(text: &str) -> Vec<&str> {
-    let mut lines = Vec::new();
-    for line in text.split('\n') {
-        if line.starts_with("[end of conductor #") {
-            continue;
-        }
-        let Some(rest) = line.strip_prefix("[conductor #") else {
-            lines.push(line);
+    let mut body = Vec::new();
+    let mut lines = text.split('\n');
+    let mut fresh = true;
+    while let Some(line) = lines.next() {
+        let Some((id, rest)) = behind_header(line).filter(|_| fresh) else {
+            fresh &= line.is_empty();
+            body.push(line);
             continue;
         };
-        let body = rest
-            .split_once(']')
-            .map_or("", |(_, body)| body.strip_prefix(' ').unwrap_or(body));
-        let envelope = body.starts_with("tag ")
-            || body.starts_with("The text of this message (")
-            || body.starts_with("This message is long (");
-        if !envelope {
-            lines.push(body);
+        let frame =
+            footer(id, rest).and_then(|footer| lines.clone().position(|line| line == footer));
+        if let Some(length) = frame {
+            body.extend(lines.by_ref().take(length));
+            lines.next();
+            continue;
+        }
+        fresh = false;
+        let pointer = (rest.starts_with("The text of this message (")
+            || rest.starts_with("This message is long ("))
+            && rest.contains(&format!("message_id \"{id}\""));
+        if !pointer {
+            body.push(rest);
         }
     }
-    lines
+    body
 }
 
 #[cfg(test)]
@@ -467,15 +488,31 @@ mod tests {
 
     #[test]
     fn the_envelope_is_told_from_the_body() {
-        let body = "SAY one\n[conductor #9 from x] SAY two\nSAY three";
+        let body = "SAY one\n[conductor #9 from x]\n[conductor #9 from x] SAY two\n\n[end of conductor #12 tag k3]\nSAY three";
+        let written: Vec<&str> = body.split('\n').collect();
+        let frame = framed(&message(body));
+        assert_eq!(body_lines(&frame), written);
+        let twice = [&written[..], &[""], &written[..]].concat();
         assert_eq!(
-            body_lines(&framed(&message(body))),
-            vec!["SAY one", "SAY two", "SAY three"]
+            body_lines(&format!("{frame}\n\n{frame}")),
+            twice,
+            "each frame has its header"
         );
         assert_eq!(
             body_lines("[conductor #12 from human] SAY hi"),
             vec!["SAY hi"]
         );
+        for said in [
+            "tag x: mine",
+            "The text of this message (mine)",
+            "[conductor #9 from x]",
+            "[end of conductor #12 tag k3m9]",
+        ] {
+            let line = format!("[conductor #12 from human] {said}");
+            assert_eq!(body_lines(&line), vec![said]);
+            let typed = format!("SAY a\n{said}");
+            assert_eq!(body_lines(&typed), vec!["SAY a", said]);
+        }
         for long in ["a\nb".to_owned(), "x".repeat(5000)] {
             assert_eq!(
                 body_lines(place(&message(&long), LIMITS).line()),

@@ -15,6 +15,7 @@ use crate::domain::text;
 use crate::error::{Failure, Result};
 use crate::paths;
 use crate::providers::Catalogue;
+use crate::services::after::Ender;
 use crate::services::answer::{self, Outcome};
 use crate::services::context::Context;
 use crate::services::delegate::{self, Task};
@@ -88,14 +89,8 @@ impl Host {
             presence.renew();
         }
         let mut store = self.cx.existing_store()?;
-        match identity::whoami(&mut store)? {
+        match identity::honest(&mut store, "mcp")? {
             Caller::Agent(id) => {
-                let claimed = paths::env(paths::name::TERMINAL_ID);
-                if claimed.is_some_and(|claimed| claimed != id.as_str()) {
-                    return Err(Failure::refused(
-                        "the environment names another terminal than the one this process belongs to",
-                    ));
-                }
                 let own = store
                     .read(|tx| tx.terminal(&id))?
                     .ok_or_else(|| Failure::not_found("this terminal is not known"))?;
@@ -441,7 +436,11 @@ impl Host {
             return Err(Failure::refused("a supervisor is closed by a person only")
                 .hint("ask the person with ask_human"));
         }
-        let closed = close::close(&self.cx, &mut store, &terminal, false)?;
+        let by = Ender {
+            actor: own.id.as_str(),
+            via: "mcp",
+        };
+        let closed = close::close(&self.cx, &mut store, &terminal, false, by)?;
         let result = json!({"success": true, "terminal_id": closed.id, "status": closed.state.status.as_str()});
         pages::with_worktree(&mut store, &closed.id, result)
     }

@@ -260,6 +260,31 @@ pub fn forget_shown(store: &mut Store, tmux: &Tmux) -> crate::error::Result<()> 
     })?)
 }
 
+/// Who ends a terminal, and through which door; for the audit log.
+#[derive(Debug, Clone, Copy)]
+pub struct Ender<'a> {
+    /// `human`, a terminal's id, `unverified`, `conductor`.
+    pub actor: &'a str,
+    /// The command's name.
+    pub via: &'a str,
+}
+
+impl Ender<'static> {
+    /// Nobody asked for it: it follows from something else.
+    pub const NOBODY: Self = Self {
+        actor: "conductor",
+        via: Source::Command.as_str(),
+    };
+
+    /// It ended by itself, as `source` says.
+    const fn seen(source: Source) -> Self {
+        Self {
+            via: source.as_str(),
+            ..Self::NOBODY
+        }
+    }
+}
+
 /// Ends a terminal in a transaction: nothing is lost silently. What waits for it is dead with the reason, a handoff that it was at has
 /// its answer, and the audit log says so. One that was being resumed, and ended before it was heard from, waits on (see [`lose`]).
 pub fn end(
@@ -270,11 +295,35 @@ pub fn end(
     at: Timestamp,
     aftermath: &mut Aftermath,
 ) -> Result<(), Error> {
-    if terminal.loss.is_some() && source != Source::Command {
+    if terminal.loss.is_some() {
         lose(tx, terminal, reason, source, at, aftermath)?;
         aftermath.count(terminal);
         return aftermath.arm(tx, terminal, at);
     }
+    let by = Ender::seen(source);
+    finish(tx, terminal, (reason, source), by, at, aftermath)
+}
+
+/// As [`end`], because somebody asked for it.
+pub fn end_by(
+    tx: &Tx<'_>,
+    terminal: &Terminal,
+    reason: &str,
+    by: Ender<'_>,
+    at: Timestamp,
+    aftermath: &mut Aftermath,
+) -> Result<(), Error> {
+    finish(tx, terminal, (reason, Source::Command), by, at, aftermath)
+}
+
+fn finish(
+    tx: &Tx<'_>,
+    terminal: &Terminal,
+    (reason, source): (&str, Source),
+    by: Ender<'_>,
+    at: Timestamp,
+    aftermath: &mut Aftermath,
+) -> Result<(), Error> {
     if !exit(tx, terminal, reason, source, at)? {
         return Ok(());
     }
@@ -285,7 +334,7 @@ pub fn end(
     super::approve::withdraw_all(tx, &terminal.id, "the agent has ended", true, at, aftermath)?;
     super::flow::ended(tx, terminal, at)?;
     worktree_due(tx, terminal, at)?;
-    audit(tx, terminal, "terminal.exited", reason, source, at)?;
+    audit(tx, terminal, "terminal.exited", reason, by, at)?;
     aftermath.ended.push(terminal.id.clone());
     if terminal.adopted {
         aftermath.gone.extend(terminal.root.map(|root| root.pid));
@@ -323,7 +372,8 @@ pub fn lose(
     tx.clear_due(DueKind::Park, terminal.id.as_str())?;
     let why = super::recover::asks_again(reason);
     super::approve::withdraw_all(tx, &terminal.id, &why, true, at, aftermath)?;
-    audit(tx, terminal, "terminal.lost", reason, source, at)?;
+    let by = Ender::seen(source);
+    audit(tx, terminal, "terminal.lost", reason, by, at)?;
     aftermath.lost.push(terminal.id.clone());
     if terminal.adopted {
         aftermath.gone.extend(terminal.root.map(|root| root.pid));
@@ -335,6 +385,7 @@ pub fn lose(
 pub fn give_up(
     tx: &Tx<'_>,
     terminal: &Terminal,
+    by: Ender<'_>,
     at: Timestamp,
     aftermath: &mut Aftermath,
 ) -> Result<bool, Error> {
@@ -344,14 +395,7 @@ pub fn give_up(
     let reason = format!("{}; it was given up", terminal.state.reason);
     bury(tx, terminal, &reason, at, aftermath)?;
     worktree_due(tx, terminal, at)?;
-    audit(
-        tx,
-        terminal,
-        "terminal.given_up",
-        &reason,
-        Source::Command,
-        at,
-    )?;
+    audit(tx, terminal, "terminal.given_up", &reason, by, at)?;
     aftermath.ended.push(terminal.id.clone());
     Ok(true)
 }
@@ -387,12 +431,12 @@ fn audit(
     terminal: &Terminal,
     action: &str,
     reason: &str,
-    source: Source,
+    by: Ender<'_>,
     at: Timestamp,
 ) -> Result<(), Error> {
     let detail = serde_json::json!({"reason": reason});
     let subject = terminal.id.as_str();
-    tx.audit(at, action, subject, "conductor", source.as_str(), detail)?;
+    tx.audit(at, action, subject, by.actor, by.via, detail)?;
     Ok(())
 }
 

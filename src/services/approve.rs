@@ -1,11 +1,12 @@
 //! Approvals: asking, deciding, giving up, running out of time. Whoever decides is a person; each change is in the audit log.
 
 use super::after::Aftermath;
+use super::binding;
 use super::context::Context;
 use super::identity::{self, Caller};
 use super::send;
 use crate::clock;
-use crate::domain::approval::{Act, Approval, ApprovalKind, ApprovalStatus, Scope};
+use crate::domain::approval::{Act, Approval, ApprovalKind, ApprovalStatus, Scope, Script};
 use crate::domain::event::ToolCall;
 use crate::domain::ids::{ApprovalId, MessageId, TerminalId};
 use crate::domain::message::MessageStatus;
@@ -16,11 +17,11 @@ use crate::domain::text::one_line;
 use crate::error::{Failure, Result};
 use crate::failpoint;
 use crate::profiles::policy_always::{self, Added};
-use crate::providers::Catalogue;
+use crate::providers::{Catalogue, Manifest};
 use crate::store::{Budget, By, DueKind, Durability, Error, NewApproval, Store, Tx};
 use jiff::Timestamp;
 use serde_json::{Value, json};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// A person who was not heard is reminded once, after this time, in milliseconds.
 const REMIND_MS: i64 = 5 * 60 * 1000;
@@ -218,10 +219,9 @@ fn always(cx: &Context, store: &mut Store, approval: &Approval) -> Result<Added>
         input: approval.input.clone(),
         call_id: None,
     };
-    let action = Catalogue::of(&cx.home)
-        .get(&terminal.provider)?
-        .action(&call);
     let cwd = Path::new(cwd);
+    let bound = (approval.digest.as_str(), approval.scripts.as_slice());
+    let action = asked_by(cx, &terminal, &call, cwd, bound)?.action(&call);
     let judged = super::policy::judge_call(
         &cx.home,
         &policy::Call {
@@ -242,6 +242,33 @@ fn always(cx: &Context, store: &mut Store, approval: &Approval) -> Result<Added>
         .hint("approve it with --scope once or session"));
     }
     policy_always::rules(&judged.ruling, cwd, &clock::now().to_string())
+}
+
+/// The provider whose table of tools the call was read by: the digest holds which.
+fn asked_by(
+    cx: &Context,
+    terminal: &Terminal,
+    call: &ToolCall,
+    cwd: &Path,
+    (digest, scripts): (&str, &[Script]),
+) -> Result<Manifest> {
+    let catalogue = Catalogue::of(&cx.home);
+    let scripts: Vec<PathBuf> = scripts
+        .iter()
+        .map(|script| PathBuf::from(&script.path))
+        .collect();
+    std::iter::once(terminal.provider.clone())
+        .chain(catalogue.names())
+        .find(|provider| {
+            let tool = binding::tool(terminal, provider, &call.tool);
+            let bound = binding::bind(&terminal.id, &tool, &call.input, None, cwd, &scripts);
+            bound.digest == digest
+        })
+        .ok_or_else(|| {
+            Failure::refused("what it was asked for, or where, has changed since")
+                .hint("approve it with --scope once")
+        })
+        .and_then(|provider| catalogue.get(&provider))
 }
 
 fn too_late(approval: &Approval) -> Failure {
@@ -445,4 +472,47 @@ pub fn withdraw_all(
         tx.end_grants(terminal)?;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::paths::Home;
+    use crate::tmux::Tmux;
+
+    #[test]
+    fn a_rule_for_always_is_made_of_what_the_person_was_shown() {
+        let dir = tempfile::tempdir().unwrap();
+        let home = Home::at(dir.path().join("state")).unwrap();
+        let cx = Context::new(home, Tmux::at(dir.path().join("no-server"))).unwrap();
+        let mut terminal = Terminal::sample(TerminalId::from_bytes([1; 4]));
+        terminal.provider = "generic".to_owned();
+        let call = ToolCall {
+            tool: "Bash".to_owned(),
+            input: json!({"command": "mkdir x"}),
+            call_id: None,
+        };
+        let cwd = dir.path();
+        let digest = |provider: &str| {
+            let tool = binding::tool(&terminal, provider, &call.tool);
+            binding::bind(&terminal.id, &tool, &call.input, None, cwd, &[]).digest
+        };
+        let shown = |provider: &str, digest: String| {
+            let found = asked_by(&cx, &terminal, &call, cwd, (&digest, &[]));
+            assert_eq!(
+                found.ok().map(|found| found.name).as_deref(),
+                Some(provider)
+            );
+        };
+        for provider in ["generic", "claude_code", "demo"] {
+            shown(provider, digest(provider));
+        }
+        assert_ne!(
+            digest("claude_code"),
+            digest("demo"),
+            "a yes to the one is none to the other"
+        );
+        let strange = asked_by(&cx, &terminal, &call, cwd, ("other", &[]));
+        assert_eq!(strange.unwrap_err().kind(), crate::error::Kind::Refused);
+    }
 }

@@ -3,8 +3,10 @@
 use crate::domain::approval::{Binding, Script};
 use crate::domain::audit;
 use crate::domain::ids::TerminalId;
+use crate::domain::terminal::Terminal;
 use crate::fsx;
 use serde_json::{Value, json};
+use std::borrow::Cow;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
@@ -25,6 +27,16 @@ pub struct Bound {
     pub text_digest: Option<String>,
     /// The files.
     pub scripts: Vec<Script>,
+}
+
+/// The tool's name as a call is bound to it: for a provider other than the terminal's own it holds that provider's, because one that reads
+/// the same input differently shows a person another call. No tool's name has two lines.
+pub fn tool<'a>(terminal: &Terminal, provider: &str, tool: &'a str) -> Cow<'a, str> {
+    if provider == terminal.provider {
+        Cow::Borrowed(tool)
+    } else {
+        Cow::Owned(format!("{provider}\n{tool}"))
+    }
 }
 
 /// Binds a call to the state of the file system now.

@@ -1,11 +1,11 @@
 //! Ending terminals: ours only, and nothing of them left running.
 
-use super::after::{self, Aftermath};
+use super::after::{self, Aftermath, Ender};
 use super::context::Context;
 use super::deliver::place;
 use super::recover;
 use crate::clock;
-use crate::domain::terminal::{Source, Terminal};
+use crate::domain::terminal::Terminal;
 use crate::error::Result;
 use crate::failpoint;
 use crate::proc::{self, Identity};
@@ -24,17 +24,24 @@ pub fn close(
     store: &mut Store,
     terminal: &Terminal,
     force: bool,
+    by: Ender<'_>,
 ) -> Result<Terminal> {
-    end(cx, store, terminal, force)?;
+    end(cx, store, terminal, force, by)?;
     super::worktree::settle(cx, store, &terminal.id);
     let row = store.read(|tx| tx.terminal(&terminal.id))?;
     Ok(row.unwrap_or_else(|| terminal.clone()))
 }
 
 /// As [`close`], and leaves the worktree to be looked at when it is due: git may be slow, and keeps no other agent alive.
-pub fn end(cx: &Context, store: &mut Store, terminal: &Terminal, force: bool) -> Result<()> {
+pub fn end(
+    cx: &Context,
+    store: &mut Store,
+    terminal: &Terminal,
+    force: bool,
+    by: Ender<'_>,
+) -> Result<()> {
     if terminal.lost() {
-        give_up(cx, store, terminal)?;
+        give_up(cx, store, terminal, by)?;
     }
     if !terminal.alive() && (terminal.adopted || !recover::runs(terminal)) {
         return Ok(());
@@ -57,14 +64,7 @@ pub fn end(cx: &Context, store: &mut Store, terminal: &Terminal, force: bool) ->
     // What cannot be recorded (a full disk, a lock that is held) does not keep anything alive: an emergency stop must work then too.
     let mut aftermath = Aftermath::default();
     let recorded = store.write(Durability::Process, Budget::Decision, |tx| {
-        after::end(
-            tx,
-            terminal,
-            "closed",
-            Source::Command,
-            clock::now(),
-            &mut aftermath,
-        )
+        after::end_by(tx, terminal, "closed", by, clock::now(), &mut aftermath)
     });
     failpoint::hit("close.recorded");
     // The pane of an agent that a person started stays with the person.
@@ -96,10 +96,10 @@ pub fn end(cx: &Context, store: &mut Store, terminal: &Terminal, force: bool) ->
     Ok(())
 }
 
-fn give_up(cx: &Context, store: &mut Store, terminal: &Terminal) -> Result<()> {
+fn give_up(cx: &Context, store: &mut Store, terminal: &Terminal, by: Ender<'_>) -> Result<()> {
     let mut aftermath = Aftermath::default();
     store.write(Durability::Process, Budget::Call, |tx| {
-        after::give_up(tx, terminal, clock::now(), &mut aftermath)
+        after::give_up(tx, terminal, by, clock::now(), &mut aftermath)
     })?;
     aftermath.run(cx, store);
     Ok(())
@@ -111,13 +111,14 @@ pub fn shutdown(
     store: &mut Store,
     session: Option<&str>,
     force: bool,
+    by: Ender<'_>,
 ) -> Result<Vec<Terminal>> {
     let mut living: Vec<Terminal> = store
         .read(|tx| tx.live_terminals())?
         .into_iter()
         .filter(|t| session.is_none_or(|session| t.is_in(session, cx.tmux.socket())))
         .collect();
-    let ended = end_all(cx, store, &mut living, force);
+    let ended = end_all(cx, store, &mut living, force, by);
     let mut closed = Vec::new();
     for terminal in living {
         super::worktree::settle(cx, store, &terminal.id);
@@ -134,11 +135,12 @@ pub fn end_all(
     store: &mut Store,
     living: &mut Vec<Terminal>,
     force: bool,
+    by: Ender<'_>,
 ) -> Result<()> {
     living.reverse();
     let mut failed = None;
     let (mut done, total) = (0, living.len());
-    living.retain(|terminal| match end(cx, store, terminal, force) {
+    living.retain(|terminal| match end(cx, store, terminal, force, by) {
         Ok(()) => {
             done += 1;
             progress::step(done, total, &format!("ended {}", terminal.id));
@@ -162,6 +164,7 @@ mod tests {
     use super::*;
     use crate::domain::ids::TerminalId;
     use crate::paths::Home;
+    use crate::store::AuditFilter;
     use crate::tmux::Tmux;
 
     #[test]
@@ -190,11 +193,27 @@ mod tests {
             .unwrap();
         let mut living = store.read(|tx| tx.live_terminals()).unwrap();
         assert_eq!(living.len(), 3);
-        end_all(&cx, &mut store, &mut living, true).unwrap_err();
+        let by = Ender {
+            actor: "human",
+            via: "shutdown",
+        };
+        end_all(&cx, &mut store, &mut living, true, by).unwrap_err();
         let ended: Vec<TerminalId> = living.into_iter().map(|terminal| terminal.id).collect();
         assert_eq!(ended, [id(2), id(1)]);
         let left = store.read(|tx| tx.live_terminals()).unwrap();
         assert_eq!(left.len(), 1);
         assert_eq!(left[0].id, id(3));
+        let filter = AuditFilter {
+            action: Some("terminal.exited".to_owned()),
+            ..AuditFilter::default()
+        };
+        let entries = store.read(|tx| tx.audit_entries(&filter)).unwrap();
+        assert_eq!(entries.len(), 2);
+        for entry in entries {
+            assert_eq!(
+                (entry.entry.actor.as_str(), entry.entry.via.as_str()),
+                ("human", "shutdown")
+            );
+        }
     }
 }

@@ -1,6 +1,6 @@
 //! Handing work to a fresh worker.
 
-use super::after::Aftermath;
+use super::after::{Aftermath, Ender};
 use super::answer::{own, waited_for};
 use super::close;
 use super::context::Context;
@@ -276,7 +276,7 @@ pub fn assign(
 
 pub(super) fn close_worker(cx: &Context, store: &mut Store, id: &TerminalId) {
     if let Ok(Some(t)) = store.read(|tx| tx.terminal(id)) {
-        let _ = close::close(cx, store, &t, true);
+        let _ = close::close(cx, store, &t, true, Ender::NOBODY);
     }
 }
 

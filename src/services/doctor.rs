@@ -1,6 +1,7 @@
 //! What is wrong with an installation: what, why it matters, and the remedy.
 
 mod aliases;
+mod database;
 mod fix;
 mod upkeep;
 
@@ -115,16 +116,7 @@ pub fn examine(cx: &Context) -> Result<Vec<Finding>> {
     let mut store = match Store::open(&cx.home) {
         Ok(mut store) => {
             progress::at(|| "the database is checked".to_owned());
-            findings.push(match store.integrity()? {
-                None => ok("database", "sound"),
-                Some(fault) => bad(
-                    Level::Broken,
-                    "database",
-                    fault,
-                    "messages and terminals are kept there",
-                    "copy the directory `db` away, then remove it; a new one is made",
-                ),
-            });
+            findings.push(database::sound(&store)?);
             findings.extend(terminals(&mut store)?);
             findings.extend(resumable(&mut store)?);
             findings.push(waiting(queues::queues(&mut store)?));
@@ -140,25 +132,12 @@ pub fn examine(cx: &Context) -> Result<Vec<Finding>> {
             findings.extend(super::worktree::findings(&mut store)?);
             Some(store)
         }
-        Err(crate::store::Error::Missing(_)) => {
-            findings.push(ok(
-                "database",
-                "none yet; `init` or the first launch makes it",
-            ));
-            None
-        }
         Err(error) => {
-            let failure = crate::error::Failure::from(error);
-            findings.push(bad(
-                Level::Broken,
-                "database",
-                failure.message(),
-                "nothing works without it",
-                failure.hints().join("; "),
-            ));
+            findings.extend(database::unusable(&cx.home, error));
             None
         }
     };
+    findings.extend(database::damaged(&cx.home));
     findings.extend(server(cx, store.as_mut()));
     progress::at(|| "the agent programs are asked".to_owned());
     findings.push(agents(cx));

@@ -7,12 +7,17 @@
 use crate::clock;
 use crate::domain::ids::TerminalId;
 use crate::domain::message::Sender;
+use crate::domain::redact::excerpt;
 use crate::domain::terminal::Terminal;
+use crate::domain::text::one_line;
 use crate::error::{Failure, Result};
-use crate::paths;
+use crate::paths::{self, Home};
 use crate::proc::Process;
 use crate::store::{Budget, Durability, Living, Store, Tx};
 use std::path::Path;
+
+/// Longest claim that is repeated, in characters.
+const MAX_CLAIM: usize = 40;
 
 /// Who calls.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -118,7 +123,7 @@ fn named(
     chain: &[Process],
     own: Option<String>,
 ) -> std::result::Result<Vec<String>, crate::store::Error> {
-    let home = paths::Home::from_env().ok();
+    let home = Home::from_env().ok();
     let mut found = Vec::new();
     let inherited = chain.iter().filter_map(|process| {
         let id = process.initial_env(paths::name::TERMINAL_ID)?;
@@ -171,6 +176,15 @@ pub fn honest(store: &mut Store, via: &str) -> Result<Caller> {
     .hint("the attempt is in the audit log"))
 }
 
+/// As [`honest`], for what needs no state: without one there are no agents, and nobody to be taken for.
+pub fn honest_beside(home: &Home, via: &str) -> Result<Caller> {
+    match Store::open(home) {
+        Ok(mut store) => honest(&mut store, via),
+        Err(crate::store::Error::Missing(_)) => Ok(Caller::Person { terminal: false }),
+        Err(error) => Err(error.into()),
+    }
+}
+
 /// Puts into the audit log that a process claimed to be somebody that it is not.
 pub(super) fn refused(store: &mut Store, caller: &Caller, claimed: &str, via: &str) -> Result<()> {
     let detail = serde_json::json!({"claimed": claimed});
@@ -192,7 +206,9 @@ pub fn caller(tx: &Tx<'_>) -> std::result::Result<Caller, crate::store::Error> {
     let decided = whose(tx, &Process::own_ancestry(), claimed.clone())?;
     Ok(match (decided, claimed) {
         // An agent's process that says it is another one's lies, whoever made it do so.
-        (Caller::Agent(id), Some(claimed)) if claimed != id.as_str() => Caller::Mismatch(claimed),
+        (Caller::Agent(id), Some(claimed)) if claimed != id.as_str() => {
+            Caller::Mismatch(one_line(&excerpt(&claimed, MAX_CLAIM)))
+        }
         (decided, _) => decided,
     })
 }

@@ -3,7 +3,7 @@
 mod env;
 mod files;
 
-use super::after::Aftermath;
+use super::after::{Aftermath, Ender};
 use super::context::Context;
 use super::find;
 use super::identity;
@@ -256,7 +256,7 @@ pub fn session(
             Err(failure) => {
                 for id in &ids {
                     if let Ok(t) = find::terminal(cx, store, id.as_str()) {
-                        let _ = super::close::close(cx, store, &t, true);
+                        let _ = super::close::close(cx, store, &t, true, Ender::NOBODY);
                     }
                 }
                 return Err(failure);
@@ -418,7 +418,7 @@ fn terminal(
         if let Err(failure) = super::send::send_as(cx, store, plan.author.clone(), &order) {
             // Nobody waits for an agent that was given nothing to do, and a second try would start another one.
             let started = find::terminal(cx, store, row.id.as_str())?;
-            super::close::close(cx, store, &started, true)?;
+            super::close::close(cx, store, &started, true, Ender::NOBODY)?;
             return Err(failure.context("give the agent its first prompt"));
         }
     }

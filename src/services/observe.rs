@@ -4,9 +4,15 @@
 //! something that is shown has changed. A hook never breaks its caller; a decision that cannot be made is a denial.
 
 mod asking;
+mod denial;
 mod gate;
+#[cfg(test)]
+mod gate_tests;
 mod record;
 
+pub use self::denial::broken;
+
+use self::denial::{answer, claimed, denial, dialect_of, in_pane_of_ours, print, unknown, waits};
 use self::record::{Manners, carried, store_event};
 use super::after::Aftermath;
 use super::context::Context;
@@ -21,7 +27,7 @@ use crate::failpoint;
 use crate::fsx;
 use crate::paths::{self, Home};
 use crate::proc::Identity;
-use crate::providers::{Answer, Catalogue, Dialect, Incoming, Verdict};
+use crate::providers::{Catalogue, Dialect, Incoming};
 use crate::store::{Budget, DueKind, Durability, Error, SpooledEvent, Store, TerminalLock};
 use std::io::{Read, Write};
 use std::time::Duration;
@@ -46,29 +52,20 @@ pub fn hook(
     input: &mut dyn Read,
     output: &mut dyn Write,
 ) -> u8 {
-    let dialect = Catalogue::built_in_dialect(provider)
-        .or_else(|| {
-            Catalogue::of(home)
-                .get(provider)
-                .ok()
-                .map(|manifest| manifest.dialect)
-        })
-        .unwrap_or(Dialect::None);
-    let claimed = paths::env(paths::name::TERMINAL_ID);
-    if !dialect.speaks() && claimed.is_some() && Dialect::any_decides(event) {
-        // In no dialect that is known: the exit code and the text on standard error are what all of them understand.
-        tracing::error!(provider, event, "the provider's manifest cannot be read");
-        return 2;
+    let dialect = dialect_of(Some(home), provider);
+    let decides = waits(dialect, event);
+    let claimed = claimed();
+    let deny = |why: &str| denial(dialect, event, why);
+    if decides && !dialect.speaks() && claimed.is_some() {
+        return answer(output, &deny(&unknown(provider)));
     }
     let bytes = fsx::read_limited(input, MAX_INPUT);
-    let decides = dialect.decides(event);
-    let deny = |why: &str| dialect.decision(event, &Verdict::Deny(gate::closed(why)), None);
     let outcome = match bytes {
         Ok(Some(bytes)) => dialect.read(event, &bytes),
         Ok(None) => Err("the hook's input is too long".to_owned()),
         Err(error) => Err(format!("the hook's input could not be read: {error}")),
     };
-    let mut session = match Session::open(home, claimed.as_deref()) {
+    let mut session = match Session::open(home, provider, decides, claimed.as_deref()) {
         Ok(Some(session)) => session,
         Ok(None) if !decides => return 0,
         Ok(None) if claimed.is_none() && (can_tell(home) || !in_pane_of_ours()) => return 0,
@@ -80,15 +77,18 @@ pub fn hook(
             }
             let incoming = outcome.as_ref().ok().and_then(Option::as_ref);
             let verdict = match incoming {
-                Some(incoming) => {
+                Some(incoming) if dialect.speaks() => {
                     gate::without_state(home, provider, dialect, incoming, &error.to_string())
                 }
-                None => Verdict::Deny(gate::closed(&error.to_string())),
+                _ => return answer(output, &deny(&error.to_string())),
             };
             return answer(output, &dialect.decision(event, &verdict, incoming));
         }
     };
-    let incoming = match outcome {
+    if decides && !dialect.speaks() {
+        return answer(output, &deny(&unknown(provider)));
+    }
+    let mut incoming = match outcome {
         Ok(Some(incoming)) => incoming,
         Ok(None) => return 0,
         Err(why) => {
@@ -103,10 +103,26 @@ pub fn hook(
             };
         }
     };
+    let own = if session.terminal.provider == provider {
+        dialect
+    } else {
+        dialect_of(Some(home), &session.terminal.provider)
+    };
     // The hooks in the user's settings are for agents that bring none of their own.
     let settings = paths::env(paths::name::SETUP).is_some();
-    if settings && !session.terminal.adopted && dialect.launches_hooks() {
+    if settings && !session.terminal.adopted && own == dialect && dialect.launches_hooks() {
         return 0;
+    }
+    if own != dialect {
+        // An agent that another one started asks like it, and its turns are not the terminal's.
+        session.guest = own.speaks();
+        if session.guest && !decides {
+            return 0;
+        }
+        // The program that the pane was started as may outlive it; in an adopted pane it is that program.
+        if !session.terminal.adopted && matches!(incoming.event, AgentEvent::Ended { .. }) {
+            incoming.event = AgentEvent::AtPrompt;
+        }
     }
     if decides {
         let code = session.gate(dialect, event, &incoming, output);
@@ -123,46 +139,25 @@ fn can_tell(home: &Home) -> bool {
     home.db().exists() && Identity::own().is_some()
 }
 
-/// Whether tmux says that the pane of this process is a terminal's: asked only where the state cannot be used, of an agent whose environment
-/// does not name it.
-fn in_pane_of_ours() -> bool {
-    let pane = paths::env("TMUX_PANE").and_then(|pane| crate::tmux::PaneId::parse(&pane));
-    let (Some(pane), Ok(tmux)) = (pane, crate::tmux::locate(None, None)) else {
-        return false;
-    };
-    tmux.display(Some(pane), "#{@conductor_id}")
-        .is_ok_and(|id| !id.is_empty())
-}
-
-fn print(output: &mut dyn Write, answer: &str) -> u8 {
-    let written = output
-        .write_all(answer.as_bytes())
-        .and_then(|()| output.flush());
-    if written.is_ok() { 0 } else { 2 }
-}
-
-/// Gives an answer; one that cannot be given blocks.
-fn answer(output: &mut dyn Write, answer: &Answer) -> u8 {
-    if !answer.err.is_empty() {
-        let _ = std::io::stderr().lock().write_all(answer.err.as_bytes());
-    }
-    match print(output, &answer.out) {
-        0 => answer.code,
-        broken => broken,
-    }
-}
-
 /// One hook call of one terminal.
 struct Session {
     cx: Context,
     store: Store,
-
     terminal: Terminal,
+    /// The provider whose hook it is: another one's than the terminal's where an agent runs in a pane that was not started as its.
+    speaker: String,
+    /// Whether the terminal's own agent has hooks too: this one's say nothing about its state.
+    guest: bool,
     parent: nix::unistd::Pid,
 }
 
 impl Session {
-    fn open(home: &Home, claimed: Option<&str>) -> Result<Option<Self>, crate::error::Failure> {
+    fn open(
+        home: &Home,
+        speaker: &str,
+        decides: bool,
+        claimed: Option<&str>,
+    ) -> Result<Option<Self>, crate::error::Failure> {
         let parent = nix::unistd::getppid();
         let mut store = match Store::open(home) {
             Ok(store) => store,
@@ -175,31 +170,43 @@ impl Session {
                 .hooks;
             Duration::from_millis(hooks.budget_ms.into())
         });
-        let Some(terminal) = store.read(identity::own_terminal)? else {
+        let own = store.read(identity::own_terminal)?;
+        let terminal = own.filter(|own| claimed.is_none_or(|id| id == own.id.as_str()));
+        let Some(terminal) = terminal else {
+            // Told of decisions alone: who lies about itself at one does so at its other events too.
+            if decides
+                && claimed.is_some()
+                && let Err(failure) = identity::honest(&mut store, "hook")
+            {
+                tracing::warn!(%failure, "a hook of another terminal");
+            }
             return Ok(None);
         };
-        if claimed.is_some_and(|id| id != terminal.id.as_str()) {
-            return Ok(None);
-        }
         let tmux = terminal.server.as_ref().map_or_else(
             || crate::tmux::locate(None, None),
             |server| Ok(crate::tmux::Tmux::at(&server.socket)),
         )?;
         Ok(Some(Self {
             cx: Context::new(home.clone(), tmux)?,
-
             store,
             terminal,
+            speaker: speaker.to_owned(),
+            guest: false,
             parent,
         }))
     }
 
     /// An event that is only noted.
     fn status_event(&mut self, incoming: &Incoming) {
-        let _ = self.record(incoming);
+        if !self.guest {
+            let _ = self.record(incoming);
+        }
     }
 
     fn event(&mut self, dialect: Dialect, incoming: &Incoming, output: &mut dyn Write) -> u8 {
+        if self.guest {
+            return 0;
+        }
         if matches!(
             incoming.event,
             AgentEvent::PermissionAsked(_) | AgentEvent::DialogShown(_)

@@ -1,6 +1,6 @@
 //! Comparing the records with the tmux servers: hooks only say "look", and `list-panes` says what is so.
 
-use super::after::{self, Aftermath};
+use super::after::{self, Aftermath, Ender};
 use super::context::Context;
 use crate::clock::{self, Deadline};
 use crate::domain::handoff::HandoffStatus;
@@ -208,7 +208,7 @@ fn end_closed(cx: &Context, store: &mut Store) -> error::Result<()> {
             && runs(t)
     };
     for terminal in ended.iter().filter(left) {
-        super::close::end(cx, store, terminal, true)?;
+        super::close::end(cx, store, terminal, true, Ender::NOBODY)?;
     }
     Ok(())
 }

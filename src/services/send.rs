@@ -416,7 +416,7 @@ pub fn broadcast(
     role: Option<Role>,
     body: &str,
 ) -> Result<(Vec<Message>, Vec<String>)> {
-    let own = identity::whoami(store)?.sender();
+    let own = identity::honest(store, "broadcast")?.sender();
     let living = store.read(|tx| tx.live_terminals())?;
     let receivers: Vec<TerminalId> = living
         .iter()

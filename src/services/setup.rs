@@ -64,24 +64,26 @@ pub fn refresh(cx: &Context, manifest: &Manifest) -> Result<()> {
     Ok(())
 }
 
-/// Writes what was planned. Only a person changes an agent's settings.
-pub fn apply(cx: &Context, planned: &Planned) -> Result<()> {
-    let caller = match Store::open(&cx.home) {
-        Ok(mut store) => {
-            // Whoever sits where an agent was a moment ago is a person again.
-            super::recover::all(cx, &mut store)?;
-            identity::honest(&mut store, "setup")?
-        }
-        // Without a state there are no agents.
-        Err(crate::store::Error::Missing(_)) => Caller::Person { terminal: false },
-        Err(error) => return Err(error.into()),
-    };
-    if !matches!(caller, Caller::Person { .. }) {
-        return Err(
-            Failure::refused("only a person changes the settings of an agent")
-                .hint("call it in a shell that no agent started"),
-        );
+/// Refuses whoever may not change an agent's settings: only a person does.
+pub fn allowed(cx: &Context) -> Result<()> {
+    if let Ok(mut store) = Store::open(&cx.home) {
+        // Whoever sits where an agent was a moment ago is a person again.
+        super::recover::all(cx, &mut store)?;
     }
+    if matches!(
+        identity::honest_beside(&cx.home, "setup")?,
+        Caller::Person { .. }
+    ) {
+        return Ok(());
+    }
+    Err(
+        Failure::refused("only a person changes the settings of an agent")
+            .hint("call it in a shell that no agent started"),
+    )
+}
+
+/// Writes what was planned, for one who is [`allowed`].
+pub fn apply(cx: &Context, planned: &Planned) -> Result<()> {
     let name = &planned.manifest.name;
     if planned.undo {
         setup::undo(&cx.home, name, &planned.edits)

@@ -392,8 +392,7 @@ fn set_aside(home: &Home) -> Result<Error, Error> {
         Err(error) if !error.is_corruption() => return Ok(error),
         Err(_) => {}
     }
-    let stamp = clock::now().as_millisecond();
-    let kept = home.db_dir().join(format!("conductor.db.corrupt-{stamp}"));
+    let kept = home.damaged_db(clock::now().as_millisecond());
     for suffix in ["", "-wal", "-shm"] {
         let mut from = home.db().into_os_string();
         from.push(suffix);

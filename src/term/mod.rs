@@ -7,8 +7,10 @@ pub use keys::{ESC_SILENCE, Key, Mouse, MouseAct, Move, Parser};
 pub use signals::{Call, Signals};
 
 use nix::sys::termios::{self, FlushArg, SetArg, Termios};
-use std::io::{self, Write};
-use std::sync::Mutex;
+use std::fs::{File, OpenOptions};
+use std::io::{self, IsTerminal, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::sync::{Mutex, OnceLock};
 
 /// How the terminal was set before raw mode, and what it was asked for since.
 static BEFORE: Mutex<Option<(Termios, Use)>> = Mutex::new(None);
@@ -91,8 +93,35 @@ pub fn size() -> (usize, usize) {
     })
 }
 
-/// Shows `bytes` at once.
+/// Shows `bytes` at once: on standard output, or where that goes elsewhere on the terminal of standard input.
 pub fn write(bytes: &[u8]) {
+    if let Some(mut terminal) = beside_output() {
+        let _ = terminal.write_all(bytes);
+        return;
+    }
     let mut out = io::stdout().lock();
     let _ = out.write_all(bytes).and_then(|()| out.flush());
+}
+
+/// Whether a person sees what is shown, and what that person types is read.
+pub fn attended() -> bool {
+    io::stdin().is_terminal() && (io::stdout().is_terminal() || beside_output().is_some())
+}
+
+/// The terminal of standard input, where standard output is none. It is the one that is read: whoever may see the one may see the other.
+fn beside_output() -> Option<&'static File> {
+    static TERMINAL: OnceLock<Option<File>> = OnceLock::new();
+    let open = || {
+        if io::stdout().is_terminal() {
+            return None;
+        }
+        let path = nix::unistd::ttyname(io::stdin()).ok()?;
+        let flags = nix::libc::O_NOCTTY;
+        let opened = OpenOptions::new()
+            .write(true)
+            .custom_flags(flags)
+            .open(path);
+        opened.ok()
+    };
+    TERMINAL.get_or_init(open).as_ref()
 }

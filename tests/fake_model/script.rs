@@ -146,7 +146,12 @@ fn frame(lines: &[&str], start: usize) -> Option<(String, usize)> {
 pub(crate) fn directive(line: &str, place: &str) -> Option<Step> {
     let mut line = line.trim_start_matches([' ', '\t', '│', '|', '>']);
     while line.starts_with("[conductor #") {
-        line = text::body_lines(line).first()?.trim_start();
+        let body = text::body_lines(line).first()?.trim_start();
+        // It only looks like a header of ours.
+        if body.len() == line.len() {
+            return None;
+        }
+        line = body;
     }
     let (word, rest) = line.split_once(':')?;
     let rest = rest.trim();

@@ -225,7 +225,15 @@ fn a_corrupt_database_is_set_aside_and_kept() {
         .filter_map(|entry| fs::read(entry.unwrap().path()).ok())
         .any(|bytes| bytes == garbage);
     assert!(kept, "the evidence is kept");
+    let told = world.run(["doctor"]).done();
+    assert_eq!(told.code, 1, "{told:?}");
+    for words in ["conductor.db.corrupt-", "nothing was deleted", "init"] {
+        assert!(told.stdout.contains(words), "{told:?}");
+    }
     world.run(["init"]).ok();
+    let told = world.run(["doctor"]).done();
+    assert_eq!(told.code, 0, "{told:?}");
+    assert!(told.stdout.contains("conductor.db.corrupt-"), "{told:?}");
     assert_eq!(
         world.run(["sessions"]).json(),
         json!([]),

@@ -112,6 +112,78 @@ fn a_persons_message_is_an_order_and_a_scripts_a_note() {
 }
 
 #[test]
+fn every_door_refuses_a_false_name_and_audits_it() {
+    let world = World::new();
+    let team = world.launch(&["developer"]);
+    let worker = &team.workers[0];
+    let settings = world.write("user/.claude/settings.json", "{}");
+    let profile = world.write("mine.md", "---\nname: mine\ndescription: x\n---\nbody\n");
+    let profile = profile.to_string_lossy();
+    for (n, words) in [
+        &["inbox", "read"][..],
+        &["broadcast", "home", "-m", "EXIT"],
+        &["recover"],
+        &["install", &profile],
+        &["provider", "setup", "claude_code", "--yes"],
+        &["close", worker],
+        &["shutdown", "--all"],
+    ]
+    .iter()
+    .enumerate()
+    {
+        let before = world.audited(REFUSED);
+        let claimed = ["deadbeef", worker][n % 2];
+        let error = world
+            .run(*words)
+            .env("CONDUCTOR_TERMINAL_ID", claimed)
+            .fails(4);
+        assert!(
+            error.contains("does not descend from it"),
+            "{words:?}: {error}"
+        );
+        assert_eq!(world.audited(REFUSED), before + 1, "{words:?}");
+    }
+    assert_eq!(std::fs::read_to_string(settings).unwrap(), "{}");
+    let dry = ["provider", "setup", "claude_code", "--dry-run"];
+    world.run(dry).env("CONDUCTOR_TERMINAL_ID", worker).ok();
+
+    let before = world.audited(REFUSED);
+    let call = |n: u32, method: &str, params: Value| {
+        json!({"jsonrpc": "2.0", "id": n, "method": method, "params": params}).to_string() + "\n"
+    };
+    let about = json!({"protocolVersion": "2025-06-18", "capabilities": {}, "clientInfo": {"name": "t", "version": "1"}});
+    let calls = call(1, "initialize", about)
+        + &call(
+            2,
+            "tools/call",
+            json!({"name": "read_inbox", "arguments": {}}),
+        );
+    let done = world
+        .run(["mcp"])
+        .env("CONDUCTOR_TERMINAL_ID", worker)
+        .stdin(&calls)
+        .done();
+    assert!(done.stdout.contains("does not descend from it"), "{done:?}");
+    assert!(done.stdout.contains("\"isError\":true"), "{done:?}");
+    assert_eq!(world.audited(REFUSED), before + 1);
+
+    // Hooks: a decision is denied and audited, and nothing else costs an entry.
+    for claimed in ["deadbeef", worker] {
+        let before = world.audited(REFUSED);
+        for (event, entries) in [("Stop", 0), ("PreToolUse", 1)] {
+            let input = json!({"tool_name": "Bash", "tool_input": {"command": "id"}}).to_string();
+            let hook = world
+                .run(["hook", "demo", event])
+                .env("CONDUCTOR_TERMINAL_ID", claimed)
+                .stdin(&input);
+            assert_eq!(hook.ok().contains("\"deny\""), entries == 1);
+            assert_eq!(world.audited(REFUSED), before + entries, "{event}");
+        }
+    }
+    assert_eq!(world.status(worker)["status"], "idle");
+}
+
+#[test]
 fn an_agents_processes_cannot_shake_off_whose_they_are() {
     let world = World::new();
     let team = world.launch(&["developer"]);
@@ -245,6 +317,90 @@ fn a_hook_outside_every_terminal_is_silent() {
         }
         assert_eq!(world.home().exists(), state, "a hook makes no state");
     }
+}
+
+/// Whatever is wrong before the event is read, an agent of ours that waits for a decision hears a no.
+#[test]
+fn a_decision_without_a_state_directory_is_a_no() {
+    let world = World::without_tmux_server();
+    let input =
+        json!({"tool_name": "Bash", "tool_input": {"command": "ls"}, "tool": "bash"}).to_string();
+    let hook = |words: &[&str], home: Option<&str>| {
+        let run = world
+            .run(["hook"].iter().chain(words))
+            .without("HOME")
+            .without("CONDUCTOR_HOME")
+            .stdin(&input);
+        match home {
+            Some(home) => run.env("CONDUCTOR_HOME", home),
+            None => run,
+        }
+    };
+    for home in [None, Some("relative"), Some("/a\nb")] {
+        for words in [
+            &["claude_code", "PreToolUse"][..],
+            &["codex", "PermissionRequest"],
+            &["gemini", "BeforeTool"],
+            &["opencode", "tool.before"],
+            &["claude_code", "PreToolUse", "--more"],
+            &["claude_code", "PreToolUse", "more"],
+        ] {
+            let done = hook(words, home)
+                .env("CONDUCTOR_TERMINAL_ID", "deadbeef")
+                .done();
+            let answer: Value = serde_json::from_str(&done.stdout).unwrap();
+            assert!(
+                answer.to_string().contains("\"deny\""),
+                "{words:?}: {done:?}"
+            );
+            assert!(done.stdout.contains("doctor"), "{words:?}: {done:?}");
+            assert_eq!(done.code, 0, "{words:?}: {done:?}");
+        }
+        for words in [["claude_code", "PreToolUse"], ["nope", "PreToolUse"]] {
+            let done = hook(&words, home).done();
+            let said = (done.code, done.stdout.as_str(), done.stderr.as_str());
+            assert_eq!(said, (0, "", ""), "{words:?} without the variable");
+        }
+        let told = hook(&["claude_code", "Stop"], home).env("CONDUCTOR_TERMINAL_ID", "deadbeef");
+        let told = told.done();
+        assert_eq!((told.code, told.stdout.as_str()), (0, ""), "{told:?}");
+        // In no dialect: the exit code, and a line for whoever reads it.
+        for words in [["generic", "PreToolUse"], ["nope", "preToolUse"]] {
+            let done = hook(&words, home)
+                .env("CONDUCTOR_TERMINAL_ID", "deadbeef")
+                .done();
+            assert_eq!((done.code, done.stdout.as_str()), (2, ""), "{done:?}");
+            assert!(done.stderr.contains("doctor"), "{done:?}");
+        }
+    }
+}
+
+/// An agent in a pane of another provider is gated by its own tools, and its turns are not those of the pane's agent.
+#[test]
+fn a_hook_of_another_provider_is_judged_by_that_providers_tools() {
+    let world = World::new();
+    let id = world.agent();
+    let decision = |setup: &str, command: &str| {
+        let input = json!({"tool_name": "Bash", "tool_input": {"command": command}, "permission_mode": "bypassPermissions",
+            "cwd": world.at("project")});
+        let file = world.write("call.json", input.to_string());
+        let line = format!(
+            "CONDUCTOR_SETUP={setup} {BINARY} hook claude_code PreToolUse <{}",
+            file.display()
+        );
+        let said = world.shell(&id, &line).stdout;
+        let answer: Value = serde_json::from_str(&said).unwrap_or_else(|_| panic!("{said:?}"));
+        text(&answer["hookSpecificOutput"]["permissionDecision"])
+    };
+    for setup in ["", "1"] {
+        assert_eq!(decision(setup, "rm -rf /"), "deny");
+        assert_eq!(decision(setup, "ls"), "allow");
+    }
+    let ended = json!({"reason": "exit"}).to_string();
+    let file = world.write("end.json", &ended);
+    let line = format!("{BINARY} hook claude_code SessionEnd <{}", file.display());
+    world.shell(&id, &line).ok();
+    assert_eq!(world.ask(&id, "SAY still here"), "still here");
 }
 
 #[test]

@@ -348,7 +348,11 @@ fn approve_on_a_terminal_outside_tmux_asks_right_there() {
     let flags = "#{alternate_on} #{mouse_any_flag} #{cursor_flag}";
     let flags = seat.outer(&["display-message", "-p", "-t", pane.trim(), flags]);
     assert_eq!(flags.trim(), "0 0 1");
-    seat.outer(&["new-window", &line]);
+    // What it prints may go elsewhere: the code is shown where it is typed.
+    let file = seat.world.at("answer.json");
+    let asks = format!("approve {id}");
+    let to_file = format!("{asks} --json >{}", quote(&file.to_string_lossy()));
+    seat.outer(&["new-window", &line.replace(&asks, &to_file)]);
     seat.shows("asked by");
     std::thread::sleep(Duration::from_millis(700));
     seat.press(&["End"]);
@@ -357,6 +361,11 @@ fn approve_on_a_terminal_outside_tmux_asks_right_there() {
     seat.shows("code 0");
     let decided = seat.becomes(&asked["id"], "consumed");
     assert_eq!(decided["via"], "cli");
+    let printed: Value = serde_json::from_slice(&std::fs::read(file).unwrap()).unwrap();
+    assert_eq!(
+        printed["id"], asked["id"],
+        "and nothing of the screen is in it"
+    );
 }
 
 #[test]

@@ -8,6 +8,7 @@ use crate::domain::approval::{ApprovalStatus, Scope};
 use crate::domain::ids::{ApprovalId, TerminalId};
 use crate::domain::terminal::Terminal;
 use crate::error::{Failure, Result};
+use crate::services::after::Ender;
 use crate::services::deliver::place;
 use crate::services::send::{self, Order};
 use crate::services::{close, find, resume};
@@ -70,8 +71,12 @@ impl Seat<'_, '_> {
                 let terminal = self.terminal(&id)?;
                 let cx = self.door.cx.clone();
                 let store = self.store()?;
-                agents::may_end(store, &terminal)?;
-                close::close(&cx, store, &terminal, false)?;
+                let actor = agents::may_end(store, &terminal, "dashboard")?;
+                let by = Ender {
+                    actor: &actor,
+                    via: "dashboard",
+                };
+                close::close(&cx, store, &terminal, false, by)?;
                 self.model
                     .say(format!("{} ({id}) has ended", terminal.window));
             }

@@ -9,6 +9,7 @@ use crate::domain::note::excerpt;
 use crate::domain::terminal::Terminal;
 use crate::error::{Failure, Result};
 use crate::proc;
+use crate::services::after::Ender;
 use crate::services::attention::{self, Call};
 use crate::services::plugin::own_line;
 use crate::services::{close, find, offer, recover, resume};
@@ -165,9 +166,13 @@ fn approvals(door: &Door<'_>, store: &mut Store, viewer: &Viewer, id: &TerminalI
 }
 
 fn end(door: &Door<'_>, store: &mut Store, viewer: &Viewer, agent: &Terminal) -> Result<()> {
-    front::may_end(store, agent)?;
+    let actor = front::may_end(store, agent, "menu")?;
+    let by = Ender {
+        actor: &actor,
+        via: "menu",
+    };
     let name = agent.display_name();
-    close::close(&door.cx, store, agent, false)?;
+    close::close(&door.cx, store, agent, false, by)?;
     Ok(door
         .cx
         .tmux

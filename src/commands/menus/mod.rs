@@ -10,7 +10,8 @@ use super::plugin::existing;
 use super::{Door, dashboard, inbox, popup, reader, talk};
 use crate::error::{Failure, Result};
 use crate::proc;
-use crate::services::{close, plugin as service, presence, worktree};
+use crate::services::after::Ender;
+use crate::services::{close, identity, plugin as service, presence, worktree};
 use crate::tmux::Viewer;
 use crate::tmux::keys::KEYS;
 use crate::tmux::prompt::Entry;
@@ -162,6 +163,11 @@ fn stop(door: &Door<'_>, viewer: &Viewer, words: &[String]) -> Result<()> {
         let server = terminal.server.as_ref();
         server.is_some_and(|server| server.socket == socket)
     });
-    let ended = close::end_all(cx, &mut store, &mut here, true);
+    let actor = identity::whoami(&mut store)?.sender().to_string();
+    let by = Ender {
+        actor: &actor,
+        via: "menu",
+    };
+    let ended = close::end_all(cx, &mut store, &mut here, true, by);
     ended.and(worktree::settle_ended(cx, &mut store))
 }

@@ -18,10 +18,9 @@ use crate::fsx;
 use crate::services::approve::{self, Decision};
 use crate::services::presence;
 use crate::store::{Store, Tx};
-use crate::term::Key;
+use crate::term::{self, Key};
 use crate::ui::sheet::Row;
 use model::{Code, Item, LETTERS};
-use std::io::{self, IsTerminal};
 
 /// How many requests are listed.
 const MOST: u32 = 500;
@@ -55,7 +54,7 @@ pub(super) struct Opening<'a> {
 
 /// Runs until the person closes it. Returns the last request that was decided here.
 pub(super) fn run(door: &Door<'_>, opening: &Opening<'_>) -> Result<Option<ApprovalId>> {
-    if !io::stdin().is_terminal() || !io::stdout().is_terminal() {
+    if !term::attended() {
         return Err(
             Failure::refused("this needs a terminal: a person types a code that it shows")
                 .hint("run it in a shell of yours, or press prefix A in tmux"),

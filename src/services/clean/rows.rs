@@ -1,6 +1,6 @@
 //! What is old in the database.
 
-use super::super::after::{self, Aftermath};
+use super::super::after::{self, Aftermath, Ender};
 use super::super::context::Context;
 use super::super::worktree::{self, Fate};
 use super::{Ages, Item, Report};
@@ -134,7 +134,7 @@ fn give_up(cx: &Context, store: &mut Store, id: &TerminalId) -> Result<()> {
     let mut aftermath = Aftermath::default();
     store.write(Durability::Process, Budget::Call, |tx| {
         if let Some(terminal) = tx.terminal(id)? {
-            after::give_up(tx, &terminal, clock::now(), &mut aftermath)?;
+            after::give_up(tx, &terminal, Ender::NOBODY, clock::now(), &mut aftermath)?;
         }
         Ok::<_, crate::store::Error>(())
     })?;

@@ -1,5 +1,6 @@
 //! What runs leave behind: their terminals, closed when they are asked for, or when the next run finds nothing at work in them.
 
+use super::super::after::Ender;
 use super::super::close;
 use super::super::context::Context;
 use super::super::deliver::place;
@@ -117,7 +118,7 @@ fn is_late(run: &Run, now: &Moment) -> bool {
 /// Closes a run's terminal, if it is there; says whether it is closed.
 pub(super) fn close_terminal(cx: &Context, store: &mut Store, id: &TerminalId) -> bool {
     let closed = match store.read(|tx| tx.terminal(id)) {
-        Ok(Some(terminal)) => close::close(cx, store, &terminal, false).map(|_| ()),
+        Ok(Some(terminal)) => close::close(cx, store, &terminal, false, Ender::NOBODY).map(|_| ()),
         Ok(None) => Ok(()),
         Err(error) => Err(error.into()),
     };

@@ -192,7 +192,7 @@ impl Session {
             .map_err(|error| format!("wait for signals: {error}"))?;
         let watcher = Watcher::new(&self.cx.home);
         let manifest = Catalogue::of(&self.cx.home)
-            .get(&self.terminal.provider)
+            .get(&self.speaker)
             .ok()
             .filter(|manifest| dialog || manifest.screen.cancelled.is_some());
         let mut pane = PaneDialog::default();

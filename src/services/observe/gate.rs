@@ -1,7 +1,8 @@
 //! The gate: what an agent hears before it uses a tool. Fails closed: an answer that allows is printed only after all that it rests on is
 //! stored; whatever goes wrong on the way is a denial.
 
-use super::{Session, answer};
+use super::Session;
+use super::denial::answer;
 use crate::clock;
 use crate::domain::approval::{Act, Approval, ApprovalKind, ApprovalStatus};
 use crate::domain::event::{AgentEvent, ToolCall};
@@ -14,7 +15,7 @@ use crate::failpoint;
 use crate::paths::Home;
 use crate::proc::Identity;
 use crate::providers::{Catalogue, Dialect, Incoming, Verdict};
-use crate::services::binding::{Bound, bind};
+use crate::services::binding::{self, Bound, bind};
 use crate::services::policy;
 use crate::store::{Budget, By, Durability, Error};
 use jiff::Timestamp;
@@ -27,6 +28,8 @@ const SECOND_ASK_MS: i64 = 10 * 60 * 1000;
 
 /// A tool call, and what the policy says about it.
 pub(super) struct Judged {
+    /// The provider whose table of tools was read.
+    provider: String,
     pub(super) call: ToolCall,
     action: Action,
     pub(super) ruling: Ruling,
@@ -108,6 +111,7 @@ fn judge(
         ruling.decision = Decision::Ask;
     }
     Ok(Judged {
+        provider: manifest.name,
         call: call.clone(),
         action,
         ruling,
@@ -144,7 +148,7 @@ impl Judged {
     pub(super) fn bind(&self, terminal: &Terminal) -> Bound {
         bind(
             &terminal.id,
-            &self.call.tool,
+            &binding::tool(terminal, &self.provider, &self.call.tool),
             &self.call.input,
             self.command(),
             &self.cwd,
@@ -167,10 +171,11 @@ impl Session {
             AgentEvent::PermissionAsked(call) => (call, true),
             _ => return self.event(dialect, incoming, output),
         };
-        let provider = self.terminal.provider.clone();
+        // The agent that speaks names its tools, whatever the pane was started as. That a hook's argument says so opens nothing: it stands
+        // in settings of the person's, what an agent's own call of `hook` prints reaches no agent, and a yes holds for this provider's calls.
         let judged = judge(
             &self.cx.home,
-            &provider,
+            &self.speaker,
             dialect,
             Some(&self.terminal),
             incoming,
