@@ -48,6 +48,13 @@ pub(super) fn damaged(home: &Home) -> Option<Finding> {
     let there = home.db().exists();
     let (level, now, begin) = if there {
         (Level::Warning, "a new one is in use", "")
+    } else if home.audit_log().exists() {
+        // It is the log of that database: behind its entries a new one's own would never verify.
+        (
+            Level::Broken,
+            "there is none now",
+            "move approvals/audit.jsonl, which is its log, to a place of yours, then `conductor-hook init` begins anew; ",
+        )
     } else {
         (
             Level::Broken,
@@ -96,6 +103,13 @@ mod tests {
         let remedy = finding.remedy.unwrap();
         assert!(
             remedy.contains("init") && remedy.contains(&file),
+            "{remedy}"
+        );
+        fsx::create_private_dir(&home.approvals()).unwrap();
+        fsx::write_atomic(&home.audit_log(), b"{}\n").unwrap();
+        let remedy = damaged(&home).unwrap().remedy.unwrap();
+        assert!(
+            remedy.contains("audit.jsonl") && remedy.contains("init"),
             "{remedy}"
         );
         drop(Store::open_or_create(&home).unwrap());

@@ -1,3 +1,5 @@
+//! The gate in a pane of one provider, asked by an agent of another.
+
 use super::*;
 use crate::domain::ids::TerminalId;
 use crate::tmux::Tmux;
