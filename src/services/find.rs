@@ -45,7 +45,7 @@ fn in_transaction(tx: &Tx<'_>, socket: &str, text: &str) -> Result<Terminal> {
             .collect()
     };
     if found.is_empty()
-        && (2..8).contains(&text.len())
+        && (1..8).contains(&text.len())
         && text.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'))
     {
         found = tx.terminals_by_prefix(text)?;
@@ -74,6 +74,53 @@ fn in_transaction(tx: &Tx<'_>, socket: &str, text: &str) -> Result<Terminal> {
                 list.join(", ")
             ))
             .hint("name one of them by its id"))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error::Kind;
+    use crate::paths::Home;
+    use crate::store::{Budget, Durability};
+    use crate::tmux::Tmux;
+
+    #[test]
+    fn one_digit_names_a_terminal_and_two_candidates_are_listed() {
+        let dir = tempfile::tempdir().unwrap();
+        let home = Home::at(dir.path().join("state")).unwrap();
+        let mut store = Store::open_or_create(&home).unwrap();
+        let cx = Context::new(home, Tmux::at(dir.path().join("no-server"))).unwrap();
+        let (seven, eight, other) = ([0x70; 4], [0x81; 4], [0x82; 4]);
+        let windows = [(seven, "7f"), (eight, "8"), (other, "dev")];
+        store
+            .write(Durability::Process, Budget::Call, |tx| {
+                windows.iter().try_for_each(|(id, window)| {
+                    let mut row = Terminal::sample(TerminalId::from_bytes(*id));
+                    row.window = (*window).to_owned();
+                    tx.insert_terminal(&row).map(drop)
+                })
+            })
+            .unwrap();
+        let mut found = |text| terminal(&cx, &mut store, text).map(|t| t.id);
+        assert_eq!(found("7"), Ok(TerminalId::from_bytes(seven)));
+        assert_eq!(
+            found("8"),
+            Ok(TerminalId::from_bytes(eight)),
+            "a window's name goes first"
+        );
+        assert_eq!(found("").unwrap_err().kind(), Kind::NotFound);
+        let second = TerminalId::from_bytes([0x71; 4]);
+        store
+            .write(Durability::Process, Budget::Call, |tx| {
+                tx.insert_terminal(&Terminal::sample(second.clone()))
+            })
+            .unwrap();
+        let failure = terminal(&cx, &mut store, "7").unwrap_err();
+        assert_eq!(failure.kind(), Kind::Usage);
+        for id in [TerminalId::from_bytes(seven), second] {
+            assert!(failure.message().contains(id.as_str()), "{failure}");
         }
     }
 }
