@@ -96,6 +96,8 @@ pub fn run(arguments: &[OsString]) -> u8 {
         Ok(cli) => cli,
         Err(error) => return usage(&error, json),
     };
+    // A text may be `--json` too; only the parser tells.
+    let json = cli.json;
     let mut out = io::stdout();
     match dispatch(cli, &mut out) {
         Ok(code) => code,
@@ -129,10 +131,7 @@ fn plain_send(arguments: &[OsString]) -> Option<Cli> {
         return None;
     };
     let (terminal, text) = (terminal.to_str()?, text.to_str()?);
-    let plain = command == "send"
-        && flag == "-m"
-        && !terminal.starts_with('-')
-        && (text == "-" || !text.starts_with('-'));
+    let plain = command == "send" && flag == "-m" && !terminal.starts_with('-');
     plain.then(|| Cli {
         socket_path: None,
         socket_name: None,
@@ -339,6 +338,33 @@ fn dispatch(cli: Cli, out: &mut dyn Write) -> Result<u8> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_text_may_begin_with_a_hyphen() {
+        for command in [
+            "send x -m",
+            "send x --message",
+            "send x -m y --key",
+            "broadcast x -m",
+            "note answer 1 -m",
+            "approve 1 --reason",
+            "deny 1 --reason",
+            "launch --prompt",
+            "worker x --prompt",
+        ] {
+            for text in ["- item one", "-5", "-", "--", "--json", "--help", "-x"] {
+                let mut words = vec![OsString::from("conductor-hook")];
+                words.extend(command.split(' ').map(OsString::from));
+                words.push(text.into());
+                let cli = parse(&words).unwrap_or_else(|e| panic!("{command} {text}: {e}"));
+                let read = format!("{:?}", cli.command);
+                assert!(
+                    read.contains(&format!("Some({text:?})")) && !cli.json,
+                    "{read}"
+                );
+            }
+        }
+    }
 
     #[test]
     fn a_plain_send_is_read_as_the_parser_reads_it() {
