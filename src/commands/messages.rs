@@ -26,8 +26,10 @@ pub(super) fn body(file: Option<&Path>, message: Option<&str>) -> Result<String>
             std::io::ErrorKind::FileTooLarge => send::too_long(),
             std::io::ErrorKind::NotFound => {
                 Failure::not_found(format!("read {}: {e}", one_line(&path.to_string_lossy())))
+                    .hint("name a file that is there, or give the text with -m")
             }
-            _ => Failure::failed(format!("read {}: {e}", one_line(&path.to_string_lossy()))),
+            _ => Failure::failed(format!("read {}: {e}", one_line(&path.to_string_lossy())))
+                .hint("name a file that can be read, or give the text with -m"),
         })?,
         (None, Some("-")) => fsx::read_limited(&mut std::io::stdin().lock(), MAX_BODY)
             .map_err(|e| Failure::failed(format!("read standard input: {e}")))?
@@ -49,7 +51,7 @@ pub(super) fn send(door: &mut Door<'_>, arguments: &cli::Send) -> Result<u8> {
     let from = arguments
         .from
         .as_deref()
-        .map(|id| TerminalId::parse(id).map_err(|e| Failure::usage(e.to_string())))
+        .map(|id| TerminalId::parse(id).map_err(find::invalid))
         .transpose()?;
     let order = send::Order {
         receiver: receiver.id.clone(),
@@ -136,10 +138,10 @@ pub(super) fn broadcast(door: &mut Door<'_>, arguments: &cli::Broadcast) -> Resu
     if failed.is_empty() {
         Ok(())
     } else {
-        Err(Failure::failed(format!(
-            "some did not get it: {}",
-            failed.join("; ")
-        )))
+        Err(
+            Failure::failed(format!("some did not get it: {}", failed.join("; ")))
+                .hint("send it to those alone with `conductor-hook send`"),
+        )
     }
 }
 
@@ -171,7 +173,7 @@ pub(super) fn inbox(door: &mut Door<'_>, arguments: &cli::Inbox) -> Result<()> {
 }
 
 fn message_id(text: &str) -> Result<MessageId> {
-    MessageId::parse(text).map_err(|e| Failure::usage(e.to_string()))
+    MessageId::parse(text).map_err(find::invalid)
 }
 
 fn one(door: &mut Door<'_>, message: &Message) -> Result<()> {

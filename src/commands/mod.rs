@@ -23,6 +23,7 @@ mod reader;
 mod stage;
 mod state;
 mod talk;
+mod usage;
 
 use crate::cli::{self, ApprovalCommand, Cli, Command};
 use crate::error::{Failure, Kind, Result};
@@ -94,7 +95,7 @@ pub fn run(arguments: &[OsString]) -> u8 {
     let json = arguments.iter().any(|argument| argument == "--json");
     let cli = match plain_send(arguments).map_or_else(|| parse(arguments), Ok) {
         Ok(cli) => cli,
-        Err(error) => return usage(&error, json),
+        Err(error) => return wrong(&error, arguments, json),
     };
     // A text may be `--json` too; only the parser tells.
     let json = cli.json;
@@ -163,37 +164,12 @@ fn parse(arguments: &[OsString]) -> std::result::Result<Cli, clap::Error> {
     Cli::from_arg_matches_mut(&mut matches).map_err(|error| error.format(&mut command))
 }
 
-fn usage(error: &clap::Error, json: bool) -> u8 {
+fn wrong(error: &clap::Error, arguments: &[OsString], json: bool) -> u8 {
     if !error.use_stderr() {
         let _ = error.print();
         return 0;
     }
-    // The two-line form of every error; clap's own has the usage text in between.
-    let rendered = error.render().to_string();
-    let mut lines = rendered
-        .lines()
-        .map(str::trim)
-        .filter(|line| !line.is_empty());
-    let first = lines
-        .next()
-        .unwrap_or("wrong usage")
-        .trim_start_matches("error: ")
-        .to_owned();
-    let mut message = first;
-    let mut tip = None;
-    for line in lines {
-        if let Some(text) = line.strip_prefix("tip: ") {
-            tip = Some(text.to_owned());
-        } else if line.starts_with("Usage:") {
-            break;
-        } else if message.ends_with(':') {
-            message = format!("{message} {line}");
-        }
-    }
-    let failure = Failure::usage(crate::domain::text::one_line(&message)).hint(
-        tip.unwrap_or_else(|| "`conductor-hook --help` lists the commands and flags".to_owned()),
-    );
-    report(&failure, json);
+    report(&usage::failure(error, arguments), json);
     Kind::Usage.exit_code()
 }
 

@@ -11,15 +11,11 @@ use crate::proc;
 use crate::profiles::edit::{self, Install};
 use crate::profiles::finding::{Finding, Severity};
 use crate::services::identity::{self, Caller};
-use crate::services::profile::{self, Trusted, with_catalogue};
+use crate::services::profile::{self, Trusted, name, with_catalogue};
 use crate::ui::table::{self, Table};
 use serde_json::json;
 use std::io::{IsTerminal, Write};
 use std::path::Path;
-
-fn name(text: &str) -> Result<Name> {
-    Name::parse(text).map_err(|e| Failure::usage(format!("profile {e}")))
-}
 
 const fn scope(scope: cli::Scope) -> Scope {
     match scope {
@@ -112,7 +108,7 @@ pub(super) fn profile(door: &mut Door<'_>, command: &cli::Profile) -> Result<()>
             let name = name(text)?;
             let template = match from {
                 Some(from) => {
-                    let from = self::name(from)?;
+                    let from = profile::name(from)?;
                     Some(with_catalogue(&cx, &trusted, &cwd, |c| c.source(&from))?.bytes)
                 }
                 None => None,
@@ -264,7 +260,8 @@ pub(super) fn trust(door: &mut Door<'_>, dir: &Path, yes: bool) -> Result<()> {
             .read_line(&mut answer)
             .map_err(|e| Failure::failed(format!("read the answer: {e}")))?;
         if !matches!(answer.trim(), "y" | "Y" | "yes") {
-            return Err(Failure::refused("nothing was trusted"));
+            return Err(Failure::refused("nothing was trusted")
+                .hint("`conductor-hook trust DIR` again, and y, accepts them"));
         }
     } else if !yes {
         return Err(Failure::refused("--json asks nothing")
@@ -289,7 +286,8 @@ pub(super) fn untrust(door: &mut Door<'_>, dir: &Path) -> Result<()> {
         return Err(Failure::not_found(format!(
             "nothing of {} is trusted",
             one_line(&dir.to_string_lossy())
-        )));
+        ))
+        .hint("name the directory that was given to `conductor-hook trust`"));
     }
     let _ = std::io::stdout().flush();
     door.print(&json!({"files": count}), |_| {

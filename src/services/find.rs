@@ -1,7 +1,7 @@
 //! What a person or agent means by TERMINAL.
 
 use super::context::Context;
-use crate::domain::ids::TerminalId;
+use crate::domain::ids::{Invalid, TerminalId};
 use crate::domain::terminal::Terminal;
 use crate::domain::text::one_line;
 use crate::error::{Failure, Result};
@@ -17,6 +17,20 @@ pub fn terminal(cx: &Context, store: &mut Store, text: &str) -> Result<Terminal>
 pub fn unknown(name: impl Display) -> Failure {
     Failure::not_found(format!("there is no terminal {name}"))
         .hint("`conductor-hook sessions` lists them; name one by id, prefix of an id, pane id, or window name")
+}
+
+/// What is written where an id or a name belongs is none.
+pub fn invalid(error: Invalid) -> Failure {
+    let list = match error {
+        Invalid::TerminalId(_) => "sessions",
+        Invalid::MessageId(_) => "inbox",
+        Invalid::ApprovalId(_) => "approvals",
+        Invalid::NoteId(_) => "notes",
+        Invalid::Name(_) => {
+            return Failure::usage(error.to_string()).hint("a name looks like code-reviewer-2");
+        }
+    };
+    Failure::usage(error.to_string()).hint(format!("`conductor-hook {list}` lists them"))
 }
 
 fn in_transaction(tx: &Tx<'_>, socket: &str, text: &str) -> Result<Terminal> {

@@ -203,13 +203,16 @@ fn directory(wanted: Option<&Path>) -> Result<PathBuf> {
             .hint("name an existing one with --cwd")
     })?;
     if !path.is_dir() {
-        return Err(Failure::usage(format!("{shown} is not a directory")));
+        return Err(
+            Failure::usage(format!("{shown} is not a directory")).hint("name one with --cwd")
+        );
     }
     match path.to_str() {
         Some(text) if !text.chars().any(char::is_control) => Ok(path),
         _ => Err(Failure::usage(format!(
             "the directory {shown} has a name that tmux cannot take"
-        ))),
+        ))
+        .hint("name another one with --cwd")),
     }
 }
 

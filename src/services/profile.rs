@@ -66,9 +66,18 @@ pub fn with_catalogue<T>(
     body(&Catalogue::open(&cx.home, cwd, &trust))
 }
 
+/// The name of a profile.
+pub fn name(text: &str) -> Result<Name> {
+    Name::parse(text).map_err(|e| {
+        Failure::usage(format!("profile {e}")).hint(
+            "a name looks like code-reviewer; `conductor-hook profile list` shows those that there are",
+        )
+    })
+}
+
 /// The profile of this name, found from `cwd`.
 pub fn load(cx: &Context, store: &mut Store, cwd: &Path, name: &str) -> Result<Profile> {
-    let name = Name::parse(name).map_err(|e| Failure::usage(format!("profile {e}")))?;
+    let name = self::name(name)?;
     let trusted = Trusted::of(store)?;
     with_catalogue(cx, &trusted, cwd, |catalogue| catalogue.load(&name)).map(|loaded| {
         for warning in &loaded.warnings {
@@ -99,8 +108,10 @@ pub fn all(cx: &Context) -> Result<Vec<Profile>> {
 /// What a project's `.conductor/` holds.
 pub fn contents(dir: &Path) -> Result<(Project, Contents)> {
     let shown = one_line(&dir.to_string_lossy());
-    let dir = std::fs::canonicalize(dir)
-        .map_err(|e| Failure::not_found(format!("use the directory {shown}: {e}")))?;
+    let dir = std::fs::canonicalize(dir).map_err(|e| {
+        Failure::not_found(format!("use the directory {shown}: {e}"))
+            .hint("name the directory that holds the project's .conductor/")
+    })?;
     let project = Project::at(&dir)?;
     let contents = project::contents(&project)?;
     Ok((project, contents))

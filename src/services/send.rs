@@ -54,10 +54,14 @@ pub fn body(bytes: Vec<u8>) -> Result<String> {
         .hint("nothing was stored")
     })?;
     if text.trim().is_empty() {
-        return Err(Failure::usage("the message is empty")
-            .hint("give a text with -m, --file, or on standard input with -m -"));
+        return Err(empty());
     }
     Ok(text)
+}
+
+fn empty() -> Failure {
+    Failure::usage("the message is empty")
+        .hint("give a text with -m, --file, or on standard input with -m -")
 }
 
 /// The error for a body above the limit.
@@ -193,7 +197,7 @@ pub fn accept(
     }
     let body = text::sanitise(order.body.trim_end_matches(['\n', '\r']));
     if body.trim().is_empty() {
-        return Err(Failure::usage("the message is empty"));
+        return Err(empty());
     }
     let sending = match &sender {
         Sender::Terminal(id) => tx.terminal(id)?,
@@ -329,7 +333,8 @@ pub fn cancel(cx: &Context, store: &mut Store, id: MessageId) -> Result<Message>
         return Err(Failure::refused(format!(
             "message {id} is {} and cannot be cancelled",
             message.status.as_str()
-        )));
+        ))
+        .hint("only one that nobody has begun to deliver can be: held or queued"));
     }
     aftermath.run(cx, store);
     counted(cx, store, &message);
@@ -341,9 +346,11 @@ pub fn retry(cx: &Context, store: &mut Store, id: MessageId) -> Result<Message> 
     let message = known(store, id)?;
     let receiver = store.read(|tx| tx.terminal(&message.receiver))?;
     if receiver.is_none_or(|t| !t.alive()) {
-        return Err(Failure::refused(format!(
-            "the receiver of message {id} has ended"
-        )));
+        return Err(
+            Failure::refused(format!("the receiver of message {id} has ended")).hint(
+                "send its text to another terminal: `conductor-hook sessions` lists the living",
+            ),
+        );
     }
     let expires_at = clock::after_ms(
         clock::now(),
@@ -385,7 +392,8 @@ pub fn retry(cx: &Context, store: &mut Store, id: MessageId) -> Result<Message> 
         return Err(Failure::refused(format!(
             "message {id} is {} and cannot be retried",
             message.status.as_str()
-        )));
+        ))
+        .hint("send it again with `conductor-hook send`, if it shall come twice"));
     }
     attempt(cx, store, &message.receiver);
     known(store, id)
@@ -447,10 +455,10 @@ pub fn broadcast(
         }
     }
     if sent.is_empty() {
-        return Err(Failure::failed(format!(
-            "nobody got it: {}",
-            failed.join("; ")
-        )));
+        return Err(
+            Failure::failed(format!("nobody got it: {}", failed.join("; ")))
+                .hint("nothing was stored; mend that and send it again"),
+        );
     }
     Ok((sent, failed))
 }
