@@ -42,6 +42,10 @@ fn in_transaction(tx: &Tx<'_>, socket: &str, text: &str) -> Result<Terminal> {
     let living = tx.live_terminals()?;
     let mut found: Vec<Terminal> = if text.starts_with('%') {
         living
+#[expect(
+    clippy::needless_pass_by_value,
+    reason = "it stands where an error is turned into another"
+)]
             .iter()
             .filter(|t| t.pane.as_deref() == Some(text))
             .filter(|t| {
