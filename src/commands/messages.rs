@@ -40,9 +40,9 @@ pub(super) fn body(file: Option<&Path>, message: Option<&str>) -> Result<String>
     send::body(bytes)
 }
 
-pub(super) fn send(door: &mut Door<'_>, arguments: &cli::Send) -> Result<u8> {
+pub(super) fn send(door: &mut Door<'_>, arguments: &cli::Send) -> Result<()> {
     if arguments.terminal == HUMAN {
-        return super::notes::send(door, arguments).map(|()| 0);
+        return super::notes::send(door, arguments);
     }
     let text = body(arguments.file.as_deref(), arguments.message.as_deref())?;
     let mut store = door.cx.existing_store()?;
@@ -105,13 +105,25 @@ pub(super) fn send(door: &mut Door<'_>, arguments: &cli::Send) -> Result<u8> {
         )
     })?;
     store.leave();
+    let (id, status) = (message.id, message.status.as_str());
     if timed_out {
-        return Ok(Kind::TimedOut.exit_code());
+        let failure = Failure::new(
+            Kind::TimedOut,
+            format!("message {id} was not proven in time: it is {status}"),
+        );
+        return Err(failure.hint(format!(
+            "it stays: `conductor-hook explain {}` says why it waits",
+            message.receiver
+        )));
     }
     if arguments.wait.is_some() && message.status != MessageStatus::Submitted {
-        return Ok(Kind::Failed.exit_code());
+        return Err(
+            Failure::failed(format!("message {id} is {status}")).hint(format!(
+                "`conductor-hook inbox show {id}` shows every attempt"
+            )),
+        );
     }
-    Ok(0)
+    Ok(())
 }
 
 pub(super) fn broadcast(door: &mut Door<'_>, arguments: &cli::Broadcast) -> Result<()> {

@@ -251,7 +251,7 @@ fn dispatch(cli: Cli, out: &mut dyn Write) -> Result<u8> {
         Command::Attach { target } => agents::attach(&mut door, &target)?,
         Command::Close { terminal, force } => agents::close(&mut door, &terminal, force)?,
         Command::Shutdown(arguments) => agents::shutdown(&mut door, &arguments)?,
-        Command::Send(arguments) => return messages::send(&mut door, &arguments),
+        Command::Send(arguments) => messages::send(&mut door, &arguments)?,
         Command::Broadcast(arguments) => messages::broadcast(&mut door, &arguments)?,
         Command::Inbox(arguments) => messages::inbox(&mut door, &arguments)?,
         Command::Notes(arguments) => notes::list(&mut door, &arguments)?,
