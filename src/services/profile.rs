@@ -161,14 +161,10 @@ pub fn untrust(store: &mut Store, dir: &Path, actor: &str) -> Result<usize> {
     let key = dir.to_string_lossy().into_owned();
     Ok(store.write(Durability::Power, Budget::Call, |tx| {
         let count = tx.untrust_project(&key)?;
-        tx.audit(
-            clock::now(),
-            "policy.untrusted",
-            &key,
-            actor,
-            "cli",
-            serde_json::json!({"files": count}),
-        )?;
+        if count > 0 {
+            let detail = serde_json::json!({"files": count});
+            tx.audit(clock::now(), "policy.untrusted", &key, actor, "cli", detail)?;
+        }
         Ok::<_, crate::store::Error>(count)
     })?)
 }
@@ -176,6 +172,16 @@ pub fn untrust(store: &mut Store, dir: &Path, actor: &str) -> Result<usize> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn nothing_is_audited_where_nothing_was_trusted() {
+        let dir = tempfile::tempdir().unwrap();
+        let home = Home::at(dir.path().join("state")).unwrap();
+        let mut store = Store::open_or_create(&home).unwrap();
+        let nope = dir.path().join("nope");
+        assert_eq!(untrust(&mut store, &nope, "human"), Ok(0));
+        assert_eq!(store.read(|tx| tx.audit_head()).unwrap(), None);
+    }
 
     #[test]
     fn what_is_accepted_counts_for_the_same_bytes_in_a_worktree_of_ours() {
