@@ -182,9 +182,17 @@ fn edit_profile(door: &mut Door<'_>, trusted: &Trusted, cwd: &Path, name: &Name)
             "make a copy first: `conductor-hook profile create {name} --from {name}`"
         ))
     })?;
-    let editor = paths::env("VISUAL")
-        .or_else(|| paths::env("EDITOR"))
-        .unwrap_or_else(|| "vi".to_owned());
+    let editor = paths::env("VISUAL").or_else(|| paths::env("EDITOR"));
+    let Some(editor) = editor.or_else(|| {
+        // Nobody is there to leave it again.
+        std::io::stdin().is_terminal().then(|| "vi".to_owned())
+    }) else {
+        return Err(
+            Failure::refused(format!("edit profile {name}: no editor is set")).hint(format!(
+                "set EDITOR, or edit the file that `conductor-hook profile path {name}` prints"
+            )),
+        );
+    };
     let words = shell_words::split(&editor)
         .map_err(|e| Failure::usage(format!("the editor {editor:?}: {e}")))?;
     let Some((program, arguments)) = words.split_first() else {
