@@ -62,7 +62,7 @@ pub(super) fn profile(door: &mut Door<'_>, command: &cli::Profile) -> Result<()>
                 "allowedTools": p.allowed_tools,
                 "mcpServers": p.mcp_servers.iter().map(|s| s.name.clone()).collect::<Vec<_>>(),
                 "permissionMode": p.permission_mode, "env": p.env.keys().collect::<Vec<_>>(), "prompt": p.prompt,
-                "persona": p.persona,
+                "other": loaded.extra, "persona": p.persona,
                 "warnings": loaded.warnings.iter().map(|w| w.message.clone()).collect::<Vec<_>>(),
             });
             door.print(&value, |value| {
@@ -71,6 +71,7 @@ pub(super) fn profile(door: &mut Door<'_>, command: &cli::Profile) -> Result<()>
                     let shown = match value {
                         serde_json::Value::Null => continue,
                         serde_json::Value::Array(list) if list.is_empty() => continue,
+                        serde_json::Value::Object(other) if other.is_empty() => continue,
                         serde_json::Value::String(s) if key == "persona" => {
                             text.push('\n');
                             text.push_str(&crate::domain::text::sanitise(s));
