@@ -55,7 +55,7 @@ pub struct Broadcast {
     /// A file with the text.
     #[arg(long, value_name = "PATH", conflicts_with = "message")]
     pub file: Option<PathBuf>,
-    /// Only to those with this part: supervisor, or any other word for workers.
+    /// Only to those with this part: supervisor, worker, or the role that their profile has, e.g. reviewer.
     #[arg(long)]
     pub role: Option<String>,
 }

@@ -7,7 +7,6 @@ use crate::clock::{self, Deadline};
 use crate::domain::ids::{MessageId, TerminalId};
 use crate::domain::message::{MAX_BODY, Message, MessageStatus};
 use crate::domain::note::HUMAN;
-use crate::domain::terminal::Role;
 use crate::domain::text::one_line;
 use crate::error::{Failure, Kind, Result};
 use crate::fsx;
@@ -129,9 +128,13 @@ pub(super) fn send(door: &mut Door<'_>, arguments: &cli::Send) -> Result<()> {
 pub(super) fn broadcast(door: &mut Door<'_>, arguments: &cli::Broadcast) -> Result<()> {
     let text = body(arguments.file.as_deref(), arguments.message.as_deref())?;
     let mut store = existing(door)?;
-    let role = arguments.role.as_deref().map(Role::from_word);
-    let (mut sent, failed) =
-        send::broadcast(&door.cx, &mut store, &arguments.session, role, &text)?;
+    let (mut sent, failed) = send::broadcast(
+        &door.cx,
+        &mut store,
+        &arguments.session,
+        arguments.role.as_deref(),
+        &text,
+    )?;
     inbox::give_reasons(&mut store, &mut sent)?;
     let views: Vec<MessageView> = sent.iter().map(MessageView::new).collect();
     door.print(&views, |views| {

@@ -7,9 +7,10 @@ use super::context::Context;
 use super::deliver::{self, Ready};
 use super::find;
 use super::identity::{self, Caller};
+use super::profile::{self, Trusted};
 use crate::clock;
 use crate::domain::approval::ApprovalStatus;
-use crate::domain::ids::{MessageId, TerminalId};
+use crate::domain::ids::{MessageId, Name, TerminalId};
 use crate::domain::message::{MAX_BODY, Message, MessageStatus, Sender};
 use crate::domain::terminal::{Role, Terminal};
 use crate::domain::text;
@@ -415,20 +416,34 @@ fn counted(cx: &Context, store: &mut Store, message: &Message) {
     }
 }
 
-/// Sends `body` to every living terminal of a session, or to those of one role, except the sender itself; returns what was sent, and
+/// Whether a terminal has the part that `word` names: `supervisor`, `worker`, or the role that its profile has now.
+fn has_part(cx: &Context, trusted: &Trusted, terminal: &Terminal, word: &str) -> bool {
+    if matches!(word, "supervisor" | "worker") {
+        return terminal.role == Role::from_word(word);
+    }
+    let Ok(name) = Name::parse(&terminal.profile) else {
+        return false;
+    };
+    let loaded = profile::with_catalogue(cx, trusted, &terminal.cwd, |c| c.load(&name));
+    loaded.is_ok_and(|loaded| loaded.profile.role.as_deref() == Some(word))
+}
+
+/// Sends `body` to every living terminal of a session, or to those of one part, except the sender itself; returns what was sent, and
 /// what was not and why.
 pub fn broadcast(
     cx: &Context,
     store: &mut Store,
     session: &str,
-    role: Option<Role>,
+    part: Option<&str>,
     body: &str,
 ) -> Result<(Vec<Message>, Vec<String>)> {
     let own = identity::whoami(store)?.sender();
+    let trusted = Trusted::of(store)?;
     let living = store.read(|tx| tx.live_terminals())?;
     let receivers: Vec<TerminalId> = living
         .iter()
-        .filter(|t| t.is_in(session, cx.tmux.socket()) && role.is_none_or(|role| t.role == role))
+        .filter(|t| t.is_in(session, cx.tmux.socket()))
+        .filter(|t| part.is_none_or(|word| has_part(cx, &trusted, t, word)))
         .filter(|t| own != Sender::Terminal(t.id.clone()))
         .map(|t| t.id.clone())
         .collect();
