@@ -4,7 +4,7 @@ use super::Door;
 use crate::cli;
 use crate::clock;
 use crate::domain::ids::TerminalId;
-use crate::domain::terminal::{Gated, Role, Server, Terminal};
+use crate::domain::terminal::{Gated, Role, Server, Status, Terminal};
 use crate::domain::text::one_line;
 use crate::error::{Failure, Result};
 use crate::paths::Home;
@@ -254,8 +254,14 @@ pub(super) fn existing(door: &Door<'_>) -> Result<Store> {
 pub(super) fn session(door: &mut Door<'_>, name: &str) -> Result<()> {
     let mut store = existing(door)?;
     let found = sessions_of(&mut store, true)?
+    let socket = door.cx.tmux.socket_text();
+    // The server that the call selected, else the one where it lives, else the newest of that name.
         .into_iter()
-        .rfind(|s| s.name == name)
+        .filter(|s| s.name == name)
+        .max_by_key(|s| {
+            let here = s.server.as_deref() == Some(&socket);
+            (here, s.terminals.iter().any(|t| t.status != Status::Exited))
+        })
         .ok_or_else(|| {
             Failure::not_found(format!("there is no session {:?}", one_line(name)))
                 .hint("`conductor-hook sessions` lists them")
@@ -525,6 +531,10 @@ pub(super) fn shutdown(door: &mut Door<'_>, arguments: &cli::Shutdown) -> Result
             );
         }
     }
+        let living = store.read(|tx| tx.live_terminals())?;
+        if let Some(failure) = find::elsewhere(&door.cx, &living, name) {
+            return Err(failure);
+        }
     let closed = close::shutdown(
         &door.cx,
         &mut store,

@@ -13,6 +13,28 @@ pub fn terminal(cx: &Context, store: &mut Store, text: &str) -> Result<Terminal>
     store.read(|tx| in_transaction(tx, &cx.tmux.socket_text(), text))
 }
 
+/// That a session has no living terminal on the server at hand and has some on another one; `None` where that is not so.
+pub fn elsewhere(cx: &Context, living: &[Terminal], session: &str) -> Option<Failure> {
+    let here = cx.tmux.socket();
+    if living.iter().any(|t| t.is_in(session, here)) {
+        return None;
+    }
+    let there = living
+        .iter()
+        .filter(|t| t.session == session)
+        .find_map(|t| t.server.as_ref())?;
+    let socket = one_line(&there.socket.to_string_lossy());
+    let hint = format!("give -S {}", shell_words::quote(&socket));
+    Some(
+        Failure::not_found(format!(
+            "session {:?} lives on the tmux server at {socket}, not at {}",
+            one_line(session),
+            one_line(&cx.tmux.socket_text())
+        ))
+        .hint(hint),
+    )
+}
+
 /// There is no terminal of that id or name.
 pub fn unknown(name: impl Display) -> Failure {
     Failure::not_found(format!("there is no terminal {name}"))
@@ -20,6 +42,10 @@ pub fn unknown(name: impl Display) -> Failure {
 }
 
 /// What is written where an id or a name belongs is none.
+#[expect(
+    clippy::needless_pass_by_value,
+    reason = "it stands where an error is turned into another"
+)]
 pub fn invalid(error: Invalid) -> Failure {
     let list = match error {
         Invalid::TerminalId(_) => "sessions",
@@ -42,10 +68,6 @@ fn in_transaction(tx: &Tx<'_>, socket: &str, text: &str) -> Result<Terminal> {
     let living = tx.live_terminals()?;
     let mut found: Vec<Terminal> = if text.starts_with('%') {
         living
-#[expect(
-    clippy::needless_pass_by_value,
-    reason = "it stands where an error is turned into another"
-)]
             .iter()
             .filter(|t| t.pane.as_deref() == Some(text))
             .filter(|t| {
@@ -99,10 +121,40 @@ fn in_transaction(tx: &Tx<'_>, socket: &str, text: &str) -> Result<Terminal> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::terminal::Server;
     use crate::error::Kind;
     use crate::paths::Home;
     use crate::store::{Budget, Durability};
     use crate::tmux::Tmux;
+
+    #[test]
+    fn a_session_of_another_server_is_named_with_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let home = Home::at(dir.path().join("state")).unwrap();
+        let cx = Context::new(home, Tmux::at(dir.path().join("here"))).unwrap();
+        let on = |socket: &str, session: &str| {
+            let mut row = Terminal::sample(TerminalId::from_bytes([7; 4]));
+            row.session = session.to_owned();
+            row.server = Some(Server {
+                socket: dir.path().join(socket),
+                pid: 1,
+                start: 1,
+            });
+            row
+        };
+        let living = [
+            on("here", "both"),
+            on("far off", "both"),
+            on("far off", "only"),
+        ];
+        assert_eq!(elsewhere(&cx, &living, "both"), None);
+        assert_eq!(elsewhere(&cx, &living, "nowhere"), None);
+        let failure = elsewhere(&cx, &living, "only").unwrap();
+        assert_eq!(failure.kind(), Kind::NotFound);
+        let there = dir.path().join("far off").display().to_string();
+        assert!(failure.message().contains(&there), "{failure}");
+        assert_eq!(failure.hints(), [format!("give -S '{there}'")]);
+    }
 
     #[test]
     fn one_digit_names_a_terminal_and_two_candidates_are_listed() {

@@ -448,6 +448,9 @@ pub fn broadcast(
         .map(|t| t.id.clone())
         .collect();
     if receivers.is_empty() {
+        if let Some(failure) = find::elsewhere(cx, &living, session) {
+            return Err(failure);
+        }
         return Err(Failure::not_found(format!(
             "no terminal of session {:?} would get it",
             text::one_line(session)

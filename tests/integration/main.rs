@@ -47,6 +47,7 @@ mod resurrect;
 mod schema;
 mod screen;
 mod secrets;
+mod servers;
 mod soak;
 mod storm;
 #[path = "../support/mod.rs"]
