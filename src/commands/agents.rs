@@ -6,6 +6,7 @@ use crate::clock;
 use crate::domain::ids::TerminalId;
 use crate::domain::terminal::{Gated, Role, Server, Status, Terminal};
 use crate::domain::text::one_line;
+use crate::domain::time;
 use crate::error::{Failure, Result};
 use crate::paths::Home;
 use crate::proc;
@@ -253,9 +254,9 @@ pub(super) fn existing(door: &Door<'_>) -> Result<Store> {
 
 pub(super) fn session(door: &mut Door<'_>, name: &str) -> Result<()> {
     let mut store = existing(door)?;
-    let found = sessions_of(&mut store, true)?
     let socket = door.cx.tmux.socket_text();
     // The server that the call selected, else the one where it lives, else the newest of that name.
+    let found = sessions_of(&mut store, true)?
         .into_iter()
         .filter(|s| s.name == name)
         .max_by_key(|s| {
@@ -357,7 +358,7 @@ pub(super) fn explain(door: &mut Door<'_>, terminal: &str) -> Result<()> {
             e.confidence
         );
         text.push_str(&match e.last_event_at {
-            Some(at) => format!("  last event: {at}\n"),
+            Some(at) => format!("  last event: {}\n", time::text(at)),
             None if !e.hooked => "  last event: none, it runs without hooks of ours\n".to_owned(),
             None => "  last event: none yet, its hooks have not been heard from\n".to_owned(),
         });
@@ -530,11 +531,11 @@ pub(super) fn shutdown(door: &mut Door<'_>, arguments: &cli::Shutdown) -> Result
                     .hint("`conductor-hook sessions` lists them"),
             );
         }
-    }
         let living = store.read(|tx| tx.live_terminals())?;
         if let Some(failure) = find::elsewhere(&door.cx, &living, name) {
             return Err(failure);
         }
+    }
     let closed = close::shutdown(
         &door.cx,
         &mut store,

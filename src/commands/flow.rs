@@ -6,6 +6,7 @@ use crate::cli::{self, TimerKind};
 use crate::clock;
 use crate::domain::flow::{Flow, Outcome, Run, span};
 use crate::domain::text::{one_line, sanitise};
+use crate::domain::time;
 use crate::error::{Failure, Result};
 use crate::fsx;
 use crate::services::flow::{self, Driver, Unit};
@@ -93,7 +94,7 @@ fn wall(at: Option<Timestamp>, zone: &str) -> String {
         || "-".to_owned(),
         |at| match clock::zone(zone) {
             Some(zone) => at.to_zoned(zone).strftime("%Y-%m-%d %H:%M %Z").to_string(),
-            None => at.to_string(),
+            None => time::text(at),
         },
     )
 }

@@ -8,6 +8,7 @@ use crate::domain::ids::{MessageId, TerminalId};
 use crate::domain::message::{MAX_BODY, Message, MessageStatus};
 use crate::domain::note::HUMAN;
 use crate::domain::text::one_line;
+use crate::domain::time;
 use crate::error::{Failure, Kind, Result};
 use crate::fsx;
 use crate::services::identity::{self, Caller};
@@ -250,7 +251,7 @@ fn detail_text(message: &MessageView, tries: &[crate::store::Attempt]) -> String
     for attempt in tries {
         text.push_str(&format!(
             "  {} by {}: {}{}\n",
-            attempt.at,
+            time::text(attempt.at),
             attempt.transport,
             attempt.outcome,
             attempt

@@ -16,6 +16,7 @@ pub(super) struct Log {
 
 #[derive(Serialize)]
 struct Line<'a> {
+    #[serde(serialize_with = "crate::domain::time::one")]
     at: jiff::Timestamp,
     terminal: Option<&'a str>,
     event: &'a str,

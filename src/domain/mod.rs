@@ -16,4 +16,5 @@ pub mod redact;
 pub mod shell;
 pub mod terminal;
 pub mod text;
+pub mod time;
 pub mod worktree;

@@ -25,10 +25,12 @@ pub struct Explanation {
     /// How much it is trusted.
     pub confidence: &'static str,
     /// Since when.
+    #[serde(serialize_with = "crate::domain::time::one")]
     pub since: jiff::Timestamp,
     /// Age of the state, in seconds.
     pub age_seconds: i64,
     /// When the agent was last heard from.
+    #[serde(serialize_with = "crate::domain::time::maybe")]
     pub last_event_at: Option<jiff::Timestamp>,
     /// Whether it has hooks of ours: without them nothing but its screen tells what it does.
     pub hooked: bool,

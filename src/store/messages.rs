@@ -51,6 +51,7 @@ pub struct NewMessage {
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Attempt {
     /// When.
+    #[serde(serialize_with = "crate::domain::time::one")]
     pub at: Timestamp,
     /// How.
     pub transport: String,
