@@ -102,8 +102,8 @@ fn a_part_is_a_role_or_the_word_of_a_profile() {
         let arguments = ["broadcast", "work", "-m", "- look", "--role", role];
         receivers(&world.run(arguments).json())
     };
-    assert_eq!(to("reviewer"), [team.workers[1].clone()]);
-    assert_eq!(to("supervisor"), [team.supervisor.clone()]);
+    assert_eq!(to("reviewer"), [team.workers[1].as_str()]);
+    assert_eq!(to("supervisor"), [team.supervisor.as_str()]);
     assert_eq!(to("worker"), team.workers);
     world
         .run(["broadcast", "work", "-m", "x", "--role", "nobody"])
