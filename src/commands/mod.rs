@@ -61,14 +61,21 @@ impl Door<'_> {
     }
 
     fn write(&mut self, text: &str) -> Result<()> {
+        self.pass_on(text).map(drop)
+    }
+
+    /// As [`Self::write`]; `false` when nobody reads any more.
+    fn pass_on(&mut self, text: &str) -> Result<bool> {
         let written = self
             .out
             .write_all(text.as_bytes())
             .and_then(|()| self.out.flush());
         match written {
             // A reader that went away (`| head`) is not a failure.
-            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
-            other => other.map_err(|e| Failure::failed(format!("print: {e}"))),
+            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(false),
+            other => other
+                .map(|()| true)
+                .map_err(|e| Failure::failed(format!("print: {e}"))),
         }
     }
 }

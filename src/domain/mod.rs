@@ -2,6 +2,7 @@
 
 pub mod approval;
 pub mod audit;
+pub mod codes;
 pub mod event;
 pub mod flow;
 pub mod handoff;

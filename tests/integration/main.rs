@@ -30,6 +30,7 @@ mod identity;
 mod idle;
 mod instructions;
 mod lifecycle;
+mod logs;
 mod mcp;
 mod mcp_hostile;
 mod menus;
