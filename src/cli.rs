@@ -173,7 +173,7 @@ pub enum Command {
         /// Only the last N lines.
         #[arg(short = 'n', value_name = "N")]
         lines: Option<usize>,
-        /// Go on as the log grows.
+        /// Go on as the log grows, until the terminal has ended.
         #[arg(short = 'f', long)]
         follow: bool,
     },
