@@ -8,22 +8,36 @@ pub fn text(at: Timestamp) -> String {
     format!("{at:.3}")
 }
 
-/// For `serialize_with`: a time.
-pub fn one<S: Serializer>(at: &Timestamp, serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.collect_str(&format_args!("{at:.3}"))
+/// A time, or several, or perhaps one.
+pub trait Times {
+    /// Hands over the text of each.
+    fn put<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error>;
 }
 
-/// For `serialize_with`: a time that may be absent.
-pub fn maybe<S: Serializer>(at: &Option<Timestamp>, serializer: S) -> Result<S::Ok, S::Error> {
-    match at {
-        Some(at) => one(at, serializer),
-        None => serializer.serialize_none(),
+impl Times for Timestamp {
+    fn put<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(&format_args!("{self:.3}"))
     }
 }
 
-/// For `serialize_with`: several times.
-pub fn list<S: Serializer>(times: &[Timestamp], serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.collect_seq(times.iter().map(|at| text(*at)))
+impl Times for Option<Timestamp> {
+    fn put<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self {
+            Some(at) => at.put(serializer),
+            None => serializer.serialize_none(),
+        }
+    }
+}
+
+impl Times for Vec<Timestamp> {
+    fn put<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_seq(self.iter().map(|at| text(*at)))
+    }
+}
+
+/// For `#[serde(with = "crate::domain::time")]` at a field.
+pub fn serialize<S: Serializer>(times: &impl Times, serializer: S) -> Result<S::Ok, S::Error> {
+    times.put(serializer)
 }
 
 #[cfg(test)]
@@ -33,13 +47,13 @@ mod tests {
 
     #[derive(Serialize)]
     struct Shape {
-        #[serde(serialize_with = "one")]
+        #[serde(with = "crate::domain::time")]
         at: Timestamp,
-        #[serde(serialize_with = "maybe")]
+        #[serde(with = "crate::domain::time")]
         ended: Option<Timestamp>,
-        #[serde(serialize_with = "maybe")]
+        #[serde(with = "crate::domain::time")]
         never: Option<Timestamp>,
-        #[serde(serialize_with = "list")]
+        #[serde(with = "crate::domain::time")]
         next: Vec<Timestamp>,
     }
 
