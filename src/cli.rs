@@ -144,7 +144,7 @@ pub enum Command {
         #[arg(long, value_enum, default_value_t = ApprovalScope::Once)]
         scope: ApprovalScope,
         /// Why, for the audit log.
-        #[arg(long, value_name = "TEXT")]
+        #[arg(long, value_name = "TEXT", allow_hyphen_values = true)]
         reason: Option<String>,
     },
     /// Say no to a request (people only).
@@ -152,7 +152,7 @@ pub enum Command {
         /// The request's id.
         id: String,
         /// Why; the agent is told.
-        #[arg(long, value_name = "TEXT")]
+        #[arg(long, value_name = "TEXT", allow_hyphen_values = true)]
         reason: Option<String>,
     },
     /// Wait until terminals are in a state.
@@ -173,7 +173,7 @@ pub enum Command {
         /// Only the last N lines.
         #[arg(short = 'n', value_name = "N")]
         lines: Option<usize>,
-        /// Go on as the log grows.
+        /// Go on as the log grows, until the terminal has ended.
         #[arg(short = 'f', long)]
         follow: bool,
     },
@@ -342,7 +342,7 @@ pub struct Agent {
     #[arg(long, value_name = "MODEL")]
     pub model: Option<String>,
     /// First prompt.
-    #[arg(long, value_name = "TEXT")]
+    #[arg(long, value_name = "TEXT", allow_hyphen_values = true)]
     pub prompt: Option<String>,
     /// Environment variable for the agent and the workers that it starts.
     #[arg(long, value_name = "KEY=VALUE", value_parser = key_value)]

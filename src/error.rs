@@ -109,12 +109,16 @@ impl Failure {
     #[must_use]
     pub fn disk(self, error: &std::io::Error) -> Self {
         use std::io::ErrorKind::{
-            PermissionDenied, QuotaExceeded, ReadOnlyFilesystem, StorageFull,
+            NotADirectory, NotFound, PermissionDenied, QuotaExceeded, ReadOnlyFilesystem,
+            StorageFull,
         };
         match error.kind() {
             StorageFull | QuotaExceeded => self.hint("free some space; nothing was stored"),
             PermissionDenied | ReadOnlyFilesystem if self.kind == Kind::StateUnusable => {
                 self.hint("make the state directory writable, or set CONDUCTOR_HOME")
+            }
+            NotADirectory | NotFound if self.kind == Kind::StateUnusable => {
+                self.hint("set CONDUCTOR_HOME to a directory that is there or can be made")
             }
             _ => self,
         }
@@ -186,13 +190,15 @@ mod tests {
             let failure = failure.disk(&std::io::Error::from_raw_os_error(code));
             failure.hints().join(" ")
         };
-        let (full, read_only, broken) = (28, 30, 5);
+        let (full, read_only, broken, no_directory) = (28, 30, 5, 20);
         let (state, other) = (Kind::StateUnusable, Kind::Failed);
         let (space, writable) = ("free some space", "make the state directory writable");
         assert!(hint(state, full).starts_with(space));
         assert!(hint(other, full).starts_with(space));
         assert!(hint(state, read_only).starts_with(writable));
         assert_eq!(hint(other, read_only), "");
+        assert!(hint(state, no_directory).starts_with("set CONDUCTOR_HOME"));
+        assert_eq!(hint(other, no_directory), "");
         assert_eq!(hint(state, broken), "");
     }
 

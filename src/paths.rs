@@ -127,19 +127,18 @@ impl Home {
     /// The state directory at `root`, which must be absolute and free of control characters.
     pub fn at(root: impl Into<PathBuf>) -> Result<Self> {
         let root = root.into();
-        let text = root
-            .to_str()
-            .ok_or_else(|| Failure::state("the state directory's path is not UTF-8"))?;
+        let hint = || format!("set {} to an absolute path", name::HOME);
+        let text = root.to_str().ok_or_else(|| {
+            Failure::state("the state directory's path is not UTF-8").hint(hint())
+        })?;
         if !root.is_absolute() {
-            return Err(Failure::state(format!(
-                "the state directory {text} is not an absolute path"
-            ))
-            .hint(format!("set {} to an absolute path", name::HOME)));
+            let message = format!("the state directory {text} is not an absolute path");
+            return Err(Failure::state(message).hint(hint()));
         }
         if text.chars().any(char::is_control) {
-            return Err(Failure::state(
-                "the state directory's path holds a control character",
-            ));
+            return Err(
+                Failure::state("the state directory's path holds a control character").hint(hint()),
+            );
         }
         Ok(Self { root })
     }

@@ -10,7 +10,13 @@ pub struct Send {
     /// Id, prefix of an id, pane id, or window name; inside an agent also `human`, the person.
     pub terminal: String,
     /// The text; `-` reads standard input.
-    #[arg(short, long, value_name = "TEXT", required_unless_present = "file")]
+    #[arg(
+        short,
+        long,
+        value_name = "TEXT",
+        required_unless_present = "file",
+        allow_hyphen_values = true
+    )]
     pub message: Option<String>,
     /// A file with the text.
     #[arg(long, value_name = "PATH", conflicts_with = "message")]
@@ -19,7 +25,7 @@ pub struct Send {
     #[arg(long, value_name = "ID")]
     pub from: Option<String>,
     /// Idempotency key: the same key and sender again returns the first message.
-    #[arg(long, value_name = "KEY")]
+    #[arg(long, value_name = "KEY", allow_hyphen_values = true)]
     pub key: Option<String>,
     /// Hold it until a person approves it.
     #[arg(long)]
@@ -38,12 +44,18 @@ pub struct Broadcast {
     /// The tmux session.
     pub session: String,
     /// The text; `-` reads standard input.
-    #[arg(short, long, value_name = "TEXT", required_unless_present = "file")]
+    #[arg(
+        short,
+        long,
+        value_name = "TEXT",
+        required_unless_present = "file",
+        allow_hyphen_values = true
+    )]
     pub message: Option<String>,
     /// A file with the text.
     #[arg(long, value_name = "PATH", conflicts_with = "message")]
     pub file: Option<PathBuf>,
-    /// Only to those with this part: supervisor, or any other word for workers.
+    /// Only to those with this part: supervisor, worker, or the role that their profile has, e.g. reviewer.
     #[arg(long)]
     pub role: Option<String>,
 }

@@ -30,7 +30,13 @@ pub enum NoteCommand {
         /// The note's id.
         id: String,
         /// The answer, or the number or letter of an option; `-` reads standard input.
-        #[arg(short, long, value_name = "TEXT", required_unless_present = "file")]
+        #[arg(
+            short,
+            long,
+            value_name = "TEXT",
+            required_unless_present = "file",
+            allow_hyphen_values = true
+        )]
         message: Option<String>,
         /// A file with the answer.
         #[arg(long, value_name = "PATH", conflicts_with = "message")]

@@ -4,8 +4,9 @@ use super::Door;
 use crate::cli;
 use crate::clock;
 use crate::domain::ids::TerminalId;
-use crate::domain::terminal::{Gated, Role, Server, Terminal};
+use crate::domain::terminal::{Gated, Role, Server, Status, Terminal};
 use crate::domain::text::one_line;
+use crate::domain::time;
 use crate::error::{Failure, Result};
 use crate::paths::Home;
 use crate::proc;
@@ -254,9 +255,15 @@ pub(super) fn existing(door: &Door<'_>) -> Result<Store> {
 
 pub(super) fn session(door: &mut Door<'_>, name: &str) -> Result<()> {
     let mut store = existing(door)?;
+    let socket = door.cx.tmux.socket_text();
+    // The server that the call selected, else the one where it lives, else the newest of that name.
     let found = sessions_of(&mut store, true)?
         .into_iter()
-        .rfind(|s| s.name == name)
+        .filter(|s| s.name == name)
+        .max_by_key(|s| {
+            let here = s.server.as_deref() == Some(&socket);
+            (here, s.terminals.iter().any(|t| t.status != Status::Exited))
+        })
         .ok_or_else(|| {
             Failure::not_found(format!("there is no session {:?}", one_line(name)))
                 .hint("`conductor-hook sessions` lists them")
@@ -352,7 +359,7 @@ pub(super) fn explain(door: &mut Door<'_>, terminal: &str) -> Result<()> {
             e.confidence
         );
         text.push_str(&match e.last_event_at {
-            Some(at) => format!("  last event: {at}\n"),
+            Some(at) => format!("  last event: {}\n", time::text(at)),
             None if !e.hooked => "  last event: none, it runs without hooks of ours\n".to_owned(),
             None => "  last event: none yet, its hooks have not been heard from\n".to_owned(),
         });
@@ -530,6 +537,10 @@ pub(super) fn shutdown(door: &mut Door<'_>, arguments: &cli::Shutdown) -> Result
                 Failure::not_found(format!("there is no session {:?}", one_line(name)))
                     .hint("`conductor-hook sessions` lists them"),
             );
+        }
+        let living = store.read(|tx| tx.live_terminals())?;
+        if let Some(failure) = find::elsewhere(&door.cx, &living, name) {
+            return Err(failure);
         }
     }
     let actor = identity::honest(&mut store, "shutdown")?

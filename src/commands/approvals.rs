@@ -10,12 +10,13 @@ use crate::domain::policy::Presence;
 use crate::domain::text::one_line;
 use crate::error::{Failure, Result};
 use crate::services::approve::{self, Decision};
+use crate::services::find;
 use crate::store::Store;
 use crate::ui::json::ApprovalView;
 use crate::ui::table::{self, Table};
 
 fn parse(id: &str) -> Result<ApprovalId> {
-    ApprovalId::parse(id).map_err(|e| Failure::usage(e.to_string()))
+    ApprovalId::parse(id).map_err(find::invalid)
 }
 
 pub(super) fn list(door: &mut Door<'_>, status: Option<&str>, limit: u32) -> Result<()> {

@@ -6,6 +6,7 @@ use crate::cli::{self, TimerKind};
 use crate::clock;
 use crate::domain::flow::{Flow, Outcome, Run, span};
 use crate::domain::text::{one_line, sanitise};
+use crate::domain::time;
 use crate::error::{Failure, Result};
 use crate::fsx;
 use crate::services::flow::{self, Driver, Unit};
@@ -93,7 +94,7 @@ fn wall(at: Option<Timestamp>, zone: &str) -> String {
         || "-".to_owned(),
         |at| match clock::zone(zone) {
             Some(zone) => at.to_zoned(zone).strftime("%Y-%m-%d %H:%M %Z").to_string(),
-            None => at.to_string(),
+            None => time::text(at),
         },
     )
 }
@@ -102,18 +103,17 @@ fn add(door: &mut Door<'_>, file: &Path) -> Result<()> {
     let mut store = door.cx.store()?;
     let actor = person(&mut store)?;
     let added = flow::add(&door.cx, &mut store, file, &actor)?;
-    let view = one_view(door, &mut store, &added.flow)?;
+    let mut view = one_view(door, &mut store, &added.flow)?;
+    let warnings = added.warnings.iter().chain(&view.warning);
+    let warnings: Vec<String> = warnings.map(|warning| one_line(warning)).collect();
+    if door.json {
+        view.warning = (!warnings.is_empty()).then(|| warnings.join("; "));
+    } else {
+        super::warn(&warnings);
+    }
     door.print(&view, |view| {
-        let mut text = String::new();
-        for warning in &added.warnings {
-            text.push_str(&format!("warning: {}\n", one_line(warning)));
-        }
         let next = wall(view.next_run, &view.timezone);
-        text.push_str(&format!("added {}, next run {next}\n", view.name));
-        if let Some(warning) = &view.warning {
-            text.push_str(&format!("{}\n", one_line(warning)));
-        }
-        text
+        format!("added {}, next run {next}\n", view.name)
     })
 }
 

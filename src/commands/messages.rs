@@ -7,8 +7,8 @@ use crate::clock::{self, Deadline};
 use crate::domain::ids::{MessageId, TerminalId};
 use crate::domain::message::{MAX_BODY, Message, MessageStatus};
 use crate::domain::note::HUMAN;
-use crate::domain::terminal::Role;
 use crate::domain::text::one_line;
+use crate::domain::time;
 use crate::error::{Failure, Kind, Result};
 use crate::fsx;
 use crate::services::identity::{self, Caller};
@@ -26,8 +26,10 @@ pub(super) fn body(file: Option<&Path>, message: Option<&str>) -> Result<String>
             std::io::ErrorKind::FileTooLarge => send::too_long(),
             std::io::ErrorKind::NotFound => {
                 Failure::not_found(format!("read {}: {e}", one_line(&path.to_string_lossy())))
+                    .hint("name a file that is there, or give the text with -m")
             }
-            _ => Failure::failed(format!("read {}: {e}", one_line(&path.to_string_lossy()))),
+            _ => Failure::failed(format!("read {}: {e}", one_line(&path.to_string_lossy())))
+                .hint("name a file that can be read, or give the text with -m"),
         })?,
         (None, Some("-")) => fsx::read_limited(&mut std::io::stdin().lock(), MAX_BODY)
             .map_err(|e| Failure::failed(format!("read standard input: {e}")))?
@@ -38,9 +40,9 @@ pub(super) fn body(file: Option<&Path>, message: Option<&str>) -> Result<String>
     send::body(bytes)
 }
 
-pub(super) fn send(door: &mut Door<'_>, arguments: &cli::Send) -> Result<u8> {
+pub(super) fn send(door: &mut Door<'_>, arguments: &cli::Send) -> Result<()> {
     if arguments.terminal == HUMAN {
-        return super::notes::send(door, arguments).map(|()| 0);
+        return super::notes::send(door, arguments);
     }
     let text = body(arguments.file.as_deref(), arguments.message.as_deref())?;
     let mut store = door.cx.existing_store()?;
@@ -49,7 +51,7 @@ pub(super) fn send(door: &mut Door<'_>, arguments: &cli::Send) -> Result<u8> {
     let from = arguments
         .from
         .as_deref()
-        .map(|id| TerminalId::parse(id).map_err(|e| Failure::usage(e.to_string())))
+        .map(|id| TerminalId::parse(id).map_err(find::invalid))
         .transpose()?;
     let order = send::Order {
         receiver: receiver.id.clone(),
@@ -103,21 +105,37 @@ pub(super) fn send(door: &mut Door<'_>, arguments: &cli::Send) -> Result<u8> {
         )
     })?;
     store.leave();
+    let (id, status) = (message.id, message.status.as_str());
     if timed_out {
-        return Ok(Kind::TimedOut.exit_code());
+        let failure = Failure::new(
+            Kind::TimedOut,
+            format!("message {id} was not proven in time: it is {status}"),
+        );
+        return Err(failure.hint(format!(
+            "it stays: `conductor-hook explain {}` says why it waits",
+            message.receiver
+        )));
     }
     if arguments.wait.is_some() && message.status != MessageStatus::Submitted {
-        return Ok(Kind::Failed.exit_code());
+        return Err(
+            Failure::failed(format!("message {id} is {status}")).hint(format!(
+                "`conductor-hook inbox show {id}` shows every attempt"
+            )),
+        );
     }
-    Ok(0)
+    Ok(())
 }
 
 pub(super) fn broadcast(door: &mut Door<'_>, arguments: &cli::Broadcast) -> Result<()> {
     let text = body(arguments.file.as_deref(), arguments.message.as_deref())?;
     let mut store = existing(door)?;
-    let role = arguments.role.as_deref().map(Role::from_word);
-    let (mut sent, failed) =
-        send::broadcast(&door.cx, &mut store, &arguments.session, role, &text)?;
+    let (mut sent, failed) = send::broadcast(
+        &door.cx,
+        &mut store,
+        &arguments.session,
+        arguments.role.as_deref(),
+        &text,
+    )?;
     inbox::give_reasons(&mut store, &mut sent)?;
     let views: Vec<MessageView> = sent.iter().map(MessageView::new).collect();
     door.print(&views, |views| {
@@ -136,10 +154,10 @@ pub(super) fn broadcast(door: &mut Door<'_>, arguments: &cli::Broadcast) -> Resu
     if failed.is_empty() {
         Ok(())
     } else {
-        Err(Failure::failed(format!(
-            "some did not get it: {}",
-            failed.join("; ")
-        )))
+        Err(
+            Failure::failed(format!("some did not get it: {}", failed.join("; ")))
+                .hint("send it to those alone with `conductor-hook send`"),
+        )
     }
 }
 
@@ -171,7 +189,7 @@ pub(super) fn inbox(door: &mut Door<'_>, arguments: &cli::Inbox) -> Result<()> {
 }
 
 fn message_id(text: &str) -> Result<MessageId> {
-    MessageId::parse(text).map_err(|e| Failure::usage(e.to_string()))
+    MessageId::parse(text).map_err(find::invalid)
 }
 
 fn one(door: &mut Door<'_>, message: &Message) -> Result<()> {
@@ -233,7 +251,7 @@ fn detail_text(message: &MessageView, tries: &[crate::store::Attempt]) -> String
     for attempt in tries {
         text.push_str(&format!(
             "  {} by {}: {}{}\n",
-            attempt.at,
+            time::text(attempt.at),
             attempt.transport,
             attempt.outcome,
             attempt

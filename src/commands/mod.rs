@@ -23,6 +23,7 @@ mod reader;
 mod stage;
 mod state;
 mod talk;
+mod usage;
 
 use crate::cli::{self, ApprovalCommand, Cli, Command};
 use crate::error::{Failure, Kind, Result};
@@ -60,14 +61,21 @@ impl Door<'_> {
     }
 
     fn write(&mut self, text: &str) -> Result<()> {
+        self.pass_on(text).map(drop)
+    }
+
+    /// As [`Self::write`]; `false` when nobody reads any more.
+    fn pass_on(&mut self, text: &str) -> Result<bool> {
         let written = self
             .out
             .write_all(text.as_bytes())
             .and_then(|()| self.out.flush());
         match written {
             // A reader that went away (`| head`) is not a failure.
-            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
-            other => other.map_err(|e| Failure::failed(format!("print: {e}"))),
+            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(false),
+            other => other
+                .map(|()| true)
+                .map_err(|e| Failure::failed(format!("print: {e}"))),
         }
     }
 }
@@ -92,9 +100,11 @@ pub fn run(arguments: &[OsString]) -> u8 {
     let cli = match plain_send(arguments).map_or_else(|| parse(arguments), Ok) {
         Ok(cli) => cli,
         Err(error) => {
-            return denied_for(&error, arguments).unwrap_or_else(|| usage(&error, json));
+            return denied_for(&error, arguments).unwrap_or_else(|| wrong(&error, arguments, json));
         }
     };
+    // A text may be `--json` too; only the parser tells.
+    let json = cli.json;
     let mut out = io::stdout();
     match dispatch(cli, &mut out) {
         Ok(code) => code,
@@ -128,10 +138,7 @@ fn plain_send(arguments: &[OsString]) -> Option<Cli> {
         return None;
     };
     let (terminal, text) = (terminal.to_str()?, text.to_str()?);
-    let plain = command == "send"
-        && flag == "-m"
-        && !terminal.starts_with('-')
-        && (text == "-" || !text.starts_with('-'));
+    let plain = command == "send" && flag == "-m" && !terminal.starts_with('-');
     plain.then(|| Cli {
         socket_path: None,
         socket_name: None,
@@ -185,37 +192,12 @@ fn parse(arguments: &[OsString]) -> std::result::Result<Cli, clap::Error> {
     Cli::from_arg_matches_mut(&mut matches).map_err(|error| error.format(&mut command))
 }
 
-fn usage(error: &clap::Error, json: bool) -> u8 {
+fn wrong(error: &clap::Error, arguments: &[OsString], json: bool) -> u8 {
     if !error.use_stderr() {
         let _ = error.print();
         return 0;
     }
-    // The two-line form of every error; clap's own has the usage text in between.
-    let rendered = error.render().to_string();
-    let mut lines = rendered
-        .lines()
-        .map(str::trim)
-        .filter(|line| !line.is_empty());
-    let first = lines
-        .next()
-        .unwrap_or("wrong usage")
-        .trim_start_matches("error: ")
-        .to_owned();
-    let mut message = first;
-    let mut tip = None;
-    for line in lines {
-        if let Some(text) = line.strip_prefix("tip: ") {
-            tip = Some(text.to_owned());
-        } else if line.starts_with("Usage:") {
-            break;
-        } else if message.ends_with(':') {
-            message = format!("{message} {line}");
-        }
-    }
-    let failure = Failure::usage(crate::domain::text::one_line(&message)).hint(
-        tip.unwrap_or_else(|| "`conductor-hook --help` lists the commands and flags".to_owned()),
-    );
-    report(&failure, json);
+    report(&usage::failure(error, arguments), json);
     Kind::Usage.exit_code()
 }
 
@@ -301,7 +283,7 @@ fn dispatch(cli: Cli, out: &mut dyn Write) -> Result<u8> {
         Command::Attach { target } => agents::attach(&mut door, &target)?,
         Command::Close { terminal, force } => agents::close(&mut door, &terminal, force)?,
         Command::Shutdown(arguments) => agents::shutdown(&mut door, &arguments)?,
-        Command::Send(arguments) => return messages::send(&mut door, &arguments),
+        Command::Send(arguments) => messages::send(&mut door, &arguments)?,
         Command::Broadcast(arguments) => messages::broadcast(&mut door, &arguments)?,
         Command::Inbox(arguments) => messages::inbox(&mut door, &arguments)?,
         Command::Notes(arguments) => notes::list(&mut door, &arguments)?,
@@ -364,6 +346,33 @@ fn dispatch(cli: Cli, out: &mut dyn Write) -> Result<u8> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_text_may_begin_with_a_hyphen() {
+        for command in [
+            "send x -m",
+            "send x --message",
+            "send x -m y --key",
+            "broadcast x -m",
+            "note answer 1 -m",
+            "approve 1 --reason",
+            "deny 1 --reason",
+            "launch --prompt",
+            "worker x --prompt",
+        ] {
+            for text in ["- item one", "-5", "-", "--", "--json", "--help", "-x"] {
+                let mut words = vec![OsString::from("conductor-hook")];
+                words.extend(command.split(' ').map(OsString::from));
+                words.push(text.into());
+                let cli = parse(&words).unwrap_or_else(|e| panic!("{command} {text}: {e}"));
+                let read = format!("{:?}", cli.command);
+                assert!(
+                    read.contains(&format!("Some({text:?})")) && !cli.json,
+                    "{read}"
+                );
+            }
+        }
+    }
 
     #[test]
     fn a_plain_send_is_read_as_the_parser_reads_it() {

@@ -9,13 +9,14 @@ use crate::domain::ids::NoteId;
 use crate::domain::note::NoteStatus;
 use crate::domain::text::{one_line, sanitise};
 use crate::error::{Failure, Result};
+use crate::services::find;
 use crate::services::identity::{self, Caller};
 use crate::services::note::{self, Draft};
 use crate::ui::json::NoteView;
 use crate::ui::table::{self, Table};
 
 fn parse(id: &str) -> Result<NoteId> {
-    NoteId::parse(id).map_err(|e| Failure::usage(e.to_string()))
+    NoteId::parse(id).map_err(find::invalid)
 }
 
 pub(super) fn list(door: &mut Door<'_>, arguments: &cli::Notes) -> Result<()> {

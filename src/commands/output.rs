@@ -5,13 +5,12 @@ use super::agents::existing;
 use crate::cli::{self, OutputMode};
 use crate::clock::Deadline;
 use crate::domain::terminal::Status;
-use crate::domain::text::{self, one_line};
+use crate::domain::text::one_line;
 use crate::error::{Failure, Result};
 use crate::services::output::{self, Mode};
 use crate::services::{find, wait};
 use crate::ui::json::TerminalView;
 use serde::Serialize;
-use std::io::{Read, Seek, SeekFrom};
 use std::time::Duration;
 
 pub(super) fn wait(door: &mut Door<'_>, arguments: &cli::Wait) -> Result<()> {
@@ -100,39 +99,27 @@ pub(super) fn logs(
 ) -> Result<()> {
     let mut store = existing(door)?;
     let found = find::terminal(&door.cx, &mut store, terminal)?;
-    let path = door.cx.home.terminal_log(found.id.as_str());
-    let mut at = std::fs::metadata(&path).map_or(0, |meta| meta.len());
+    let cx = door.cx.clone();
+    if follow && !door.json {
+        let print = |text: &str| door.pass_on(text);
+        return output::follow(&cx, &mut store, &found, lines, print);
+    }
+    let mut output = String::new();
+    if follow {
+        // One document is printed, so it comes when all is there.
+        output::follow(&cx, &mut store, &found, lines, |text| {
+            output.push_str(text);
+            Ok(true)
+        })?;
+    } else {
+        output = output::log(&cx, &found, lines)?;
+    }
     let said = Said {
         terminal: found.id.to_string(),
         mode: "log",
-        output: output::log(&door.cx, &found, lines)?,
+        output,
     };
     door.print(&said, |said| {
         format!("{}\n", said.output.trim_end_matches('\n'))
-    })?;
-    if !follow {
-        return Ok(());
-    }
-    loop {
-        std::thread::sleep(Duration::from_millis(250));
-        let length = std::fs::metadata(&path).map_or(0, |meta| meta.len());
-        if length < at {
-            at = 0;
-        }
-        if length > at {
-            let mut bytes = Vec::new();
-            let read = std::fs::File::open(&path).and_then(|mut file| {
-                file.seek(SeekFrom::Start(at))?;
-                file.take(length - at).read_to_end(&mut bytes)
-            });
-            read.map_err(|e| Failure::failed(format!("read the log: {e}")))?;
-            at = length;
-            door.write(&text::strip_terminal_codes(&bytes))?;
-        } else if store
-            .read(|tx| tx.terminal(&found.id))?
-            .is_none_or(|t| !t.alive())
-        {
-            return Ok(());
-        }
-    }
+    })
 }

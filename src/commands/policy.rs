@@ -44,9 +44,10 @@ fn directory(cwd: Option<&Path>) -> Result<std::path::PathBuf> {
     let here = paths::working_directory()?;
     let Some(dir) = cwd else { return Ok(here) };
     let shown = one_line(&dir.to_string_lossy());
-    here.join(dir)
-        .canonicalize()
-        .map_err(|e| Failure::not_found(format!("use the directory {shown}: {e}")))
+    here.join(dir).canonicalize().map_err(|e| {
+        Failure::not_found(format!("use the directory {shown}: {e}"))
+            .hint("name an existing one with --cwd")
+    })
 }
 
 const fn exit_code(decision: Decision) -> u8 {

@@ -11,15 +11,11 @@ use crate::proc;
 use crate::profiles::edit::{self, Install};
 use crate::profiles::finding::{Finding, Severity};
 use crate::services::identity::{self, Caller};
-use crate::services::profile::{self, Trusted, with_catalogue};
+use crate::services::profile::{self, Trusted, name, with_catalogue};
 use crate::ui::table::{self, Table};
 use serde_json::json;
 use std::io::{IsTerminal, Write};
 use std::path::Path;
-
-fn name(text: &str) -> Result<Name> {
-    Name::parse(text).map_err(|e| Failure::usage(format!("profile {e}")))
-}
 
 const fn scope(scope: cli::Scope) -> Scope {
     match scope {
@@ -66,7 +62,7 @@ pub(super) fn profile(door: &mut Door<'_>, command: &cli::Profile) -> Result<()>
                 "allowedTools": p.allowed_tools,
                 "mcpServers": p.mcp_servers.iter().map(|s| s.name.clone()).collect::<Vec<_>>(),
                 "permissionMode": p.permission_mode, "env": p.env.keys().collect::<Vec<_>>(), "prompt": p.prompt,
-                "persona": p.persona,
+                "other": loaded.extra, "persona": p.persona,
                 "warnings": loaded.warnings.iter().map(|w| w.message.clone()).collect::<Vec<_>>(),
             });
             door.print(&value, |value| {
@@ -75,6 +71,7 @@ pub(super) fn profile(door: &mut Door<'_>, command: &cli::Profile) -> Result<()>
                     let shown = match value {
                         serde_json::Value::Null => continue,
                         serde_json::Value::Array(list) if list.is_empty() => continue,
+                        serde_json::Value::Object(other) if other.is_empty() => continue,
                         serde_json::Value::String(s) if key == "persona" => {
                             text.push('\n');
                             text.push_str(&crate::domain::text::sanitise(s));
@@ -112,7 +109,7 @@ pub(super) fn profile(door: &mut Door<'_>, command: &cli::Profile) -> Result<()>
             let name = name(text)?;
             let template = match from {
                 Some(from) => {
-                    let from = self::name(from)?;
+                    let from = profile::name(from)?;
                     Some(with_catalogue(&cx, &trusted, &cwd, |c| c.source(&from))?.bytes)
                 }
                 None => None,
@@ -186,9 +183,17 @@ fn edit_profile(door: &mut Door<'_>, trusted: &Trusted, cwd: &Path, name: &Name)
             "make a copy first: `conductor-hook profile create {name} --from {name}`"
         ))
     })?;
-    let editor = paths::env("VISUAL")
-        .or_else(|| paths::env("EDITOR"))
-        .unwrap_or_else(|| "vi".to_owned());
+    let editor = paths::env("VISUAL").or_else(|| paths::env("EDITOR"));
+    let Some(editor) = editor.or_else(|| {
+        // Nobody is there to leave it again.
+        std::io::stdin().is_terminal().then(|| "vi".to_owned())
+    }) else {
+        return Err(
+            Failure::refused(format!("edit profile {name}: no editor is set")).hint(format!(
+                "set EDITOR, or edit the file that `conductor-hook profile path {name}` prints"
+            )),
+        );
+    };
     let words = shell_words::split(&editor)
         .map_err(|e| Failure::usage(format!("the editor {editor:?}: {e}")))?;
     let Some((program, arguments)) = words.split_first() else {
@@ -265,7 +270,8 @@ pub(super) fn trust(door: &mut Door<'_>, dir: &Path, yes: bool) -> Result<()> {
             .read_line(&mut answer)
             .map_err(|e| Failure::failed(format!("read the answer: {e}")))?;
         if !matches!(answer.trim(), "y" | "Y" | "yes") {
-            return Err(Failure::refused("nothing was trusted"));
+            return Err(Failure::refused("nothing was trusted")
+                .hint("`conductor-hook trust DIR` again, and y, accepts them"));
         }
     } else if !yes {
         return Err(Failure::refused("--json asks nothing")
@@ -290,7 +296,8 @@ pub(super) fn untrust(door: &mut Door<'_>, dir: &Path) -> Result<()> {
         return Err(Failure::not_found(format!(
             "nothing of {} is trusted",
             one_line(&dir.to_string_lossy())
-        )));
+        ))
+        .hint("name the directory that was given to `conductor-hook trust`"));
     }
     let _ = std::io::stdout().flush();
     door.print(&json!({"files": count}), |_| {

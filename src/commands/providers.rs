@@ -172,7 +172,8 @@ fn set_up(door: &mut Door<'_>, name: &str, dry_run: bool, undo: bool, sure: bool
             .read_line(&mut line)
             .map_err(|e| Failure::failed(format!("read the answer: {e}")))?;
         if !matches!(line.trim(), "y" | "Y" | "yes") {
-            return Err(Failure::refused("nothing was changed"));
+            return Err(Failure::refused("nothing was changed")
+                .hint("answer y to write it, or give --yes; --dry-run only shows it"));
         }
     }
     if !dry_run {

@@ -4,7 +4,7 @@ use super::Door;
 use super::plugin::existing;
 use super::stage::{self, Go, View};
 use crate::domain::ids::TerminalId;
-use crate::error::{Failure, Result};
+use crate::error::Result;
 use crate::services::find;
 use crate::services::output::{self, Mode};
 use crate::term::{Key, MouseAct, Move};
@@ -102,7 +102,7 @@ impl View for Reader {
 /// The program in the popup: `menu read-popup CLIENT ID answer|log`.
 pub(super) fn run(door: &Door<'_>, words: &[String]) -> Result<()> {
     let word = |at: usize| words.get(at).map_or("", String::as_str);
-    let id = TerminalId::parse(word(0)).map_err(|e| Failure::usage(e.to_string()))?;
+    let id = TerminalId::parse(word(0)).map_err(find::invalid)?;
     let gone = || find::unknown(&id);
     let mut store = existing(door)?.ok_or_else(gone)?;
     let agent = store.read(|tx| tx.terminal(&id))?.ok_or_else(gone)?;

@@ -10,6 +10,7 @@ use crate::domain::note::{Note, excerpt};
 use crate::error::{Failure, Result};
 use crate::fsx;
 use crate::proc;
+use crate::services::find;
 use crate::services::note;
 use crate::services::recover;
 use crate::services::send::{self, Order};
@@ -111,7 +112,7 @@ fn typed(
 /// A line for one agent: asked for, or typed into prompt `number`.
 fn message(door: &Door<'_>, store: &mut Store, viewer: &Viewer, id: &str, at: &str) -> Result<()> {
     let tmux = &door.cx.tmux;
-    let id = TerminalId::parse(id).map_err(|e| Failure::usage(e.to_string()))?;
+    let id = TerminalId::parse(id).map_err(find::invalid)?;
     let (question, arguments) = (format!("Message for {id}:"), format!("message {id}"));
     if at.is_empty() {
         return ask(door, viewer, &question, &arguments);
@@ -151,7 +152,7 @@ fn one_note(
     what: &str,
     at: &str,
 ) -> Result<()> {
-    let id = NoteId::parse(id).map_err(|e| Failure::usage(e.to_string()))?;
+    let id = NoteId::parse(id).map_err(find::invalid)?;
     let found = note::known(store, id)?;
     match what {
         page if page.is_empty() || page.starts_with('+') => {

@@ -16,6 +16,7 @@ pub(super) struct Log {
 
 #[derive(Serialize)]
 struct Line<'a> {
+    #[serde(with = "crate::domain::time")]
     at: jiff::Timestamp,
     terminal: Option<&'a str>,
     event: &'a str,

@@ -2,6 +2,7 @@
 
 pub mod approval;
 pub mod audit;
+pub mod codes;
 pub mod event;
 pub mod flow;
 pub mod handoff;
@@ -16,4 +17,5 @@ pub mod redact;
 pub mod shell;
 pub mod terminal;
 pub mod text;
+pub mod time;
 pub mod worktree;

@@ -53,47 +53,6 @@ pub fn one_line(text: &str) -> String {
     clean
 }
 
-/// Removes terminal escape sequences (CSI, OSC, DCS and two-character ones) and makes what is left safe to print; newlines and tabs stay.
-pub fn strip_terminal_codes(bytes: &[u8]) -> String {
-    let text = String::from_utf8_lossy(bytes);
-    let mut clean = String::with_capacity(text.len());
-    let mut chars = text.chars().peekable();
-    while let Some(c) = chars.next() {
-        match c {
-            '\u{1b}' => match chars.next() {
-                Some('[') => {
-                    while chars
-                        .next()
-                        .is_some_and(|c| !matches!(c, '\u{40}'..='\u{7e}'))
-                    {}
-                }
-                Some(']' | 'P' | 'X' | '^' | '_') => {
-                    while let Some(c) = chars.next() {
-                        if c == '\u{7}'
-                            || c == '\u{9c}'
-                            || (c == '\u{1b}' && chars.next_if_eq(&'\\').is_some())
-                        {
-                            break;
-                        }
-                    }
-                }
-                Some('(' | ')' | '*' | '+' | '#' | '%' | ' ') => drop(chars.next()),
-                _ => {}
-            },
-            '\r' => {
-                if chars.peek() != Some(&'\n') {
-                    clean.push('\n');
-                }
-            }
-            '\n' | '\t' => clean.push(c),
-            '\u{8}' => drop(clean.pop()),
-            c if is_unsafe(c) => {}
-            c => clean.push(c),
-        }
-    }
-    clean
-}
-
 fn push_visible(text: &mut String, c: char) {
     use std::fmt::Write as _;
     let _ = write!(text, "⟨U+{:04X}⟩", u32::from(c));
@@ -389,17 +348,6 @@ mod tests {
     }
 
     #[test]
-    fn terminal_codes_are_removed_from_logs() {
-        assert_eq!(
-            strip_terminal_codes(
-                b"\x1b[31mred\x1b[0m \x1b]2;title\x07ok\r\n\x1b(Bx\x1bP1$q\x1b\\y"
-            ),
-            "red ok\nxy"
-        );
-        assert_eq!(strip_terminal_codes(b"ab\x08c"), "ac");
-    }
-
-    #[test]
     fn short_bodies_go_inline_and_long_ones_do_not() {
         assert_eq!(
             place(&message("hello"), LIMITS),
@@ -537,12 +485,6 @@ mod tests {
             let placement = place(&message, LIMITS);
             prop_assert!(placement.line().starts_with("[conductor #12 from "));
             prop_assert!(placement.line().chars().all(|c| !is_unsafe(c)));
-        }
-
-        #[test]
-        fn stripping_leaves_nothing_unsafe(bytes in any::<Vec<u8>>()) {
-            let text = strip_terminal_codes(&bytes);
-            prop_assert!(text.chars().all(|c| !is_unsafe(c) || c == '\n' || c == '\t'));
         }
     }
 }

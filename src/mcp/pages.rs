@@ -57,7 +57,7 @@ pub(super) fn shown(message: &Message, text: &str, offset: usize, next: Option<u
     json!({
         "message_id": message.id, "from": text::header_name(&message.sender_name), "sender_id": message.sender.to_string(),
         "kind": if message.order { "order" } else { "note from a peer" }, "again": message.again,
-        "queued_at": message.queued_at, "body": text, "offset": offset, "next": next,
+        "queued_at": crate::domain::time::text(message.queued_at), "body": text, "offset": offset, "next": next,
     })
 }
 

@@ -79,9 +79,11 @@ pub fn failure(what: impl fmt::Display, findings: &[Finding]) -> Option<Failure>
     let mut errors = findings.iter().filter(|finding| finding.is_error());
     let first = errors.next()?;
     let mut failure = Failure::failed(first.to_string()).context(what);
-    if let Some(hint) = &first.hint {
-        failure = failure.hint(hint);
-    }
+    failure = failure.hint(match (&first.hint, first.line) {
+        (Some(hint), _) => hint.clone(),
+        (None, Some(_)) => "mend that line of the file, then try again".to_owned(),
+        (None, None) => "mend the file, then try again".to_owned(),
+    });
     for other in errors {
         failure = failure.hint(format!("also {other}"));
     }

@@ -197,7 +197,9 @@ fn check(flow: &FlowFile, document: &Document, stem: Option<&str>, fields: &mut 
     }
     if document.body.trim().is_empty() {
         let finding = Finding::error("there is no body: the agent would get no prompt");
-        fields.findings.push(finding);
+        fields
+            .findings
+            .push(finding.hint("write the prompt below the second line ---"));
     }
     if flow.script.is_none() && absent("script") {
         for (name, line) in variables(&document.body) {

@@ -82,7 +82,8 @@ impl Project {
         let path = dir
             .canonicalize()
             .map_err(|e| match e.kind() {
-                std::io::ErrorKind::NotFound => Failure::not_found("there is no such directory"),
+                std::io::ErrorKind::NotFound => Failure::not_found("there is no such directory")
+                    .hint("name the directory that holds the project's .conductor/"),
                 _ => Failure::failed(files::why(&e)),
             })
             .map_err(|failure| failure.context(what()))?;
@@ -96,7 +97,8 @@ impl Project {
                 Failure::refused(format!("{}: {DIR} is not a directory", what()))
                     .hint("a symbolic link is not followed: put the directory itself there"),
             ),
-            Err(_) => Err(Failure::not_found(format!("{}: it has no {DIR}", what()))),
+            Err(_) => Err(Failure::not_found(format!("{}: it has no {DIR}", what()))
+                .hint("name the directory that holds it")),
         }
     }
 

@@ -6,6 +6,7 @@ use super::project::{self, Project};
 use super::{built_in, front_matter, search};
 use crate::domain::ids::Name;
 use crate::domain::profile::Scope;
+use crate::domain::text::one_line;
 use crate::error::{Failure, Result};
 use crate::paths::Home;
 use std::io;
@@ -135,10 +136,11 @@ impl Sources<'_> {
         }
         Err(match (passed_over, &self.project) {
             (Some(message), Some(project)) => {
-                let root = project.root().to_string_lossy();
+                let root = one_line(&project.root().to_string_lossy());
                 let root = shell_words::quote(&root);
-                Failure::refused(format!("read profile {name}: {message}"))
-                    .hint(format!("look at it and accept it: trust {root}"))
+                Failure::refused(format!("read profile {name}: {message}")).hint(format!(
+                    "`conductor-hook trust {root}` shows it and accepts it"
+                ))
             }
             _ => self.not_found(name),
         })
@@ -167,7 +169,7 @@ impl Sources<'_> {
 pub(super) fn read_failure(what: &str, error: &io::Error) -> Failure {
     let message = format!("read {what}: {}", files::why(error));
     match error.kind() {
-        io::ErrorKind::NotFound => Failure::not_found(message),
+        io::ErrorKind::NotFound => Failure::not_found(message).hint("name a file that is there"),
         _ => Failure::failed(message),
     }
 }

@@ -195,7 +195,8 @@ fn targets(manifest: &Manifest, spec: &SetupSpec<'_>) -> Result<Vec<Target>> {
         Dialect::Demo | Dialect::None => Err(Failure::refused(format!(
             "{} has no settings of its own to set up",
             manifest.title
-        ))),
+        ))
+        .hint("it needs none: start it with `conductor-hook launch` or `conductor-hook worker`")),
     }
 }
 

@@ -91,9 +91,10 @@ pub fn adopt(
     match stored {
         Stored::Done => {}
         Stored::Held(held) => {
-            return Err(Failure::refused(format!(
-                "pane {id} is terminal {held} already"
-            )));
+            return Err(
+                Failure::refused(format!("pane {id} is terminal {held} already"))
+                    .hint(format!("`conductor-hook status {held}` shows it")),
+            );
         }
         Stored::Not => {
             return Err(Failure::failed("the terminal could not be stored").hint("try again"));
@@ -116,11 +117,20 @@ pub fn adopt(
     find::terminal(cx, store, row.id.as_str())
 }
 
+/// What to do where nothing runs that could be taken in.
+fn start_first(manifest: &Manifest) -> String {
+    if manifest.program == "{command}" {
+        "start the agent's program there first".to_owned()
+    } else {
+        format!("start {} there first", manifest.title)
+    }
+}
+
 /// The program in the foreground of a pane; a shell is no agent, of whatever provider: it would run what it is told.
 fn foreground(manifest: &Manifest, pane: &Pane) -> Result<Process> {
     let nobody = || {
         Failure::refused(format!("no agent is in the foreground of pane {}", pane.id))
-            .hint(format!("start {} there first", manifest.title))
+            .hint(start_first(manifest))
     };
     let first = Process::of(pane.pid).ok_or_else(nobody)?;
     let leader = Process::of(first.foreground).ok_or_else(nobody)?;

@@ -185,7 +185,8 @@ fn may_approve(approval: &Approval, decision: &Decision<'_>) -> Result<()> {
             Err(Failure::refused(format!(
                 "approval {id} is about a {}, and that is approved once",
                 approval.kind.as_str()
-            )))
+            ))
+            .hint("leave --scope away"))
         }
         Scope::Session
             if approval
@@ -195,7 +196,8 @@ fn may_approve(approval: &Approval, decision: &Decision<'_>) -> Result<()> {
         {
             Err(Failure::refused(format!(
                 "approval {id} would run a file that it is not bound to, and that is approved once"
-            )))
+            ))
+            .hint("leave --scope away"))
         }
         Scope::Always if !approval.complete => Err(Failure::refused(format!(
             "not all of approval {id} was understood, so no rule can be made of it"

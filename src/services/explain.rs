@@ -25,10 +25,12 @@ pub struct Explanation {
     /// How much it is trusted.
     pub confidence: &'static str,
     /// Since when.
+    #[serde(with = "crate::domain::time")]
     pub since: jiff::Timestamp,
     /// Age of the state, in seconds.
     pub age_seconds: i64,
     /// When the agent was last heard from.
+    #[serde(with = "crate::domain::time")]
     pub last_event_at: Option<jiff::Timestamp>,
     /// Whether it has hooks of ours: without them nothing but its screen tells what it does.
     pub hooked: bool,

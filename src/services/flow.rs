@@ -23,6 +23,7 @@ pub use units::{Unit, units};
 use super::after::Aftermath;
 use super::context::Context;
 use super::deliver::socket;
+use super::find;
 use crate::clock;
 use crate::domain::flow::cron::Schedule;
 use crate::domain::flow::{Flow, Outcome, Run, next, plan};
@@ -104,7 +105,7 @@ pub fn known(store: &mut Store, name: &str) -> Result<Flow> {
 /// Accepts the flow in the file at `path`, or accepts it again after it was changed. A project's flow must be trusted.
 pub fn add(cx: &Context, store: &mut Store, path: &Path, actor: &str) -> Result<Added> {
     let file::Read { mut flow, warnings } = file::read(cx, store, path)?;
-    Name::parse(&flow.name).map_err(|e| Failure::usage(e.to_string()))?;
+    Name::parse(&flow.name).map_err(find::invalid)?;
     let (schedule, zone) = times(&flow)?;
     let mut aftermath = Aftermath::default();
     store.write(Durability::Power, Budget::Call, |tx| {

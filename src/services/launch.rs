@@ -14,7 +14,7 @@ use crate::domain::message::Sender;
 use crate::domain::profile::Profile;
 use crate::domain::terminal::{Role, Source, State, Status, Terminal};
 use crate::domain::text::one_line;
-use crate::error::{Failure, Result};
+use crate::error::{Failure, Kind, Result};
 use crate::fsx;
 use crate::paths;
 use crate::progress;
@@ -203,37 +203,60 @@ fn directory(wanted: Option<&Path>) -> Result<PathBuf> {
             .hint("name an existing one with --cwd")
     })?;
     if !path.is_dir() {
-        return Err(Failure::usage(format!("{shown} is not a directory")));
+        return Err(
+            Failure::usage(format!("{shown} is not a directory")).hint("name one with --cwd")
+        );
     }
     match path.to_str() {
         Some(text) if !text.chars().any(char::is_control) => Ok(path),
         _ => Err(Failure::usage(format!(
             "the directory {shown} has a name that tmux cannot take"
-        ))),
+        ))
+        .hint("name another one with --cwd")),
     }
 }
 
-/// A new session: the first plan is its supervisor.
+/// A new session: the first plan is its supervisor. One that is given no name gets a free one.
 pub fn session(
     cx: &Context,
     store: &mut Store,
     name: Option<&str>,
     plans: &[Plan],
 ) -> Result<(String, Vec<TerminalId>)> {
-    let name = match name {
-        Some(name) => Name::parse(name).map_err(|e| {
-            Failure::usage(format!("session {e}"))
-                .hint("choose another name, or leave --session away")
-        })?,
-        None => free_session_name(cx)?,
-    };
+    let wanted = name
+        .map(|name| {
+            Name::parse(name).map_err(|e| {
+                Failure::usage(format!("session {e}"))
+                    .hint("choose another name, or leave --session away")
+            })
+        })
+        .transpose()?;
     check_tmux(cx)?;
-    if cx.tmux.session_id(name.as_str()).unwrap_or(None).is_some() {
-        return Err(
-            Failure::refused(format!("there is a tmux session {name} already"))
-                .hint("choose another name, or add a worker to it with `conductor-hook worker`"),
-        );
+    loop {
+        let name = match &wanted {
+            Some(name) => name.clone(),
+            None => free_session_name(cx)?,
+        };
+        let taken = || cx.tmux.session_id(name.as_str()).unwrap_or(None).is_some();
+        if taken() {
+            return Err(crate::tmux::Error::Taken(name).into());
+        }
+        match agents_of(cx, store, &name, plans) {
+            Ok(ids) => return Ok((name.as_str().to_owned(), ids)),
+            // Somebody else took the free name a moment before.
+            Err(failure) if wanted.is_none() && failure.kind() == Kind::Refused && taken() => {}
+            Err(failure) => return Err(failure),
+        }
     }
+}
+
+/// Starts the agents of a new session; one that fails takes the others with it.
+fn agents_of(
+    cx: &Context,
+    store: &mut Store,
+    name: &Name,
+    plans: &[Plan],
+) -> Result<Vec<TerminalId>> {
     let mut ids: Vec<TerminalId> = Vec::new();
     for (index, plan) in plans.iter().enumerate() {
         let mut plan = plan.clone();
@@ -263,7 +286,7 @@ pub fn session(
             }
         }
     }
-    Ok((name.as_str().to_owned(), ids))
+    Ok(ids)
 }
 
 /// One more agent in an existing session.
@@ -505,7 +528,7 @@ fn wait_registered(store: &mut Store, id: &TerminalId, pid: i32) -> Result<()> {
         }
         if deadline.passed() {
             return Err(Failure::new(
-                crate::error::Kind::TimedOut,
+                Kind::TimedOut,
                 "the pane did not start its program in 20 s",
             ));
         }

@@ -4,6 +4,10 @@
 //! a cut would be lost. So the older part is copied to `<id>.log.1`, and then exactly the bytes that were copied are given back to the disk
 //! where they stand ([`fsx::free_range`]): the writer notices nothing, and what cannot be copied stays.
 
+mod follow;
+
+pub use follow::Follower;
+
 use super::deliver::place;
 use crate::domain::ids::TerminalId;
 use crate::domain::terminal::Terminal;
@@ -71,11 +75,13 @@ impl Log {
         self.ends.saturating_sub(self.begins)
     }
 
-    fn read(&self, from: u64) -> io::Result<Vec<u8>> {
+    /// At most `most` bytes behind `from`.
+    fn read(&self, from: u64, most: u64) -> io::Result<Vec<u8>> {
         let mut bytes = Vec::new();
         let mut file = &self.file;
-        file.seek(SeekFrom::Start(from.max(self.begins)))?;
-        file.take(self.ends.saturating_sub(from.max(self.begins)))
+        let from = from.max(self.begins);
+        file.seek(SeekFrom::Start(from))?;
+        file.take(self.ends.saturating_sub(from).min(most))
             .read_to_end(&mut bytes)?;
         Ok(bytes)
     }
@@ -111,8 +117,8 @@ fn on_its_way(path: &Path) -> Option<(PathBuf, u64)> {
         })
 }
 
-/// The bytes of the log at `path`, the older part first; at most the last [`WINDOW`].
-pub fn read(path: &Path) -> io::Result<Vec<u8>> {
+/// The log at `path` and its older part.
+fn parts(path: &Path) -> io::Result<(Option<Log>, Option<Log>)> {
     let mut log = Log::open(path)?;
     let older = match on_its_way(path) {
         Some((copy, end)) => {
@@ -123,18 +129,26 @@ pub fn read(path: &Path) -> io::Result<Vec<u8>> {
         }
         None => Log::open(&older(path))?,
     };
+    Ok((log, older))
+}
+
+/// The bytes of the log at `path`, the older part first, at most the last [`WINDOW`]; and where in the log they end.
+pub fn read(path: &Path) -> io::Result<(Vec<u8>, u64)> {
+    let (log, older) = parts(path)?;
     let Some(log) = log else {
         let older = older.ok_or(io::ErrorKind::NotFound)?;
-        return older.read(older.ends.saturating_sub(WINDOW));
+        let from = older.ends.saturating_sub(WINDOW);
+        return Ok((older.read(from, WINDOW)?, 0));
     };
     let mut bytes = Vec::new();
     if log.size() < WINDOW
         && let Some(older) = &older
     {
-        bytes = older.read(older.ends.saturating_sub(WINDOW - log.size()))?;
+        let left = WINDOW - log.size();
+        bytes = older.read(older.ends.saturating_sub(left), left)?;
     }
-    bytes.extend(log.read(log.ends.saturating_sub(WINDOW))?);
-    Ok(bytes)
+    bytes.extend(log.read(log.ends.saturating_sub(WINDOW), WINDOW)?);
+    Ok((bytes, log.ends))
 }
 
 /// What the disk holds of the log at `path`, in bytes: cheap enough for a hook to ask.

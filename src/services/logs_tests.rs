@@ -70,7 +70,7 @@ fn a_large_one_moves_and_reads_as_before() {
     );
     world.append(2_000..2_010);
     assert_eq!(
-        numbers(&read(&world.log()).unwrap()),
+        numbers(&read(&world.log()).unwrap().0),
         (0..2_010).collect::<Vec<_>>()
     );
     assert_eq!(rotate(&world.log(), MOST).unwrap(), Rotation::Small);
@@ -101,7 +101,7 @@ fn no_line_is_lost_while_a_writer_writes() {
         }
     }
     let log = Log::open(&world.log()).unwrap().unwrap();
-    all.extend(log.read(log.begins).unwrap());
+    all.extend(log.read(log.begins, WINDOW).unwrap());
     assert!(moved >= 2, "it moved {moved} times");
     assert!(numbers(&all).into_iter().eq(0..60_000));
 }
@@ -132,7 +132,7 @@ fn a_helper_that_was_killed_between_copy_and_cut_leaves_no_line_twice() {
     copy(&log, end, Path::new(&copied)).unwrap();
     world.append(2_000..2_100);
     assert_eq!(
-        numbers(&read(&world.log()).unwrap()),
+        numbers(&read(&world.log()).unwrap().0),
         (0..2_100).collect::<Vec<_>>()
     );
     assert_eq!(
@@ -142,7 +142,7 @@ fn a_helper_that_was_killed_between_copy_and_cut_leaves_no_line_twice() {
     );
     assert_eq!(numbers(&world.older()), (0..2_000).collect::<Vec<_>>());
     assert_eq!(
-        numbers(&read(&world.log()).unwrap()),
+        numbers(&read(&world.log()).unwrap().0),
         (0..2_100).collect::<Vec<_>>()
     );
 }
@@ -162,7 +162,7 @@ fn lines_that_are_all_the_same_are_not_taken_for_copied_ones() {
         Rotation::Moved(100_000)
     );
     append(50_000);
-    assert_eq!(read(&world.log()).unwrap().len(), 200_000);
+    assert_eq!(read(&world.log()).unwrap().0.len(), 200_000);
     assert_eq!(
         rotate(&world.log(), MOST).unwrap(),
         Rotation::Moved(100_000)

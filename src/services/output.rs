@@ -2,10 +2,12 @@
 
 use super::context::Context;
 use super::deliver::place;
-use super::logs;
+use super::logs::{self, Follower};
+use crate::domain::codes::strip_terminal_codes;
 use crate::domain::terminal::Terminal;
 use crate::domain::text;
 use crate::error::{Failure, Result};
+use crate::store::Store;
 
 /// Which output.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -56,11 +58,60 @@ pub fn output(cx: &Context, terminal: &Terminal, mode: Mode) -> Result<String> {
 /// The log of a terminal, without terminal codes: the last `lines` lines, or all that is kept.
 pub fn log(cx: &Context, terminal: &Terminal, lines: Option<usize>) -> Result<String> {
     let path = cx.home.terminal_log(terminal.id.as_str());
-    let bytes = logs::read(&path).map_err(|e| {
-        Failure::not_found(format!("read the log of terminal {}: {e}", terminal.id))
-    })?;
-    let text = text::strip_terminal_codes(&bytes);
-    let Some(lines) = lines else { return Ok(text) };
-    let all: Vec<&str> = text.lines().collect();
-    Ok(all[all.len().saturating_sub(lines)..].join("\n"))
+    let (bytes, _) = logs::read(&path).map_err(|e| unread(terminal, &e))?;
+    let text = strip_terminal_codes(&bytes);
+    Ok(last_lines(&text, lines).to_owned())
+}
+
+/// Gives the log of a terminal to `print`, as [`log`] reads it, then what comes, until the terminal has ended and all was given, or `print` says
+/// that nobody reads any more.
+pub fn follow(
+    cx: &Context,
+    store: &mut Store,
+    terminal: &Terminal,
+    lines: Option<usize>,
+    mut print: impl FnMut(&str) -> Result<bool>,
+) -> Result<()> {
+    let path = cx.home.terminal_log(terminal.id.as_str());
+    let (text, follower) = Follower::begin(&path).map_err(|e| unread(terminal, &e))?;
+    if !print(last_lines(&text, lines))? {
+        return Ok(());
+    }
+    let ended = || {
+        let row = store.read(|tx| tx.terminal(&terminal.id))?;
+        Ok(row.is_none_or(|row| !row.alive()))
+    };
+    follower.follow(ended, |e| unread(terminal, &e), print)
+}
+
+fn unread(terminal: &Terminal, error: &std::io::Error) -> Failure {
+    let message = format!("read the log of terminal {}: {error}", terminal.id);
+    Failure::not_found(message).hint("`conductor-hook doctor` says what became of it")
+}
+
+fn last_lines(text: &str, lines: Option<usize>) -> &str {
+    let Some(lines) = lines else { return text };
+    let ends = text.split_inclusive('\n').rev().take(lines);
+    let length: usize = ends.map(str::len).sum();
+    &text[text.len() - length..]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::last_lines;
+
+    #[test]
+    fn the_last_lines_are_those_with_and_without_an_end() {
+        let text = "one\ntwo\nthree";
+        for (lines, wanted) in [
+            (None, text),
+            (Some(0), ""),
+            (Some(1), "three"),
+            (Some(2), "two\nthree"),
+            (Some(9), text),
+        ] {
+            assert_eq!(last_lines(text, lines), wanted);
+        }
+        assert_eq!(last_lines("one\ntwo\n", Some(1)), "two\n");
+    }
 }

@@ -66,9 +66,18 @@ pub fn with_catalogue<T>(
     body(&Catalogue::open(&cx.home, cwd, &trust))
 }
 
+/// The name of a profile.
+pub fn name(text: &str) -> Result<Name> {
+    Name::parse(text).map_err(|e| {
+        Failure::usage(format!("profile {e}")).hint(
+            "a name looks like code-reviewer; `conductor-hook profile list` shows those that there are",
+        )
+    })
+}
+
 /// The profile of this name, found from `cwd`.
 pub fn load(cx: &Context, store: &mut Store, cwd: &Path, name: &str) -> Result<Profile> {
-    let name = Name::parse(name).map_err(|e| Failure::usage(format!("profile {e}")))?;
+    let name = self::name(name)?;
     let trusted = Trusted::of(store)?;
     with_catalogue(cx, &trusted, cwd, |catalogue| catalogue.load(&name)).map(|loaded| {
         for warning in &loaded.warnings {
@@ -99,8 +108,10 @@ pub fn all(cx: &Context) -> Result<Vec<Profile>> {
 /// What a project's `.conductor/` holds.
 pub fn contents(dir: &Path) -> Result<(Project, Contents)> {
     let shown = one_line(&dir.to_string_lossy());
-    let dir = std::fs::canonicalize(dir)
-        .map_err(|e| Failure::not_found(format!("use the directory {shown}: {e}")))?;
+    let dir = std::fs::canonicalize(dir).map_err(|e| {
+        Failure::not_found(format!("use the directory {shown}: {e}"))
+            .hint("name the directory that holds the project's .conductor/")
+    })?;
     let project = Project::at(&dir)?;
     let contents = project::contents(&project)?;
     Ok((project, contents))
@@ -150,14 +161,10 @@ pub fn untrust(store: &mut Store, dir: &Path, actor: &str) -> Result<usize> {
     let key = dir.to_string_lossy().into_owned();
     Ok(store.write(Durability::Power, Budget::Call, |tx| {
         let count = tx.untrust_project(&key)?;
-        tx.audit(
-            clock::now(),
-            "policy.untrusted",
-            &key,
-            actor,
-            "cli",
-            serde_json::json!({"files": count}),
-        )?;
+        if count > 0 {
+            let detail = serde_json::json!({"files": count});
+            tx.audit(clock::now(), "policy.untrusted", &key, actor, "cli", detail)?;
+        }
         Ok::<_, crate::store::Error>(count)
     })?)
 }
@@ -165,6 +172,16 @@ pub fn untrust(store: &mut Store, dir: &Path, actor: &str) -> Result<usize> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn nothing_is_audited_where_nothing_was_trusted() {
+        let dir = tempfile::tempdir().unwrap();
+        let home = Home::at(dir.path().join("state")).unwrap();
+        let mut store = Store::open_or_create(&home).unwrap();
+        let nope = dir.path().join("nope");
+        assert_eq!(untrust(&mut store, &nope, "human"), Ok(0));
+        assert_eq!(store.read(|tx| tx.audit_head()).unwrap(), None);
+    }
 
     #[test]
     fn what_is_accepted_counts_for_the_same_bytes_in_a_worktree_of_ours() {

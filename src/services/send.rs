@@ -7,9 +7,10 @@ use super::context::Context;
 use super::deliver::{self, Ready};
 use super::find;
 use super::identity::{self, Caller};
+use super::profile::{self, Trusted};
 use crate::clock;
 use crate::domain::approval::ApprovalStatus;
-use crate::domain::ids::{MessageId, TerminalId};
+use crate::domain::ids::{MessageId, Name, TerminalId};
 use crate::domain::message::{MAX_BODY, Message, MessageStatus, Sender};
 use crate::domain::terminal::{Role, Terminal};
 use crate::domain::text;
@@ -54,10 +55,14 @@ pub fn body(bytes: Vec<u8>) -> Result<String> {
         .hint("nothing was stored")
     })?;
     if text.trim().is_empty() {
-        return Err(Failure::usage("the message is empty")
-            .hint("give a text with -m, --file, or on standard input with -m -"));
+        return Err(empty());
     }
     Ok(text)
+}
+
+fn empty() -> Failure {
+    Failure::usage("the message is empty")
+        .hint("give a text with -m, --file, or on standard input with -m -")
 }
 
 /// The error for a body above the limit.
@@ -193,7 +198,7 @@ pub fn accept(
     }
     let body = text::sanitise(order.body.trim_end_matches(['\n', '\r']));
     if body.trim().is_empty() {
-        return Err(Failure::usage("the message is empty"));
+        return Err(empty());
     }
     let sending = match &sender {
         Sender::Terminal(id) => tx.terminal(id)?,
@@ -329,7 +334,8 @@ pub fn cancel(cx: &Context, store: &mut Store, id: MessageId) -> Result<Message>
         return Err(Failure::refused(format!(
             "message {id} is {} and cannot be cancelled",
             message.status.as_str()
-        )));
+        ))
+        .hint("only one that nobody has begun to deliver can be: held or queued"));
     }
     aftermath.run(cx, store);
     counted(cx, store, &message);
@@ -341,9 +347,11 @@ pub fn retry(cx: &Context, store: &mut Store, id: MessageId) -> Result<Message> 
     let message = known(store, id)?;
     let receiver = store.read(|tx| tx.terminal(&message.receiver))?;
     if receiver.is_none_or(|t| !t.alive()) {
-        return Err(Failure::refused(format!(
-            "the receiver of message {id} has ended"
-        )));
+        return Err(
+            Failure::refused(format!("the receiver of message {id} has ended")).hint(
+                "send its text to another terminal: `conductor-hook sessions` lists the living",
+            ),
+        );
     }
     let expires_at = clock::after_ms(
         clock::now(),
@@ -385,7 +393,8 @@ pub fn retry(cx: &Context, store: &mut Store, id: MessageId) -> Result<Message> 
         return Err(Failure::refused(format!(
             "message {id} is {} and cannot be retried",
             message.status.as_str()
-        )));
+        ))
+        .hint("send it again with `conductor-hook send`, if it shall come twice"));
     }
     attempt(cx, store, &message.receiver);
     known(store, id)
@@ -407,24 +416,41 @@ fn counted(cx: &Context, store: &mut Store, message: &Message) {
     }
 }
 
-/// Sends `body` to every living terminal of a session, or to those of one role, except the sender itself; returns what was sent, and
+/// Whether a terminal has the part that `word` names: `supervisor`, `worker`, or the role that its profile has now.
+fn has_part(cx: &Context, trusted: &Trusted, terminal: &Terminal, word: &str) -> bool {
+    if matches!(word, "supervisor" | "worker") {
+        return terminal.role == Role::from_word(word);
+    }
+    let Ok(name) = Name::parse(&terminal.profile) else {
+        return false;
+    };
+    let loaded = profile::with_catalogue(cx, trusted, &terminal.cwd, |c| c.load(&name));
+    loaded.is_ok_and(|loaded| loaded.profile.role.as_deref() == Some(word))
+}
+
+/// Sends `body` to every living terminal of a session, or to those of one part, except the sender itself; returns what was sent, and
 /// what was not and why.
 pub fn broadcast(
     cx: &Context,
     store: &mut Store,
     session: &str,
-    role: Option<Role>,
+    part: Option<&str>,
     body: &str,
 ) -> Result<(Vec<Message>, Vec<String>)> {
     let own = identity::honest(store, "broadcast")?.sender();
+    let trusted = Trusted::of(store)?;
     let living = store.read(|tx| tx.live_terminals())?;
     let receivers: Vec<TerminalId> = living
         .iter()
-        .filter(|t| t.is_in(session, cx.tmux.socket()) && role.is_none_or(|role| t.role == role))
+        .filter(|t| t.is_in(session, cx.tmux.socket()))
+        .filter(|t| part.is_none_or(|word| has_part(cx, &trusted, t, word)))
         .filter(|t| own != Sender::Terminal(t.id.clone()))
         .map(|t| t.id.clone())
         .collect();
     if receivers.is_empty() {
+        if let Some(failure) = find::elsewhere(cx, &living, session) {
+            return Err(failure);
+        }
         return Err(Failure::not_found(format!(
             "no terminal of session {:?} would get it",
             text::one_line(session)
@@ -447,10 +473,10 @@ pub fn broadcast(
         }
     }
     if sent.is_empty() {
-        return Err(Failure::failed(format!(
-            "nobody got it: {}",
-            failed.join("; ")
-        )));
+        return Err(
+            Failure::failed(format!("nobody got it: {}", failed.join("; ")))
+                .hint("nothing was stored; mend that and send it again"),
+        );
     }
     Ok((sent, failed))
 }

@@ -55,7 +55,7 @@ pub fn exec(cx: &Context, id: &str) -> Failure {
 }
 
 pub(super) fn prepare(cx: &Context, id: &str) -> Result<std::process::Command> {
-    let id = TerminalId::parse(id).map_err(|e| Failure::usage(e.to_string()))?;
+    let id = TerminalId::parse(id).map_err(find::invalid)?;
     let mut store = cx.existing_store()?;
     let known = store.read(|tx| tx.terminal(&id))?;
     let again = || {

@@ -51,6 +51,7 @@ pub struct NewMessage {
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Attempt {
     /// When.
+    #[serde(with = "crate::domain::time")]
     pub at: Timestamp,
     /// How.
     pub transport: String,

@@ -1,5 +1,6 @@
 //! What can go wrong with tmux, and what a person is told about it.
 
+use crate::domain::ids::Name;
 use crate::error::{Failure, Kind};
 
 /// An error of this room.
@@ -39,6 +40,9 @@ pub enum Error {
         /// What was found.
         found: String,
     },
+    /// A new session was to have the name of one that is there.
+    #[error("there is a tmux session {0} already")]
+    Taken(Name),
     /// tmux refused a command.
     #[error("tmux: {0}")]
     Refused(String),
@@ -73,6 +77,8 @@ impl From<Error> for Failure {
             Error::TooOld { .. } => {
                 Self::new(Kind::TmuxUnavailable, text).hint("update tmux and restart its server")
             }
+            Error::Taken(_) => Self::refused(text)
+                .hint("choose another name, or add a worker to it with `conductor-hook worker`"),
             Error::Run(_) => Self::new(Kind::TmuxUnavailable, text),
             Error::Refused(_) | Error::Unexpected { .. } => Self::failed(text),
         }

@@ -116,7 +116,16 @@ impl Tmux {
             "--".to_owned(),
         ]);
         command.extend_from_slice(argv);
-        self.started(&CommandList::new().then(command))
+        let started = self.started(&CommandList::new().then(command));
+        match (started, placement) {
+            // Two calls at the same moment: the other one was first.
+            (Err(Error::Refused(why)), Placement::Session(name))
+                if why.starts_with("duplicate session") =>
+            {
+                Err(Error::Taken(name.clone()))
+            }
+            (started, _) => started,
+        }
     }
 
     /// Starts `argv` in a pane that is there: what it was started with is killed.

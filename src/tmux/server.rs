@@ -73,7 +73,8 @@ pub fn locate(path: Option<&Path>, name: Option<&str>) -> Result<Tmux> {
             return Err(Failure::usage(format!(
                 "{:?} is not a socket name",
                 crate::domain::text::one_line(name)
-            )));
+            ))
+            .hint("-L takes a name as tmux -L does; -S takes a path"));
         }
         return checked(socket_directory().join(name));
     }
@@ -97,7 +98,11 @@ fn checked(path: PathBuf) -> Result<Tmux> {
         }
         _ => Err(Failure::usage(
             "the tmux socket's path is not absolute, not UTF-8, or holds a control character",
-        )),
+        )
+        .hint(format!(
+            "set {} to an absolute path, or name the socket with -S PATH",
+            paths::name::TMUX_SOCKET
+        ))),
     }
 }
 

@@ -27,8 +27,10 @@ pub struct FlowView {
     /// What happens to times that were missed.
     pub catch_up: CatchUp,
     /// When the next run starts.
+    #[serde(with = "crate::domain::time")]
     pub next_run: Option<Timestamp>,
     /// When the last run started, or was due if it never started.
+    #[serde(with = "crate::domain::time")]
     pub last_run: Option<Timestamp>,
     /// What became of it.
     pub last_outcome: Option<Outcome>,
@@ -88,10 +90,13 @@ pub struct RunView {
     /// The flow's name.
     pub flow: String,
     /// The time by the schedule, or when a person asked for it.
+    #[serde(with = "crate::domain::time")]
     pub due_at: Timestamp,
     /// When it was begun; `null` while it waits for the run before it, and for what never began.
+    #[serde(with = "crate::domain::time")]
     pub started_at: Option<Timestamp>,
     /// When it was over.
+    #[serde(with = "crate::domain::time")]
     pub ended_at: Option<Timestamp>,
     /// What became of it.
     pub outcome: Outcome,
@@ -141,5 +146,6 @@ pub struct PreviewView {
     /// Socket of the tmux server.
     pub server: String,
     /// The next times at which it starts.
+    #[serde(with = "crate::domain::time")]
     pub next_runs: Vec<Timestamp>,
 }

@@ -35,6 +35,7 @@ pub struct TerminalView {
     /// Why it is believed.
     pub status_reason: String,
     /// Since when.
+    #[serde(with = "crate::domain::time")]
     pub status_since: Timestamp,
     /// Who started it.
     pub caller: Option<TerminalId>,
@@ -43,8 +44,10 @@ pub struct TerminalView {
     /// Model.
     pub model: Option<String>,
     /// When it was made.
+    #[serde(with = "crate::domain::time")]
     pub created_at: Timestamp,
     /// When it ended.
+    #[serde(with = "crate::domain::time")]
     pub ended_at: Option<Timestamp>,
     /// The agent's exit code, where its own end event carried it.
     pub exit_code: Option<i32>,
@@ -162,10 +165,13 @@ pub struct MessageView {
     /// Number of attempts.
     pub attempts: i64,
     /// When it was accepted.
+    #[serde(with = "crate::domain::time")]
     pub queued_at: Timestamp,
     /// When it was proven.
+    #[serde(with = "crate::domain::time")]
     pub submitted_at: Option<Timestamp>,
     /// When it dies.
+    #[serde(with = "crate::domain::time")]
     pub expires_at: Option<Timestamp>,
     /// Why the last attempt failed.
     pub last_error: Option<String>,
@@ -234,10 +240,13 @@ pub struct ApprovalView {
     /// Where it is.
     pub status: ApprovalStatus,
     /// Since when it waits.
+    #[serde(with = "crate::domain::time")]
     pub requested_at: Timestamp,
     /// When silence becomes a no.
+    #[serde(with = "crate::domain::time")]
     pub expires_at: Timestamp,
     /// When it was decided.
+    #[serde(with = "crate::domain::time")]
     pub decided_at: Option<Timestamp>,
     /// Who decided.
     pub decided_by: Option<String>,
@@ -264,6 +273,7 @@ pub struct ApprovalView {
     /// The held message.
     pub message: Option<MessageId>,
     /// When the yes was used.
+    #[serde(with = "crate::domain::time")]
     pub consumed_at: Option<Timestamp>,
 }
 
@@ -318,12 +328,16 @@ pub struct NoteView {
     /// Where it is.
     pub status: NoteStatus,
     /// When it was accepted.
+    #[serde(with = "crate::domain::time")]
     pub written_at: Timestamp,
     /// When a person first read it.
+    #[serde(with = "crate::domain::time")]
     pub seen_at: Option<Timestamp>,
     /// When its agent had ended.
+    #[serde(with = "crate::domain::time")]
     pub withdrawn_at: Option<Timestamp>,
     /// When it was answered.
+    #[serde(with = "crate::domain::time")]
     pub answered_at: Option<Timestamp>,
     /// `human`, or `unverified` (a script).
     pub answered_by: Option<String>,

@@ -3,7 +3,7 @@
 use crate::engine::{Target, Trail};
 use conductor::domain::ids::{MessageId, TerminalId};
 use conductor::domain::message::{Message, MessageStatus, Sender};
-use conductor::domain::{plain, redact, text};
+use conductor::domain::{codes, plain, redact, text};
 
 /// The longest that one byte of input can become: a control character that is written out.
 const GROWTH: usize = 12;
@@ -193,7 +193,7 @@ impl Target for Text {
                 "one_line changes its own result, or grows: {line:?}"
             ));
         }
-        let stripped = text::strip_terminal_codes(input);
+        let stripped = codes::strip_terminal_codes(input);
         safe("strip_terminal_codes", &stripped, false)?;
         if stripped.len() > given.len() {
             return Err("strip_terminal_codes grows".to_owned());

@@ -104,6 +104,97 @@ fn typical_mistakes_are_answered_in_two_lines() {
     }
 }
 
+/// Demands two lines: what is wrong, and a hint that holds `hint`.
+#[track_caller]
+fn hinted(said: &str, hint: &str) {
+    let lines: Vec<&str> = said.lines().collect();
+    let two = lines.len() == 2 && lines[1].starts_with("  hint: ");
+    assert!(two && lines[1].contains(hint), "{said}");
+}
+
+#[test]
+fn every_error_says_what_to_do_next() {
+    let world = World::new();
+    let id = world.agent();
+    let sent = world.run(["send", &id, "-m", "SAY hi", "--wait", "30"]);
+    let sent = crate::support::text(&sent.json()["id"]);
+    let pane = world.run(["status", &id]).json()["pane"].clone();
+    let pane = crate::support::text(&pane);
+    let home = world.tmux(["list-panes", "-t", "home", "-F", "#{pane_id}"]);
+    let held = world.run(["send", &id, "-m", "x", "--require-approval"]);
+    held.json();
+    let flow = |name: &str, fields: &str, body: &str| {
+        let profile = "agent_profile: developer";
+        let text = format!("---\nname: {name}\n{profile}\n{fields}\n---\n{body}\n");
+        let path = world.write(&format!("{name}.md"), text);
+        path.to_string_lossy().into_owned()
+    };
+    let daily = "schedule: \"@daily\"";
+    let minute = flow("minute", "schedule: \"99 * * * *\"", "x");
+    let overlap = flow("overlap", &format!("{daily}\noverlap: never"), "x");
+    let zone = flow("zone", &format!("{daily}\ntimezone: Mars/X"), "x");
+    let name = flow("two words", daily, "x");
+    let body = flow("body", daily, "");
+    let cases: [(&[&str], i32, &str); 35] = [
+        (&[], 2, "`conductor-hook --help`"),
+        (&["flow"], 2, "`conductor-hook flow --help`"),
+        (&["launch", "--session", "-x"], 2, "--session=-x"),
+        (&["approve", "zz"], 2, "`conductor-hook approvals`"),
+        (&["deny", "zz"], 2, "`conductor-hook approvals`"),
+        (&["approval", "show", "zz"], 2, "`conductor-hook approvals`"),
+        (&["inbox", "show", "zz"], 2, "`conductor-hook inbox`"),
+        (&["note", "show", "zz"], 2, "`conductor-hook notes`"),
+        (&["exec", "zzz"], 2, "`conductor-hook sessions`"),
+        (&["untrust", "nope"], 3, "`conductor-hook trust`"),
+        (&["trust", "nope"], 3, ".conductor/"),
+        (&["trust", "/"], 3, "name the directory"),
+        (&["send", &id, "--file", "/nonexistent"], 3, "-m"),
+        (&["send", &id, "-m", "x", "--from", "nope"], 2, "sessions"),
+        (&["inbox", "retry", &sent], 4, "`conductor-hook send`"),
+        (&["inbox", "cancel", &sent], 4, "begun to deliver"),
+        (&["launch", "-p", "demo", "--env", "1A=x"], 2, "letters"),
+        (&["launch", "-p", "demo", "--env", "TMUX=x"], 4, "leave it"),
+        (
+            &["launch", "-p", "demo", "--cwd", "/etc/passwd"],
+            2,
+            "--cwd",
+        ),
+        (&["-L", "bad/name", "sessions"], 2, "-S takes a path"),
+        (
+            &["policy", "check", "--cwd", "/nowhere", "--", "ls"],
+            3,
+            "--cwd",
+        ),
+        (&["profile", "create", "bad name"], 2, "code-reviewer"),
+        (&["profile", "show", ""], 2, "`conductor-hook profile list`"),
+        (&["install", "/nonexistent"], 3, "name a file"),
+        (&["flow", "add", &minute], 1, "mend that line"),
+        (&["flow", "add", &overlap], 1, "mend that line"),
+        (&["flow", "add", &zone], 1, "mend that line"),
+        (&["flow", "add", &name], 1, "mend that line"),
+        (&["flow", "add", &body], 1, "write the prompt below"),
+        (&["adopt", &pane, "-p", "demo"], 4, "`conductor-hook status"),
+        (&["adopt", &home, "-p", "generic"], 4, "the agent's program"),
+        (
+            &["approve", "1", "--scope", "session"],
+            4,
+            "leave --scope away",
+        ),
+        (&["provider", "setup", "demo"], 4, "it needs none"),
+        (&["--home", "/etc/passwd", "init"], 7, "set CONDUCTOR_HOME"),
+        (
+            &["--home", "/etc/passwd", "sessions"],
+            7,
+            "set CONDUCTOR_HOME",
+        ),
+    ];
+    for (arguments, code, hint) in cases {
+        hinted(&world.run(arguments).fails(code), hint);
+    }
+    let relative = world.run(["sessions"]).env("CONDUCTOR_TMUX_SOCKET", "rel");
+    hinted(&relative.fails(2), "CONDUCTOR_TMUX_SOCKET");
+}
+
 #[test]
 fn the_program_goes_by_the_name_that_it_was_called_by() {
     let world = World::without_tmux_server();

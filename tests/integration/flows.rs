@@ -116,7 +116,10 @@ fn a_flow_is_added_listed_switched_and_removed() {
     ] {
         assert_eq!(added[field], value, "{field}");
     }
-    assert!(text(&added["next_run"]).ends_with("T02:30:00Z"), "{added}");
+    assert!(
+        text(&added["next_run"]).ends_with("T02:30:00.000Z"),
+        "{added}"
+    );
     assert_eq!(
         (&added["last_run"], &added["warning"]),
         (&Value::Null, &Value::Null)
@@ -160,6 +163,23 @@ fn a_flow_is_added_listed_switched_and_removed() {
         assert_eq!(world.audited(action), 1, "{action}");
     }
     assert!(world.run(["audit", "verify"]).done().code == 0);
+}
+
+#[test]
+fn what_is_odd_about_a_flow_is_a_warning() {
+    let world = World::new();
+    let path = write(&world, "odd", "schedule: \"@daily\"\nbogus: 1", "x");
+    let odd = "line 7: the key \"bogus\" is unknown and has no effect";
+    let added = world.run(["flow", "add", &path]).done();
+    assert_eq!(added.stderr, format!("conductor-hook: warning: {odd}\n"));
+    let out = added.ok();
+    assert!(
+        out.starts_with("added odd, ") && out.lines().count() == 1,
+        "{out}"
+    );
+    let added = world.run(["flow", "add", &path, "--json"]).done();
+    assert_eq!(added.stderr, "");
+    assert_eq!(added.json()["warning"], odd);
 }
 
 #[test]

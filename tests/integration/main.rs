@@ -30,6 +30,7 @@ mod identity;
 mod idle;
 mod instructions;
 mod lifecycle;
+mod logs;
 mod mcp;
 mod mcp_hostile;
 mod menus;
@@ -47,6 +48,7 @@ mod resurrect;
 mod schema;
 mod screen;
 mod secrets;
+mod servers;
 mod soak;
 mod storm;
 #[path = "../support/mod.rs"]

@@ -94,6 +94,39 @@ fn a_profile_is_created_checked_found_and_used() {
 }
 
 #[test]
+fn keys_of_other_programs_are_shown_as_they_are_written() {
+    let world = World::new();
+    let text = "---\nname: odd\ndescription: x\nteam: core\nlimits: {cpu: 2}\n---\nbody\n";
+    world.write("state/agent-context/odd.md", text);
+    let shown = world.run(["profile", "show", "odd"]).json();
+    assert_eq!(
+        shown["other"],
+        json!({"team": "core", "limits": {"cpu": 2}})
+    );
+    assert_eq!(shown["warnings"].as_array().unwrap().len(), 2, "{shown}");
+    let text = world.run(["profile", "show", "odd"]).ok();
+    assert!(
+        text.contains("other: {\"team\":\"core\",\"limits\":{\"cpu\":2}}\n"),
+        "{text}"
+    );
+    let plain = world.run(["profile", "show", "developer"]);
+    assert!(!plain.ok().contains("other:"));
+}
+
+#[test]
+fn without_an_editor_and_a_terminal_nothing_is_edited() {
+    let world = World::new();
+    world.run(["profile", "create", "mine"]).ok();
+    let edit = ["profile", "edit", "mine"];
+    let said = world.run(edit).without("VISUAL").without("EDITOR").fails(4);
+    assert!(
+        said.contains("`conductor-hook profile path mine`"),
+        "{said}"
+    );
+    world.run(edit).without("VISUAL").env("EDITOR", "true").ok();
+}
+
+#[test]
 fn a_broken_profile_is_named_with_its_line_and_not_started() {
     let world = World::new();
     world.run(["init"]).ok();

@@ -10,10 +10,10 @@ use super::stage::{self, Go, View};
 use crate::clock;
 use crate::domain::ids::{NoteId, TerminalId};
 use crate::domain::message::{MessageStatus, Sender};
-use crate::error::{Failure, Result};
+use crate::error::Result;
 use crate::services::plugin::own_line;
 use crate::services::send::{self, Order};
-use crate::services::{inbox as service, note, recover};
+use crate::services::{find, inbox as service, note, recover};
 use crate::store::{self, Store};
 use crate::term::Key;
 use crate::tmux::Viewer;
@@ -58,7 +58,7 @@ pub(super) fn run(door: &Door<'_>, words: &[String]) -> Result<()> {
     };
     inbox.look()?;
     if let Some(word) = words.first() {
-        let id = NoteId::parse(word).map_err(|e| Failure::usage(e.to_string()))?;
+        let id = NoteId::parse(word).map_err(find::invalid)?;
         let found = note::known(&mut inbox.store, id)?;
         let wish = inbox.model.read(Letter::Note(found));
         inbox.grant(wish)?;

@@ -77,7 +77,7 @@ fn items(mut living: Vec<Terminal>, lost: &[Terminal], calls: &[Call]) -> Vec<It
 /// `menu agent CLIENT ID [WHAT]`.
 pub(super) fn one(door: &mut Door<'_>, viewer: &Viewer, words: &[String]) -> Result<()> {
     let word = |at: usize| words.get(at).map_or("", String::as_str);
-    let id = TerminalId::parse(word(0)).map_err(|e| Failure::usage(e.to_string()))?;
+    let id = TerminalId::parse(word(0)).map_err(find::invalid)?;
     let gone = || find::unknown(&id);
     let mut store = existing(door)?.ok_or_else(gone)?;
     let agent = store.read(|tx| tx.terminal(&id))?.ok_or_else(gone)?;

@@ -7,6 +7,7 @@ use crate::domain::ids::Name;
 use crate::domain::note::excerpt;
 use crate::domain::terminal::Role;
 use crate::error::{Failure, Result};
+use crate::services::find;
 use crate::services::launch::{self, Wish};
 use crate::services::spawn as service;
 use crate::tmux::Viewer;
@@ -37,7 +38,7 @@ pub(super) fn spawn(door: &mut Door<'_>, viewer: &Viewer, words: &[String]) -> R
     } else {
         cwd
     };
-    let name = |word: &str| Name::parse(word).map_err(|e| Failure::usage(e.to_string()));
+    let name = |word: &str| Name::parse(word).map_err(find::invalid);
     match given[..] {
         [] => {
             let items = profiles(service::profiles(&door.cx, &cwd)?);

@@ -6,6 +6,7 @@ use crate::domain::approval::{ApprovalStatus, Scope};
 use crate::domain::ids::ApprovalId;
 use crate::error::{Failure, Result};
 use crate::fsx;
+use crate::services::find;
 use crate::services::presence;
 use crate::store::{Error, Store};
 use crate::tmux::{Tmux, Viewer};
@@ -61,7 +62,7 @@ pub(in crate::commands) fn answer(door: &Door<'_>, arguments: &[String]) -> Resu
     let start = match word(1) {
         "list" => Start::List,
         "next" => Start::Next,
-        id => Start::One(ApprovalId::parse(id).map_err(|e| Failure::usage(e.to_string()))?),
+        id => Start::One(ApprovalId::parse(id).map_err(find::invalid)?),
     };
     let reason = text(word(3));
     let opening = Opening {

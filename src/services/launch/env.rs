@@ -13,7 +13,8 @@ pub(super) fn check_env(key: &str, value: &str) -> Result<()> {
         return Err(Failure::usage(format!(
             "{:?} is not an environment variable",
             one_line(key)
-        )));
+        ))
+        .hint("a name is made of letters, digits and _, and begins with no digit"));
     }
     let reserved = [
         paths::name::HOME,
@@ -33,7 +34,8 @@ pub(super) fn check_env(key: &str, value: &str) -> Result<()> {
     {
         return Err(Failure::refused(format!(
             "the environment variable {key} may not be set for an agent"
-        )));
+        ))
+        .hint("leave it away: it would change what runs, or who the agent is"));
     }
     Ok(())
 }
