@@ -87,7 +87,10 @@ fn timer_list(
     // run-shell expands its own when it runs.
     let tick = helper_by(&hook_option, &home_option, "tick").replace('#', "##");
     let inner = format!("run-shell -b \\\"{tick}\\\"");
-    let guarded = format!("if-shell -F '##{{==:##{{{current}}},{generation}}}' \"{inner}\"");
+    // Helpers may arm in another order than they counted: an older generation that is written last must not silence the newest timer. An
+    // option that was taken out silences all.
+    let newest = format!("##{{&&:##{{{current}}},##{{e|<=:##{{{current}}},{generation}}}}}");
+    let guarded = format!("if-shell -F '{newest}' \"{inner}\"");
     CommandList::new()
         .then(["set-option", "-g", &hook_option, &binary.to_string_lossy()])
         .then(["set-option", "-g", &home_option, &home.to_string_lossy()])

@@ -368,8 +368,9 @@ fn what_was_compared_is_what_runs() {
     // Whoever asks where it lies is told.
     world.script("flows/where.sh", "cd \"$(dirname \"$0\")\"");
     let path = write(&world, "where", "script: ./where.sh", "SAY x");
-    let said = world.run(["flow", "add", &path]).ok();
-    assert!(said.contains("$CONDUCTOR_FLOW_DIR"), "{said}");
+    let added = world.run(["flow", "add", &path]).done();
+    assert_eq!(added.code, 0, "{added:?}");
+    assert!(added.stderr.contains("$CONDUCTOR_FLOW_DIR"), "{added:?}");
     world
         .run(["run-script", "--parent", "1", "--", "/bin/true"])
         .fails(4);

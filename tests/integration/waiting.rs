@@ -2,7 +2,9 @@
 
 use crate::storm::echoing;
 use crate::support::{World, eventually, text};
+use conductor::tmux::{Tmux, timer_options};
 use serde_json::Value;
+use std::fs;
 use std::time::{Duration, Instant};
 
 /// A team whose first worker cannot be written to: somebody looks through its history.
@@ -137,6 +139,32 @@ fn an_agent_hears_that_its_message_ended_with_the_receiver() {
     );
     // People see it in the list; a script's message tells nobody.
     assert_eq!(notices(&world, &supervisor).len(), 1);
+}
+
+#[test]
+fn a_timer_that_was_armed_out_of_turn_silences_no_newer_one() {
+    let world = World::new();
+    let tmux = Tmux::at(world.socket());
+    let home = world.home();
+    let [hook, _, generation, _] = timer_options(&home);
+    let ran = world.at("ran");
+    let helper = world.script("helper", &format!("echo ran >>{}", ran.display()));
+    let count = || fs::read_to_string(&ran).map_or(0, |text| text.lines().count());
+    // The third was counted after the second, and reached the server before it.
+    tmux.arm_timer(&helper, &home, 1, 400).unwrap();
+    tmux.arm_timer(&helper, &home, 3, 400).unwrap();
+    tmux.arm_timer(&helper, &home, 2, 600_000).unwrap();
+    eventually("the newest has fired", || (count() > 0).then_some(()));
+    tmux.arm_timer(&helper, &home, 4, 300).unwrap();
+    tmux.arm_timer(&helper, &home, 5, 300).unwrap();
+    eventually("the next has fired", || (count() > 1).then_some(()));
+    // Without its options none fires.
+    tmux.arm_timer(&helper, &home, 6, 300).unwrap();
+    for name in [&hook, &generation] {
+        world.tmux(["set-option", "-gu", name]);
+    }
+    std::thread::sleep(Duration::from_millis(800));
+    assert_eq!(count(), 2, "one that was superseded has fired");
 }
 
 #[test]
