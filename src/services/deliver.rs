@@ -4,10 +4,12 @@
 //! looks again after it has let the lock go.
 
 mod channel;
+mod due;
 mod ready;
 mod watch;
 
 pub use channel::limits as channel_limits;
+pub use due::{deliver_due, due_at};
 pub use ready::Ready;
 
 use super::after::Aftermath;
@@ -420,21 +422,6 @@ pub fn socket(terminal: &Terminal) -> Option<String> {
         .server
         .as_ref()
         .map(|server| server.socket.to_string_lossy().into_owned())
-}
-
-/// The head of a terminal's queue is looked at again at `at`, or before, if that is due already.
-pub fn due_at(
-    tx: &Tx<'_>,
-    terminal: &Terminal,
-    at: jiff::Timestamp,
-) -> std::result::Result<(), crate::store::Error> {
-    let server = socket(terminal);
-    tx.set_due(
-        DueKind::Deliver,
-        terminal.id.as_str(),
-        server.as_deref(),
-        at,
-    )
 }
 
 /// Notes why the head waits, and when it is looked at again if no event comes first.

@@ -97,7 +97,7 @@ pub fn tick(cx: &Context, store: &mut Store) -> Result<()> {
 fn one(cx: &Context, store: &mut Store, due: &Due) -> Result<()> {
     match due.kind {
         DueKind::Deliver => match TerminalId::parse(&due.subject) {
-            Ok(id) => deliver::deliver(cx, store, &id),
+            Ok(id) => deliver::deliver_due(cx, store, &id),
             Err(_) => Ok(()),
         },
         DueKind::Proof => match MessageId::parse(&due.subject) {

@@ -168,6 +168,29 @@ fn a_timer_that_was_armed_out_of_turn_silences_no_newer_one() {
 }
 
 #[test]
+fn a_look_that_is_due_while_another_looks_is_not_lost() {
+    let world = World::new();
+    let id = world.agent();
+    let pane = text(&world.status(&id)["pane"]);
+    world.tmux(["send-keys", "-t", &pane, "-l", "half a thought"]);
+    world.send(&id, "SAY in its time");
+    // As a helper that has looked, has said when to look again, and has yet to let go.
+    let lock = world.home().join(format!("run/locks/{id}.lock"));
+    let held = fs::File::open(lock).unwrap();
+    held.lock().unwrap();
+    let end = Instant::now() + Duration::from_secs(1);
+    while Instant::now() < end {
+        world.run(["tick"]).ok();
+    }
+    world.tmux(["send-keys", "-t", &pane, "C-c"]);
+    drop(held);
+    // Asked by no command of ours: those look too.
+    eventually("the message came by itself", || {
+        (world.logged(&id, &["prompt"]).len() == 1).then_some(())
+    });
+}
+
+#[test]
 fn two_state_directories_on_one_server_have_a_timer_each() {
     let world = World::new();
     let first = world.agent();
