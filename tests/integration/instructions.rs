@@ -7,12 +7,12 @@ use std::fs;
 
 /// A path and the most that it may cost, in thousands of instructions: what was counted and a tenth more.
 const BUDGETS: [(&str, u64); 6] = [
-    ("version", 1_250),
-    ("hook outside an agent", 3_800),
-    ("send to an agent that works", 10_000),
-    ("sessions", 9_500),
-    ("hook, a tool has ended", 4_700),
-    ("hook, a turn has ended", 6_500),
+    ("version", 1_280),
+    ("hook outside an agent", 3_400),
+    ("send to an agent that works", 9_400),
+    ("sessions", 8_200),
+    ("hook, a tool has ended", 3_650),
+    ("hook, a turn has ended", 5_150),
 ];
 
 /// The counts in what callgrind says, one for each program that it ran.
