@@ -5,6 +5,7 @@ use crate::clock;
 use crate::domain::ids::TerminalId;
 use crate::domain::terminal::Terminal;
 use crate::error::Result;
+use crate::failpoint;
 use crate::services::context::Context;
 use crate::store::{Budget, DueKind, Durability, Store, TerminalLock, Tx};
 use std::time::Duration;
@@ -30,6 +31,7 @@ pub fn due_at(
 /// As [`super::deliver`], of what was due and is no longer: whoever holds the lock may have looked, and said when to look again, before that was taken.
 pub fn deliver_due(cx: &Context, store: &mut Store, id: &TerminalId) -> Result<()> {
     if let Some(lock) = TerminalLock::acquire(&cx.home, id.as_str(), Duration::ZERO)? {
+        failpoint::hit("deliver.locked");
         return carry_on(cx, store, id, lock, Step::Again);
     }
     Ok(store.write(Durability::Process, Budget::Call, |tx| {

@@ -13,7 +13,7 @@ use jiff::Timestamp;
 const MOVES_MS: i64 = 30_000;
 
 /// The same for a message that a person holds up: right after a turn the prompt may still be drawn, which looks like a draft.
-const PERSON_MS: i64 = 10_000;
+const PERSON_MS: i64 = 3_000;
 
 /// How long, in milliseconds, the request of an agent that waits for leave may be missing. The agent's own notice of a dialog and the hook
 /// that asks about it come in any order, and after a decision the hook says that the agent goes on.
