@@ -104,6 +104,15 @@ fn main() {
     ];
     if inner.iter().any(|(name, _)| wanted(name)) {
         let agents = world.launch("runner", "runner", 1, false);
+        // Hooks speak as the demo agent's, and no hook of a usual agent reads a person's own manifest.
+        world
+            .database(|db| {
+                db.execute(
+                    "UPDATE terminals SET provider = 'demo' WHERE provider = 'runner'",
+                    [],
+                )
+            })
+            .unwrap();
         for (name, measure) in inner {
             // Of a binary with names only.
             let asked = name != "profile" || !options.only.is_empty();
