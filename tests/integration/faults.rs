@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use std::cell::Cell;
 use std::fs;
 use std::io::Write;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -228,8 +228,17 @@ pub(crate) fn not_run(what: &str) {
 }
 
 pub(crate) fn fill(path: PathBuf) {
-    let mut ballast = fs::File::create(path).unwrap();
+    let file = fs::OpenOptions::new().append(true).create(true).open(path);
+    let mut ballast = file.unwrap();
     while ballast.write_all(&[b'x'; 4096]).is_ok() {}
+}
+
+/// As [`fill`], and what a helper that was at its end gives back meanwhile.
+fn fill_for_good(path: &Path) {
+    for _ in 0..5 {
+        fill(path.to_owned());
+        std::thread::sleep(Duration::from_millis(100));
+    }
 }
 
 #[test]
@@ -241,7 +250,7 @@ fn on_a_full_disk_nothing_is_stored_and_nothing_allowed() {
     let inside = Inside::new(&world);
     let held = inside.held();
     let ballast = world.at("state/ballast");
-    fill(ballast.clone());
+    fill_for_good(&ballast);
     inside.stores_nothing("free some space");
     let error = world.run(["approve", &held]).fails(7);
     assert!(error.contains("nothing was stored"), "{error}");
@@ -298,7 +307,7 @@ fn a_popup_whose_yes_cannot_be_stored_says_so() {
     let disk = SmallDisk::mount(&seat.world).unwrap();
     copy(&aside, &state);
     let ballast = state.join("ballast");
-    fill(ballast.clone());
+    fill_for_good(&ballast);
     seat.popup(&["C-b", "A"], "1 approval waits");
     seat.press(&["Enter"]);
     seat.shows("asked by");
