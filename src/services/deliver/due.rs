@@ -28,7 +28,8 @@ pub fn due_at(
     )
 }
 
-/// As [`super::deliver`], of what was due and is no longer: whoever holds the lock may have looked, and said when to look again, before that was taken.
+/// As [`super::deliver`], of what was due and has been taken: whoever holds the lock may have said when to look again before that, and will
+/// not look by itself.
 pub fn deliver_due(cx: &Context, store: &mut Store, id: &TerminalId) -> Result<()> {
     if let Some(lock) = TerminalLock::acquire(&cx.home, id.as_str(), Duration::ZERO)? {
         failpoint::hit("deliver.locked");
