@@ -64,6 +64,34 @@ pub struct NewApproval {
     pub waiter: Option<Root>,
 }
 
+#[cfg(test)]
+impl NewApproval {
+    /// A shell command of `terminal` that asks for leave until `expires_at`, for tests.
+    pub(crate) fn sample(terminal: TerminalId, command: &str, expires_at: Timestamp) -> Self {
+        Self {
+            terminal: Some(terminal),
+            kind: ApprovalKind::Tool,
+            tool: Some("Bash".into()),
+            command: command.to_owned(),
+            input: json!({"command": command}),
+            cwd: Some("/".into()),
+            digest: crate::domain::audit::digest(command.as_bytes()),
+            text_digest: None,
+            rule: None,
+            risk: Risk::High,
+            presence: Presence::Caller,
+            why: String::new(),
+            complete: true,
+            unclear: Vec::new(),
+            scripts: Vec::new(),
+            words: None,
+            message: None,
+            expires_at,
+            waiter: None,
+        }
+    }
+}
+
 /// Who did something to a request, and through which door.
 #[derive(Debug, Clone)]
 pub struct By<'a> {

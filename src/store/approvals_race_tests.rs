@@ -2,9 +2,8 @@
 
 use super::{Budget, By, Durability, Error, NewApproval, Store};
 use crate::clock;
-use crate::domain::approval::{Act, ApprovalKind, ApprovalStatus, Scope};
+use crate::domain::approval::{Act, ApprovalStatus, Scope};
 use crate::domain::ids::{ApprovalId, TerminalId};
-use crate::domain::policy::{Presence, Risk};
 use crate::paths::Home;
 use serde_json::json;
 
@@ -13,27 +12,9 @@ const REQUESTS: [usize; 2] = [1_000, 50];
 const DECIDERS: usize = 20;
 
 fn new(n: usize) -> NewApproval {
-    NewApproval {
-        terminal: Some(TerminalId::from_bytes([1, 2, 3, 4])),
-        kind: ApprovalKind::Tool,
-        tool: Some("Bash".into()),
-        command: format!("touch {n}"),
-        input: json!({"command": format!("touch {n}")}),
-        cwd: Some("/".into()),
-        digest: format!("{n:064}"),
-        text_digest: None,
-        rule: None,
-        risk: Risk::High,
-        presence: Presence::Caller,
-        why: String::new(),
-        complete: true,
-        unclear: Vec::new(),
-        scripts: Vec::new(),
-        words: None,
-        message: None,
-        expires_at: clock::after_ms(clock::now(), 60_000),
-        waiter: None,
-    }
+    let terminal = TerminalId::from_bytes([1, 2, 3, 4]);
+    let expires_at = clock::after_ms(clock::now(), 60_000);
+    NewApproval::sample(terminal, &format!("touch {n}"), expires_at)
 }
 
 #[test]

@@ -409,9 +409,7 @@ pub(super) const fn rests(event: &AgentEvent) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::approval::ApprovalKind;
     use crate::domain::event::ToolCall;
-    use crate::domain::policy::Risk;
     use crate::paths::Home;
     use crate::store::{AuditFilter, Budget, By, Durability, NewApproval, Store};
     use serde_json::json;
@@ -426,25 +424,13 @@ mod tests {
         let mut terminal = Terminal::sample(TerminalId::from_bytes([1; 4]));
         terminal.gate_seen_at = Some(now);
         let new = NewApproval {
-            terminal: Some(terminal.id.clone()),
-            kind: ApprovalKind::Tool,
-            tool: Some("Bash".into()),
-            command: "touch x".into(),
-            input: input.clone(),
-            cwd: Some("/".into()),
             digest: "d".repeat(64),
-            text_digest: None,
-            rule: None,
-            risk: Risk::High,
             presence,
-            why: String::new(),
-            complete: true,
-            unclear: Vec::new(),
-            scripts: Vec::new(),
-            words: None,
-            message: None,
-            expires_at: clock::after_ms(now, 600_000),
-            waiter: None,
+            ..NewApproval::sample(
+                terminal.id.clone(),
+                "touch x",
+                clock::after_ms(now, 600_000),
+            )
         };
         let call = ToolCall {
             tool: "Bash".into(),

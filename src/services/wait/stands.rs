@@ -69,7 +69,6 @@ mod tests {
     use crate::domain::approval::Act;
     use crate::domain::ids::TerminalId;
     use crate::domain::message::{Message, Sender, Transport};
-    use crate::domain::policy::{Presence, Risk};
     use crate::paths::Home;
     use crate::proc::Identity;
     use crate::store::{Budget, By, Durability, NewApproval, NewMessage, Store};
@@ -191,27 +190,7 @@ mod tests {
     }
 
     fn asks(tx: &Tx<'_>, terminal: &Terminal, ms: i64) -> crate::domain::ids::ApprovalId {
-        let new = NewApproval {
-            terminal: Some(terminal.id.clone()),
-            kind: ApprovalKind::Tool,
-            tool: Some("Bash".into()),
-            command: "touch x".into(),
-            input: json!({"command": "touch x"}),
-            cwd: Some("/".into()),
-            digest: "d".repeat(64),
-            text_digest: None,
-            rule: None,
-            risk: Risk::High,
-            presence: Presence::Caller,
-            why: String::new(),
-            complete: true,
-            unclear: Vec::new(),
-            scripts: Vec::new(),
-            words: None,
-            message: None,
-            expires_at: at(600_000),
-            waiter: None,
-        };
+        let new = NewApproval::sample(terminal.id.clone(), "touch x", at(600_000));
         tx.request_approval(&new, &by(), at(ms)).unwrap().id
     }
 
